@@ -1,0 +1,163 @@
+"""The command line: registers the commands and turns what goes wrong into one line and an exit code.
+
+Exit codes: 0 done, 1 something the line on stderr names, 2 wrong usage, 130 interrupted, 143 terminated.
+Commands are imported when they are asked for, and import the heavy libraries inside their functions.
+"""
+
+import errno
+import importlib
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from zssd_cli import __version__
+from zssd_cli.errors import ZssdError
+
+COMMANDS = {
+    "downscale": "zssd_cli.commands.downscale:downscale",
+    "train": "zssd_cli.commands.train:train",
+    "evaluate": "zssd_cli.commands.evaluate:evaluate",
+    "fetch-static": "zssd_cli.commands.fetch_static:fetch_static",
+    "weights": "zssd_cli.commands.weights:app",
+}
+
+EXAMPLES = """\
+[bold]Examples[/bold]
+
+zssd downscale psl_*.nc --vars msl,u10,v10 --region=-80,0,20,70 -o fine.nc
+
+zssd downscale coarse.nc --vars msl,u10,v10 -o fine.nc --members 8 --dry-run
+
+zssd evaluate fine.nc --reference era5.nc
+
+zssd weights list
+
+Every command explains its options: zssd downscale --help
+"""
+
+
+class LazyGroup(TyperGroup):
+    """A group that imports a command's module when the command is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the order of the help page."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Command by name, None where there is none."""
+        if cmd_name in COMMANDS and cmd_name not in self.commands:
+            module, _, attribute = COMMANDS[cmd_name].partition(":")
+            found = getattr(importlib.import_module(module), attribute)
+            if not isinstance(found, typer.Typer):
+                function, found = found, _typer()
+                found.command(cmd_name)(function)
+            command = typer.main.get_command(found)
+            command.name = cmd_name
+            self.commands[cmd_name] = command
+        return self.commands.get(cmd_name)
+
+
+def _typer(**options: Any) -> typer.Typer:
+    return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich", **options)
+
+
+app = _typer(
+    cls=LazyGroup, no_args_is_help=True, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]}
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"zssd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error (also after the command, or ZSSD_DEBUG=1).")
+    ] = False,
+) -> None:
+    """Downscale coarse climate-model NetCDF to 0.25 degree with a diffusion prior that was trained on reanalysis."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of ``zssd``: run the command line and leave by :class:`SystemExit`."""
+    arguments, debug = _take_debug(sys.argv[1:] if arguments is None else arguments)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app(arguments, prog_name="zssd")
+    except SystemExit as stop:
+        if stop.code == 130:
+            _say("interrupted")
+        _leave(stop.code)
+    except KeyboardInterrupt:
+        _say("interrupted")
+        _leave(130)
+    except BrokenPipeError:
+        _leave(1)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        _say(explain(error))
+        _leave(1)
+
+
+def explain(error: BaseException) -> str:
+    """Say in one line what went wrong and, where that is known, what to do."""
+    if isinstance(error, ZssdError):
+        return f"error: {error}"
+    if _is_out_of_memory(error):
+        return (
+            f"error: not enough memory ({error or type(error).__name__})."
+            " Ask for a smaller --region, a shorter --time or fewer --members; --dry-run estimates what a run needs."
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"error: no space left on the device of {error.filename or 'the output'}. Free some or write elsewhere."
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"error: {error.filename}: {error.strerror}. Check the path and its permissions."
+    return f"internal error: {type(error).__name__}: {error} (run again with --debug for the traceback, and report it)"
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Tell Python's own, CUDA's and, by its words, torch's error on the CPU, without importing torch."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "can't allocate memory" in str(error)
+
+
+def _take_debug(arguments: list[str]) -> tuple[list[str], bool]:
+    """Accept ``--debug`` on either side of the command; what follows ``--`` is not ours."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    ours = [argument for argument in arguments[:end] if argument != "--debug"]
+    in_environment = os.environ.get("ZSSD_DEBUG", "").lower() not in ("", "0", "false", "no", "off")
+    return ours + arguments[end:], len(ours) < end or in_environment
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    """Leave as after an interrupt, so that unfinished files are removed."""
+    raise SystemExit(128 + signum)
+
+
+def _say(message: str) -> None:
+    try:
+        sys.stderr.write(f"zssd: {' '.join(message.split())}\n")
+    except BrokenPipeError:
+        return
+
+
+def _leave(code: Any) -> None:
+    """Exit; a reader of stdout that has gone is no reason for a traceback."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(code)

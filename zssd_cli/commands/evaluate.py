@@ -1,0 +1,112 @@
+"""``zssd evaluate``: score an output against a reanalysis of the same times."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from zssd_cli.errors import OutputError
+
+if TYPE_CHECKING:
+    from zssd_cli.evaluation.report import Evaluation
+
+
+def evaluate(
+    output: Annotated[
+        Path, typer.Argument(metavar="OUT.nc", help="The file that zssd downscale wrote.", show_default=False)
+    ],
+    reference: Annotated[
+        list[Path],
+        typer.Option(
+            "--reference", "-r", metavar="FILE", help="ERA5 at 0.25 degree, NetCDF or GRIB; repeat for more files."
+        ),
+    ],
+    variables: Annotated[
+        str | None,
+        typer.Option(
+            "--vars", metavar="NAMES", help="Comma-separated; default: all that both hold.", show_default=False
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the numbers here.", show_default=False)
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the power spectra here (PNG).", show_default=False)
+    ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(
+            min=0.25,
+            help="Blocks of the baselines in degrees; default: the output's filter scale.",
+            show_default=False,
+        ),
+    ] = None,
+    paired: Annotated[
+        bool, typer.Option("--paired", help="Vouch that the model's weather follows the reference.")
+    ] = False,
+) -> None:
+    """Score an output against the truth: error, bias, extremes, ensemble and spectra, beside simple interpolations.
+
+    Only for times that both files share: a free-running climate model has no day-by-day truth.
+
+    [bold]Examples[/bold]
+
+    zssd evaluate out.nc --reference era5.nc
+
+    zssd evaluate out.nc -r msl.grib -r wind.grib --json scores.json --plot spectra.png
+    """
+    from zssd_cli.evaluation.report import as_dict, as_table
+    from zssd_cli.variables import lookup
+
+    console = Console()
+    for path in (json_file, plot):
+        if path is not None and not path.parent.is_dir():
+            msg = f"Cannot write {path}: the folder {path.parent} does not exist."
+            raise OutputError(msg)
+    names = tuple(lookup(name).name for name in variables.split(",") if name.strip()) if variables else None
+    evaluation = _evaluate(console, output, reference, names, scale, paired)
+    console.print(as_table(evaluation))
+    for note in evaluation.notes:
+        console.print(f"Note: {note}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    if json_file is not None:
+        files = {"output": str(output), "reference": [str(path) for path in reference]}
+        _write_json(json_file, as_dict(evaluation, command=["zssd", *sys.argv[1:]], files=files))
+    if plot is not None:
+        from zssd_cli.evaluation.plots import spectra_plot
+
+        spectra_plot(evaluation, plot)
+
+
+def _evaluate(
+    console: Console,
+    output: Path,
+    reference: list[Path],
+    names: tuple[str, ...] | None,
+    scale: float | None,
+    paired: bool,
+) -> "Evaluation":
+    """Open both and loop over the common times under a progress line."""
+    from contextlib import closing
+    from dataclasses import replace
+
+    from zssd_cli.evaluation.alignment import open_output
+    from zssd_cli.evaluation.report import check_paired, choose_variables, evaluate_paired
+    from zssd_cli.fields.reading import open_source
+
+    out = open_output(output)
+    check_paired(out, paired)
+    out = replace(out, variables=choose_variables(out, names))
+    with closing(open_source(reference, out.variables)) as source, console.status("Scoring") as status:
+        return evaluate_paired(
+            out, source, reference[0].name, scale, lambda done, total: status.update(f"Scoring time {done} of {total}")
+        )
+
+
+def _write_json(path: Path, report: dict[str, object]) -> None:
+    from zssd_cli.files import atomic_path
+
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,0 +1,259 @@
+"""What ``zssd downscale`` does after its options are parsed: open everything, run the engine, write, report."""
+
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from zssd_cli import __version__
+from zssd_cli.config import DownscaleConfig
+from zssd_cli.errors import ConfigError, InputError, OutputError
+from zssd_cli.fields.calendar import format_time
+from zssd_cli.fields.reading import Source, open_source
+from zssd_cli.fields.static import load_static
+from zssd_cli.fields.writing import create_output
+from zssd_cli.grids.latlon import parse_region
+from zssd_cli.posterior.domain import describe_extent
+from zssd_cli.posterior.downscaling import Job, observe, prepare, run
+from zssd_cli.prior.checkpoint import Prior, load_prior
+from zssd_cli.prior.denoiser import Conditions
+from zssd_cli.prior.registry import locate
+from zssd_cli.variables import lookup
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of one call that are not settings of the engine."""
+
+    inputs: tuple[str, ...]
+    output: Path
+    variables: str
+    region: str | None
+    time: str | None
+    weights: str | None
+    static: Path | None
+    device: str
+    offline: bool
+    overwrite: bool
+    dry_run: bool
+    plot: Path | None
+    quiet: bool
+
+
+def execute(request: Request, settings: dict[str, Any]) -> None:
+    """Run one downscaling from open files to the last line on screen."""
+    console = Console(stderr=True, quiet=request.quiet)
+    try:
+        config = DownscaleConfig(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        msg = f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}, got {first['input']!r}."
+        raise ConfigError(msg) from error
+    _check_output(request)
+    device = pick_device(request.device)
+    path, sha256 = locate(request.weights, offline=request.offline)
+    prior = load_prior(path, device)
+    wanted = wanted_variables(request.variables, prior)
+    region = parse_region(request.region) if request.region else None
+    source = open_source(request.inputs, prior.variables, time_range=time_range(request.time))
+    try:
+        job = prepare(source, prior, load_static(request.static), config, region)
+        _announce(console, job, wanted, path.stem)
+        if request.dry_run:
+            _estimate(console, job, wanted)
+            return
+        attributes = describe(job, path.stem, sha256)
+        started = time.monotonic()
+        residual = _write(console, request, job, wanted, attributes)
+        _finish(console, request, job, residual, time.monotonic() - started)
+    finally:
+        source.close()
+
+
+def _check_output(request: Request) -> None:
+    for path in filter(None, (request.output, request.plot)):
+        if not path.parent.is_dir():
+            msg = f"Cannot write {path}: the folder {path.parent} does not exist. Make it first (mkdir -p)."
+            raise OutputError(msg)
+    if request.output.is_dir():
+        msg = f"{request.output} is a folder; give the name of a file with -o."
+        raise OutputError(msg)
+    if request.output.exists() and not request.overwrite and not request.dry_run:
+        msg = f"{request.output} exists. Choose another name with -o, or pass --overwrite."
+        raise OutputError(msg)
+
+
+def pick_device(name: str) -> str:
+    """``auto`` is cuda where there is one."""
+    if name not in ("auto", "cpu", "cuda"):
+        msg = f"--device: expected auto, cpu or cuda, got {name!r}."
+        raise ConfigError(msg)
+    if name == "cuda" and not torch.cuda.is_available():
+        msg = "--device cuda: torch sees no GPU here. Use --device cpu, or install a torch built for CUDA."
+        raise ConfigError(msg)
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def wanted_variables(text: str, prior: Prior) -> tuple[str, ...]:
+    """Canonical names of a comma-separated list, each known to the prior."""
+    names = tuple(dict.fromkeys(lookup(part.strip()).name for part in text.split(",") if part.strip()))
+    unknown = [name for name in names if name not in prior.variables]
+    if unknown or not names:
+        what = ", ".join(unknown) or "nothing"
+        msg = f"--vars: the prior knows {', '.join(prior.variables)}, got {what}. Leave it out or pass --weights of a prior that has it."
+        raise ConfigError(msg)
+    return names
+
+
+def time_range(text: str | None) -> tuple[str | None, str | None] | None:
+    """START/END, either end may be empty; a single date selects that period."""
+    if text is None:
+        return None
+    start, slash, end = text.partition("/")
+    return (start or None, (end if slash else start) or None)
+
+
+def _announce(console: Console, job: Job, wanted: tuple[str, ...], prior: str) -> None:
+    source, config = job.source, job.config
+    for note in source.notes:
+        console.print(f"Note: {note}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    first, last = format_time(source.times[0]), format_time(source.times[-1])
+    span = first if len(source.times) == 1 else f"{first} to {last}"
+    lines = [
+        f"Input      {', '.join(source.variables)}; {len(source.times)} times, {span} ({source.calendar})",
+        f"Output     {', '.join(wanted)}; {' x '.join(map(str, job.domain.output.shape))} cells of 0.25 degrees, {describe_extent(job.domain.output)}",
+        f"Prior      {prior}; guidance {config.guidance}, {config.used_sampler} with {config.used_steps} steps, block means of {config.filter_scale:g} degrees",
+    ]
+    inferred = [name for name in wanted if name not in source.variables]
+    if inferred:
+        lines.append(f"Inferred   {', '.join(inferred)}: not in the input, drawn from the prior given {', '.join(source.variables)}")
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def _estimate(console: Console, job: Job, wanted: tuple[str, ...]) -> None:
+    """Time from one network call on a small square, memory from what was measured per cell (benchmarks/)."""
+    side = min(128, *job.domain.fine.shape) // 8 * 8
+    x = torch.randn(1, len(job.prior.variables), side, side, device=job.static.device)
+    here = Conditions(job.static[..., :side, :side], torch.zeros(1, 2, device=x.device))
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(3):
+            started = time.monotonic()
+            job.prior.denoiser(x, torch.ones(1, device=x.device), here).sum().item()
+            seconds.append(time.monotonic() - started)
+    cells = int(np.prod(job.domain.fine.shape))
+    factor = 4.0 if job.config.stepwise else 1.15
+    total = min(seconds) / side**2 * cells * job.network_calls * factor + 3
+    seen = min(cells * job.batch, job.config.window_cells)
+    memory = 0.5 + seen * (20e-6 if job.config.stepwise else 1.6e-6) + cells * job.batch * 0.15e-6
+    size = job.samples * int(np.prod(job.domain.output.shape)) * len(wanted) * 2.7e-9
+    console.print(
+        f"Dry run    {job.network_calls} network calls, about {duration(total)}, {memory:.1f} GB of memory, {size:.2f} GB on disk; nothing written",
+        highlight=False, markup=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def describe(job: Job, prior: str, sha256: str) -> dict[str, Any]:
+    """Global attributes of the output: what it is, what made it, from what, with which settings."""
+    given, config = job.source.attributes, job.config
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    command = shlex.join(["zssd", *sys.argv[1:]])
+    attributes = {
+        "title": f"{given.get('source_id', 'Coarse fields')} downscaled to 0.25 degree by zssd",
+        "source": f"zssd {__version__}, prior {prior} (sha256 {sha256})",
+        "history": "\n".join(filter(None, [f"{stamp} {command}", given.get("history")])),
+        "references": "Zero-Shot Statistical Downscaling via Diffusion Posterior Sampling, arXiv 2601.21760",
+        "zssd_version": __version__,
+        "zssd_prior": prior,
+        "zssd_prior_sha256": sha256,
+        "zssd_static_sha256": job.prior.header.static_sha256,
+        "zssd_seed": str(config.seed),
+        "zssd_members": config.members,
+        "zssd_guidance": config.guidance,
+        "zssd_sampler": config.used_sampler,
+        "zssd_steps": config.used_steps,
+        "zssd_filter_scale": config.filter_scale,
+        "zssd_obs_error": config.obs_error,
+        "zssd_zeta": config.zeta,
+        "zssd_regridder": job.regridder,
+        "zssd_time_noise": "independent",
+        "zssd_torch": torch.__version__,
+    }
+    return attributes | {f"zssd_{key}": value for key, value in given.items() if key != "history" and value}
+
+
+def _write(
+    console: Console, request: Request, job: Job, wanted: tuple[str, ...], attributes: dict[str, Any]
+) -> dict[str, float]:
+    """Sample and write; returns the largest coarse residual per observed variable."""
+    index = [job.prior.variables.index(name) for name in wanted]
+    extra = {}
+    for name in wanted:
+        observed = name in job.source.variables
+        extra[name] = {"zssd_observed": "yes" if observed else "no"}
+        if observed and job.source.cell_methods.get(name):
+            extra[name]["zssd_source_cell_methods"] = job.source.cell_methods[name]
+    worst = np.zeros(len(job.source.variables))
+    columns = (
+        TextColumn("Sampling"), BarColumn(), MofNCompleteColumn(), TextColumn("network calls"), TimeElapsedColumn(),
+        TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with (
+        Progress(*columns, console=console, transient=True, disable=request.quiet) as progress,
+        create_output(request.output, job.domain.output, job.source.times, job.config.members, extra, attributes) as out,
+    ):
+        task = progress.add_task("", total=job.network_calls)
+        for result in run(job, lambda count: progress.advance(task, count)):
+            _check_finite(result.values, format_time(job.source.times[result.time]))
+            last = result.first_member + len(result.values)
+            out.write(slice(result.time, result.time + 1), slice(result.first_member, last), result.values[None, :, index])
+            worst = np.maximum(worst, result.residual)
+        residual = dict(zip(job.source.variables, (float(v) for v in worst), strict=True))
+        for name, value in residual.items():
+            out.attribute(f"zssd_coarse_residual_{name}", value)
+    return residual
+
+
+def _check_finite(values: np.ndarray, when: str) -> None:
+    """A sampler that blew up is an error, not an output."""
+    if np.isinf(values).any() or np.isnan(values).all():
+        msg = f"The sampling gave no finite field at {when}. Check the input's units, use more --steps, or a smaller --zeta."
+        raise InputError(msg)
+
+
+def _finish(console: Console, request: Request, job: Job, residual: dict[str, float], seconds: float) -> None:
+    if request.plot is not None:
+        from zssd_cli.evaluation.plots import plot_output
+
+        plot_output(request.output, coarse_blocks(job.source, job), request.plot)
+    fit = ", ".join(f"{name} {value:.4f}" for name, value in residual.items())
+    lines = [
+        f"Done       {duration(seconds)}; block means differ from the input by {fit} standard deviations at most (rms per field)",
+        f"Wrote      {request.output}" + (f" and {request.plot}" if request.plot else ""),
+    ]
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def coarse_blocks(source: Source, job: Job) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Block means of the first time in canonical units, for the picture."""
+    blocks = observe(job, 0, 1)[0]
+    result = {}
+    for name, channel, values in zip(source.variables, job.channels, blocks, strict=True):
+        physical = values * float(job.prior.std[channel]) + float(job.prior.mean[channel])
+        result[name] = (job.domain.coarse.lat_edges, job.domain.coarse.lon_edges, physical)
+    return result

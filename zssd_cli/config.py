@@ -1,0 +1,85 @@
+"""Configuration: every knob of a prior and of its training, validated; unknown keys are errors."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class UNetConfig(_Strict):
+    """Shape of the network."""
+
+    channels: tuple[Annotated[int, Field(ge=4, multiple_of=4)], ...] = (32, 80, 144, 208)
+    """Features at full, half, quarter ... resolution."""
+    blocks: Annotated[int, Field(ge=1)] = 2
+    """Residual blocks per level and direction (the finest level has one, in the decoder)."""
+    embedding: Annotated[int, Field(ge=8, multiple_of=8)] = 192
+    """Width of the noise-level embedding."""
+    token: Annotated[int, Field(ge=8)] = 64
+    """Width of a time token."""
+    attention_from: Annotated[int, Field(ge=0)] = 2
+    """Time attention from this level (0 is the finest) down."""
+
+
+class TrainConfig(_Strict):
+    """How a prior is trained. Every field can be set in a YAML file or by a flag of ``zssd train``."""
+
+    variables: tuple[str, ...] = ("msl", "u10", "v10")
+    network: UNetConfig = UNetConfig()
+    patch: Annotated[int, Field(ge=16, multiple_of=8)] = 64
+    """Side of a training patch in 0.25 degree cells."""
+    batch: Annotated[int, Field(ge=1)] = 16
+    steps: Annotated[int, Field(ge=1)] = 5000
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    warmup: Annotated[int, Field(ge=1)] = 300
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    ema: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    mirror: bool = True
+    """Mirror hemispheres at random: flip latitude, reverse v and sin(latitude)."""
+    time_dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of patches whose season and hour are hidden; 1 trains a prior that knows neither."""
+    seed: int = 0
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
+    validate_every: Annotated[int, Field(ge=1)] = 500
+
+
+class DownscaleConfig(_Strict):
+    """How a coarse series is turned into a fine one. Every field is recorded in the output."""
+
+    filter_scale: Annotated[float, Field(gt=0)] = 5.0
+    """Side in degrees of the blocks whose means guide the prior."""
+    members: Annotated[int, Field(ge=1, le=10_000)] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    guidance: Literal["analysis", "projection", "ucg", "dps"] = "analysis"
+    sampler: Literal["dpmpp_2m", "dpmpp_2m_sde", "ddim", "ddpm"] | None = None
+    """None: the guidance's own (``ddpm`` for ucg and dps, ``dpmpp_2m`` else)."""
+    steps: Annotated[int, Field(ge=2, le=10_000)] | None = None
+    """Network calls per sample; None: 1000 for ucg and dps, 20 else."""
+    obs_error: Annotated[float, Field(ge=0, le=10)] = 0.01
+    """Standard deviation of the error of the block means, in standard deviations of each variable."""
+    zeta: Annotated[float, Field(gt=0)] = 1.0
+    """Step size of ucg and dps."""
+    regridder: Literal["auto", "builtin", "xesmf"] = "auto"
+    any_frequency: bool = False
+    """Accept daily or monthly means although the prior knows instantaneous fields only."""
+    window_cells: Annotated[int, Field(ge=128 * 128)] = 600_000
+    """Largest number of cells that the network sees at once."""
+
+    @property
+    def stepwise(self) -> bool:
+        """True for the modes that differentiate through the network at every step."""
+        return self.guidance in ("ucg", "dps")
+
+    @property
+    def used_steps(self) -> int:
+        """Steps with the default filled in."""
+        return self.steps or (1000 if self.stepwise else 20)
+
+    @property
+    def used_sampler(self) -> str:
+        """Sampler with the default filled in."""
+        return self.sampler or ("ddpm" if self.stepwise else "dpmpp_2m")

@@ -1,0 +1,21 @@
+"""The errors that users see: one line that says what, expected, got and what to do."""
+
+
+class ZssdError(Exception):
+    """Anything that the user can mend. The command line prints it as one line and exits with code 1."""
+
+
+class InputError(ZssdError):
+    """An input file cannot be read or holds something that must not be used."""
+
+
+class ConfigError(ZssdError):
+    """Options or configuration that contradict each other or the weights."""
+
+
+class WeightsError(ZssdError):
+    """Weights that are missing, damaged, of another version or made for other static fields."""
+
+
+class OutputError(ZssdError):
+    """The output cannot be written."""

@@ -1,0 +1,267 @@
+"""What an output of ``zssd downscale`` and a reanalysis have in common: times, and points of the 0.25 degree grid."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cftime
+import netCDF4
+import numpy as np
+
+from zssd_cli.errors import InputError
+from zssd_cli.grids.conservative import latitude_weights, longitude_weights
+from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid, Region, block_grid
+from zssd_cli.variables import VARIABLES
+
+COLUMNS_ROUND = round(360 / FINE_STEP)
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """A file that ``zssd downscale`` wrote.
+
+    Attributes
+    ----------
+    path
+        The NetCDF file.
+    variables
+        Canonical names of its fields.
+    units, observed
+        Per variable: units, and whether the coarse input held it.
+    grid
+        0.25 degree grid, ascending.
+    times
+        In the file's calendar.
+    members
+        Number of members, 1 where the file has no such axis.
+    filter_scale
+        Scale of the coarse observation in degrees, None where the file does not tell.
+    source_id
+        The climate model that it came from, empty for a coarsened reanalysis.
+    """
+
+    path: Path
+    variables: tuple[str, ...]
+    units: dict[str, str]
+    observed: dict[str, bool]
+    grid: LatLonGrid
+    times: tuple[cftime.datetime, ...]
+    members: int
+    filter_scale: float | None
+    source_id: str
+
+    def read(self, name: str, index: int) -> np.ndarray:
+        """One variable at one time, (member, lat, lon) float32, missing values NaN, latitude ascending."""
+        with netCDF4.Dataset(self.path) as data:
+            field = np.ma.filled(np.ma.asarray(data.variables[name][index]).astype(np.float32), np.nan)
+            south_up = data.variables["lat"][0] <= data.variables["lat"][-1]
+        field = field.reshape(-1, *self.grid.shape)
+        return field if south_up else field[:, ::-1]
+
+
+def open_output(path: Path) -> OutputFile:
+    """Read what an output holds, without its fields.
+
+    Raises
+    ------
+    InputError
+        The file is absent, is no NetCDF, or is not laid out as ``zssd downscale`` does.
+    """
+    path = Path(path)
+    if not path.is_file():
+        msg = f"Output file not found: {path}."
+        raise InputError(msg)
+    try:
+        data = netCDF4.Dataset(path)
+    except OSError as error:
+        msg = (
+            f"{path} is not a readable NetCDF file ({error.strerror or error}). Give the file that zssd downscale "
+            "wrote."
+        )
+        raise InputError(msg) from error
+    with data:
+        layouts = {("time", "member", "lat", "lon"), ("time", "lat", "lon")}
+        names = tuple(name for name, v in data.variables.items() if name in VARIABLES and v.dimensions in layouts)
+        axes = {"time", "lat", "lon"} <= set(data.variables)
+        if not names or not axes:
+            msg = (
+                f"{path}: expected fields with dimensions (time, member, lat, lon), got dimensions "
+                f"{', '.join(data.dimensions) or 'none'}. Give the file that zssd downscale wrote."
+            )
+            raise InputError(msg)
+        fields = {name: data.variables[name] for name in names}
+        return OutputFile(
+            path=path,
+            variables=names,
+            units={name: str(getattr(v, "units", "")) for name, v in fields.items()},
+            observed={name: str(getattr(v, "zssd_observed", "yes")).lower() != "no" for name, v in fields.items()},
+            grid=_fine_axes(
+                np.sort(data.variables["lat"][:].filled(np.nan)), data.variables["lon"][:].filled(np.nan), path
+            ),
+            times=_times(data.variables["time"], path),
+            members=max(
+                (data.dimensions["member"].size for v in fields.values() if "member" in v.dimensions), default=1
+            ),
+            filter_scale=_number(getattr(data, "zssd_filter_scale", None)),
+            source_id=str(getattr(data, "zssd_source_id", "")).strip(),
+        )
+
+
+def _number(value: object) -> float | None:
+    """A positive finite number, None for anything else."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        return None
+    return number if 0 < number < float("inf") else None
+
+
+def _times(variable: netCDF4.Variable, path: Path) -> tuple[cftime.datetime, ...]:
+    """Decoded times."""
+    units, calendar = getattr(variable, "units", ""), getattr(variable, "calendar", "standard")
+    try:
+        return tuple(np.atleast_1d(cftime.num2date(variable[:], units, calendar, only_use_cftime_datetimes=True)))
+    except ValueError as error:
+        msg = f"{path}: time has units {units!r} and calendar {calendar!r}, expected CF time."
+        raise InputError(msg) from error
+
+
+def _fine_axes(lat: np.ndarray, lon: np.ndarray, path: Path | str) -> LatLonGrid:
+    """Centres on multiples of 0.25 degree to a grid, or an :class:`InputError`."""
+    for name, centres in (("latitude", lat), ("longitude", lon)):
+        steps = np.diff(centres)
+        on_grid = np.allclose(centres / FINE_STEP, np.rint(centres / FINE_STEP), atol=1e-2)
+        if not on_grid or not np.allclose(steps, FINE_STEP, atol=1e-3):
+            step = f"{steps.min():g} to {steps.max():g}" if steps.size else "none"
+            msg = (
+                f"{path}: expected {name} on multiples of 0.25 degree, got steps {step} from {centres[0]:g}. "
+                "Regrid it to ERA5's grid first."
+            )
+            raise InputError(msg)
+    return _grid(np.rint(lat / FINE_STEP) * FINE_STEP, np.rint(lon / FINE_STEP) * FINE_STEP)
+
+
+def _grid(lat: np.ndarray, lon: np.ndarray) -> LatLonGrid:
+    half = FINE_STEP / 2
+    lat_edges = np.clip(np.append(lat - half, lat[-1] + half), -90, 90)
+    return LatLonGrid(lat, lon, lat_edges, np.append(lon - half, lon[-1] + half))
+
+
+def common_times(ours: Sequence[cftime.datetime], theirs: Sequence[cftime.datetime]) -> list[tuple[int, int]]:
+    """Pairs of indices whose year, month, day, hour and minute agree, whatever the calendars.
+
+    Raises
+    ------
+    InputError
+        No time agrees.
+    """
+    where: dict[tuple[int, ...], int] = {}
+    for index, time in enumerate(theirs):
+        where.setdefault(_stamp(time), index)
+    pairs = [(i, where[_stamp(time)]) for i, time in enumerate(ours) if _stamp(time) in where]
+    if not pairs:
+        msg = (
+            f"No common time: the output has {_span(ours)}, the reference {_span(theirs)}; "
+            "a free-running climate model cannot be scored point by point. Give the reference of the same times."
+        )
+        raise InputError(msg)
+    return pairs
+
+
+def _stamp(time: cftime.datetime) -> tuple[int, ...]:
+    return time.year, time.month, time.day, time.hour, time.minute
+
+
+def _span(times: Sequence[cftime.datetime]) -> str:
+    if len(times) == 0:
+        return "no time"
+    first, last = (f"{t.year:04d}-{t.month:02d}-{t.day:02d}T{t.hour:02d}:{t.minute:02d}" for t in (times[0], times[-1]))
+    return first if len(times) == 1 else f"{first} to {last}"
+
+
+@dataclass(frozen=True, eq=False)
+class CommonPoints:
+    """Cells that two 0.25 degree grids share.
+
+    Attributes
+    ----------
+    grid
+        The shared cells.
+    ours, theirs
+        (rows, columns) of the shared cells in the output and in the reference.
+    """
+
+    grid: LatLonGrid
+    ours: tuple[np.ndarray, np.ndarray]
+    theirs: tuple[np.ndarray, np.ndarray]
+
+    def within(self, blocks: LatLonGrid) -> "CommonPoints | None":
+        """Those whose centres lie in a box of blocks, None where there are none."""
+        lat, lon = self.grid.lat, self.grid.lon
+        rows = (lat >= blocks.lat_edges[0] - 1e-6) & (lat <= blocks.lat_edges[-1] + 1e-6)
+        width = blocks.lon_edges[-1] - blocks.lon_edges[0]
+        columns = (lon - blocks.lon_edges[0] + 1e-6) % 360 <= width + 2e-6
+        run = longest_run(columns)
+        if not rows.any() or run.size == 0:
+            return None
+        cut = np.flatnonzero(rows), run
+        pick = [(side[0][cut[0]], side[1][cut[1]]) for side in (self.ours, self.theirs)]
+        return CommonPoints(_grid(lat[cut[0]], lon[cut[1]]), *pick)
+
+
+def longest_run(mask: np.ndarray) -> np.ndarray:
+    """Indices of the longest unbroken run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
+    if edges.size == 0:
+        return np.array([], dtype=np.int64)
+    starts, ends = edges[::2], edges[1::2]
+    best = int(np.argmax(ends - starts))
+    return np.arange(starts[best], ends[best])
+
+
+def common_points(ours: LatLonGrid, theirs: LatLonGrid, reference: Path | str) -> CommonPoints:
+    """Cells in both grids, whatever turn their longitudes are in.
+
+    Raises
+    ------
+    InputError
+        The reference is off the 0.25 degree grid or elsewhere.
+    """
+    theirs = _fine_axes(theirs.lat, theirs.lon, reference)
+    base, other = (theirs, ours) if ours.circular and not theirs.circular else (ours, theirs)
+    rows = {int(i): k for k, i in enumerate(_index(other.lat))}
+    columns = {int(i): k for k, i in enumerate(_index(other.lon) % COLUMNS_ROUND)}
+    base_rows = np.flatnonzero([int(i) in rows for i in _index(base.lat)])
+    base_columns = longest_run(np.array([int(i) in columns for i in _index(base.lon) % COLUMNS_ROUND]))
+    if base_rows.size == 0 or base_columns.size == 0:
+        msg = (
+            f"{reference}: no overlap: the output covers {extent(ours)}, the reference {extent(theirs)}. Give a "
+            "reference of the same region."
+        )
+        raise InputError(msg)
+    lat, lon = base.lat[base_rows], base.lon[base_columns]
+    other_rows = np.array([rows[int(i)] for i in _index(lat)])
+    other_columns = np.array([columns[int(i)] for i in _index(lon) % COLUMNS_ROUND])
+    sides = (base_rows, base_columns), (other_rows, other_columns)
+    return CommonPoints(_grid(lat, lon), *(sides if base is ours else sides[::-1]))
+
+
+def _index(centres: np.ndarray) -> np.ndarray:
+    return np.rint(centres / FINE_STEP).astype(np.int64)
+
+
+def extent(grid: LatLonGrid) -> str:
+    """``W..E, S..N`` of the centres."""
+    return f"{grid.lon[0]:g}..{grid.lon[-1]:g} E, {grid.lat[0]:g}..{grid.lat[-1]:g} N"
+
+
+def covered_blocks(grid: LatLonGrid, scale: float) -> LatLonGrid | None:
+    """Blocks of ``scale`` degrees that lie wholly inside a grid; None where there is none."""
+    south, north = max(grid.lat_edges[0], -90.0), min(grid.lat_edges[-1], 90.0)
+    blocks = block_grid(scale, Region(float(grid.lon_edges[0]), float(grid.lon_edges[-1]), float(south), float(north)))
+    rows = longest_run(latitude_weights(grid.lat_edges, blocks.lat_edges).sum(1) > 1 - 1e-6)
+    columns = longest_run(longitude_weights(grid.lon_edges, blocks.lon_edges).sum(1) > 1 - 1e-6)
+    if rows.size == 0 or columns.size == 0:
+        return None
+    lat_edges, lon_edges = blocks.lat_edges[rows[0] : rows[-1] + 2], blocks.lon_edges[columns[0] : columns[-1] + 2]
+    return LatLonGrid(blocks.lat[rows], blocks.lon[columns], lat_edges, lon_edges)

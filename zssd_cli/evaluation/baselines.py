@@ -1,0 +1,105 @@
+"""The simple answers that a downscaling has to beat: nearest block, bilinear and bicubic interpolation of block means.
+
+All act on the last two axes, wrap in longitude where the coarse grid covers the circle, repeat the outermost cells at
+rims and poles, and pass NaN on to every cell that it would have touched.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from zssd_cli.grids.conservative import latitude_weights, longitude_weights
+from zssd_cli.grids.latlon import LatLonGrid
+
+Kernel = Callable[[np.ndarray], list[np.ndarray]]
+"""Position between two centres, 0 to 1, to the weights of two or four neighbours."""
+
+
+def coarsen(field: np.ndarray, source: LatLonGrid, target: LatLonGrid) -> np.ndarray:
+    """Area-weighted block means.
+
+    Parameters
+    ----------
+    field
+        (..., lat, lon) on ``source``.
+
+    Returns
+    -------
+    Array (..., target lat, target lon) float64, NaN where the source does not cover the whole block or has NaN in it.
+    """
+    down = latitude_weights(source.lat_edges, target.lat_edges)
+    across = longitude_weights(source.lon_edges, target.lon_edges)
+    finite = np.isfinite(field)
+    covered = down @ finite.astype(np.float64) @ across.T
+    return np.where(covered > 1 - 1e-6, down @ np.where(finite, field, 0.0).astype(np.float64) @ across.T, np.nan)
+
+
+def _same_turn(lon: np.ndarray, coarse_grid: LatLonGrid) -> np.ndarray:
+    """Longitudes shifted by whole turns to lie within half a turn of the middle of the coarse grid."""
+    start = (coarse_grid.lon_edges[0] + coarse_grid.lon_edges[-1]) / 2 - 180
+    return (np.asarray(lon, dtype=np.float64) - start) % 360 + start
+
+
+def conservative(coarse: np.ndarray, coarse_grid: LatLonGrid, fine_grid: LatLonGrid) -> np.ndarray:
+    """The value of the block that holds the cell's centre: (..., lat, lon) coarse to fine."""
+    lon = _same_turn(fine_grid.lon, coarse_grid)
+    rows = np.searchsorted(coarse_grid.lat_edges[1:-1], fine_grid.lat, side="right")
+    columns = np.searchsorted(coarse_grid.lon_edges[1:-1], lon, side="right")
+    return coarse[..., rows[:, None], columns[None, :]]
+
+
+def _linear(fraction: np.ndarray) -> list[np.ndarray]:
+    return [1 - fraction, fraction]
+
+
+def _cubic(fraction: np.ndarray) -> list[np.ndarray]:
+    """Cubic convolution with a = -1/2, exact for parabolas (Keys 1981, IEEE Trans. ASSP 29, eq. 15)."""
+    t, t2, t3 = fraction, fraction**2, fraction**3
+    return [(-t3 + 2 * t2 - t) / 2, (3 * t3 - 5 * t2 + 2) / 2, (-3 * t3 + 4 * t2 + t) / 2, (t3 - t2) / 2]
+
+
+def _along(
+    field: np.ndarray, axis: int, centres: np.ndarray, target: np.ndarray, wrap: bool, kernel: Kernel
+) -> np.ndarray:
+    """Interpolate one axis with a local kernel in the space of indices (equally spaced centres)."""
+    n = centres.size
+    where = target.astype(np.float64)
+    if wrap:
+        step = 360.0 / n
+        position = ((where - centres[0]) % 360) / step
+    else:
+        position = np.interp(where, centres, np.arange(n))
+    base = np.floor(position).astype(np.int64)
+    weights = kernel(position - base)
+    shape = [1] * field.ndim
+    shape[axis] = -1
+    total = np.zeros(())
+    for k, weight in enumerate(weights):
+        index = base + k - (len(weights) // 2 - 1)
+        index = index % n if wrap else np.clip(index, 0, n - 1)
+        total = total + np.take(field, index, axis=axis) * weight.reshape(shape)
+    return total
+
+
+def _interpolate(coarse: np.ndarray, coarse_grid: LatLonGrid, fine_grid: LatLonGrid, kernel: Kernel) -> np.ndarray:
+    """Latitude first, longitude second."""
+    rows = _along(coarse, coarse.ndim - 2, coarse_grid.lat, fine_grid.lat, wrap=False, kernel=kernel)
+    lon = _same_turn(fine_grid.lon, coarse_grid)
+    return _along(rows, coarse.ndim - 1, coarse_grid.lon, lon, wrap=coarse_grid.circular, kernel=kernel)
+
+
+def bilinear(coarse: np.ndarray, coarse_grid: LatLonGrid, fine_grid: LatLonGrid) -> np.ndarray:
+    """Linear interpolation between block centres: (..., lat, lon) coarse to fine."""
+    return _interpolate(coarse, coarse_grid, fine_grid, _linear)
+
+
+def bicubic(coarse: np.ndarray, coarse_grid: LatLonGrid, fine_grid: LatLonGrid) -> np.ndarray:
+    """Cubic convolution between block centres: (..., lat, lon) coarse to fine."""
+    return _interpolate(coarse, coarse_grid, fine_grid, _cubic)
+
+
+BASELINES: dict[str, Callable[[np.ndarray, LatLonGrid, LatLonGrid], np.ndarray]] = {
+    "conservative": conservative,
+    "bilinear": bilinear,
+    "bicubic": bicubic,
+}

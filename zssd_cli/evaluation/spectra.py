@@ -1,0 +1,136 @@
+r"""Power by wavelength along parallels, in degrees of great circle, and how far two spectra are apart.
+
+Every row of longitude gives a periodogram: on the whole circle as it is, in a box detrended and under a Hann window.
+Row frequencies f per degree of longitude become :math:`f/\cos\varphi` per degree of great circle, and densities are
+averaged in bins of wavelength with the rows' areas as weights. The log spectral distance of P from the truth's P_ref is
+
+.. math:: \mathrm{LSD} = \sqrt{\overline{(10\log_{10} P/P_{ref})^2}}\ \text{dB}
+
+over the bins between 0.5 and 20 degrees that are no longer than half the domain. It says nothing of where the power is:
+the edges of blocks have plenty at short wavelengths, so nearest-block fields look better by it than they are.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from zssd_cli.grids.latlon import LatLonGrid
+
+SHORTEST, LONGEST, BINS_PER_OCTAVE = 0.5, 20.0, 3
+BANDS = ((1.0, 2.0), (2.0, 4.0), (4.0, 10.0))
+"""Wavelength bands of the report, degrees of great circle."""
+
+
+@dataclass(frozen=True, eq=False)
+class WavelengthBins:
+    """Bins of wavelength for one grid.
+
+    Attributes
+    ----------
+    grid
+        Equally spaced longitudes; the whole circle or a box.
+    """
+
+    grid: LatLonGrid
+
+    @cached_property
+    def edges(self) -> np.ndarray:
+        """Bin edges in degrees of great circle, three to an octave from 0.5 up to 20 or half the mean width."""
+        cosine = np.cos(np.deg2rad(self.grid.lat))
+        width = (self.grid.lon_edges[-1] - self.grid.lon_edges[0]) * float(np.average(cosine, weights=cosine))
+        longest = min(LONGEST, width / 2)
+        steps = int(np.floor(np.log2(max(longest / SHORTEST, 1.0)) * BINS_PER_OCTAVE + 1e-9))
+        return SHORTEST * 2.0 ** (np.arange(steps + 1) / BINS_PER_OCTAVE)
+
+    @cached_property
+    def centres(self) -> np.ndarray:
+        """Geometric centres of the bins, degrees of great circle."""
+        return np.sqrt(self.edges[1:] * self.edges[:-1])
+
+    @cached_property
+    def _wavelengths(self) -> np.ndarray:
+        """Great-circle wavelength of every row and frequency above 0, (lat, k)."""
+        step = float(np.mean(np.diff(self.grid.lon)))
+        frequency = np.fft.rfftfreq(self.grid.lon.size, step)[1:]
+        return np.cos(np.deg2rad(self.grid.lat))[:, None] / frequency[None, :]
+
+    @cached_property
+    def _slots(self) -> tuple[np.ndarray, np.ndarray]:
+        """Number of the bin, and of the band, of every row and frequency, (lat, k): 0 below, last + 1 above."""
+        wavelengths = self._wavelengths * (1 + 1e-9)
+        band_edges = np.array([BANDS[0][0], *(high for _, high in BANDS)])
+        return np.digitize(wavelengths, self.edges), np.digitize(wavelengths, band_edges)
+
+    def _mean_in(self, density: np.ndarray, slots: np.ndarray, count: int) -> np.ndarray:
+        """Area-weighted mean of (lat, k) in slots 1 to count; rows that are NaN are left out."""
+        finite = np.isfinite(density)
+        weight = np.cos(np.deg2rad(self.grid.lat))[:, None] * finite
+        total = np.bincount(slots.ravel(), (weight * np.where(finite, density, 0.0)).ravel(), count + 2)
+        weights = np.bincount(slots.ravel(), weight.ravel(), count + 2)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return (total / weights)[1 : count + 1]
+
+    def densities(self, field: np.ndarray) -> np.ndarray:
+        """Power density of every row, (..., lat, lon) to (..., lat, k), per cycle per degree of great circle; k > 0."""
+        n, step = self.grid.lon.size, float(np.mean(np.diff(self.grid.lon)))
+        x = field.astype(np.float64)
+        x = x - x.mean(-1, keepdims=True)
+        window = np.ones(n)
+        if not self.grid.circular:
+            ramp = np.linspace(-1, 1, n)
+            x = x - (x @ ramp)[..., None] / (ramp @ ramp) * ramp
+            window = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(n) + 0.5) / n)
+        power = np.abs(np.fft.rfft(x * window)[..., 1:]) ** 2 * (2 * step / (window**2).sum())
+        if n % 2 == 0:
+            power[..., -1] /= 2
+        return power * np.cos(np.deg2rad(self.grid.lat))[:, None]
+
+    def power(self, field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean power density per bin and per band.
+
+        Parameters
+        ----------
+        field
+            (lat, lon); rows with NaN are left out.
+
+        Returns
+        -------
+        Arrays (bins,) and (bands,), unit squared per (cycle per degree); NaN for bins that no row reaches.
+        """
+        density, (bins, bands) = self.densities(field), self._slots
+        return self._mean_in(density, bins, self.centres.size), self._mean_in(density, bands, len(BANDS))
+
+
+def decibels(power: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """10 log10(P / P_ref), NaN where either is not positive."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.where((power > 0) & (reference > 0), power / reference, np.nan)
+    return 10 * np.log10(ratio)
+
+
+def log_spectral_distance(power: np.ndarray, reference: np.ndarray) -> float:
+    """Root mean square of the decibels over the bins, (bins,) each; NaN where no bin has power."""
+    difference = decibels(power, reference)
+    difference = difference[np.isfinite(difference)]
+    return float(np.sqrt(np.mean(difference**2))) if difference.size else float("nan")
+
+
+class SpectrumSums:
+    """Mean spectra over times and members: the spectra of the members, not the spectrum of their mean."""
+
+    def __init__(self, bins: WavelengthBins) -> None:
+        self.bins = bins
+        self._power: list[np.ndarray] = [np.zeros(bins.centres.size), np.zeros(len(BANDS))]
+        self._count = 0
+
+    def add(self, fields: np.ndarray) -> None:
+        """Add (m, lat, lon) of one time."""
+        for member in fields:
+            for total, part in zip(self._power, self.bins.power(member), strict=True):
+                total += part
+        self._count += fields.shape[0]
+
+    def result(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean power per bin and per band."""
+        return self._power[0] / max(self._count, 1), self._power[1] / max(self._count, 1)

@@ -1,0 +1,263 @@
+"""Where the cells of an array lie, and how to turn its own order of dimensions and directions into (lat, lon)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from zssd_cli.errors import InputError
+from zssd_cli.grids.bounds import rectilinear_grid
+from zssd_cli.grids.latlon import LatLonGrid
+
+_NAMES = {
+    "latitude": {"lat", "latitude", "nav_lat", "xlat", "tlat", "clat", "lats", "geolat"},
+    "longitude": {"lon", "longitude", "nav_lon", "xlong", "tlong", "clon", "lons", "long", "geolon"},
+}
+_UNITS = {
+    "latitude": {"degrees_north", "degree_north", "degrees_n", "degree_n", "degreen", "degreesn"},
+    "longitude": {"degrees_east", "degree_east", "degrees_e", "degree_e", "degreee", "degreese"},
+}
+_PLAIN_UNITS = {"", "1", "degree", "degrees", "deg", "radian", "radians", "rad"}
+_STATIONS = {
+    "station",
+    "stations",
+    "location",
+    "locations",
+    "site",
+    "sites",
+    "obs",
+    "profile",
+    "trajectory",
+    "city",
+    "cities",
+    "ncities",
+}
+_MESHES = {
+    "ncells",
+    "ncell",
+    "ncol",
+    "cell",
+    "cells",
+    "i",
+    "values",
+    "nod2",
+    "ncells_2",
+    "cell2d",
+    "grid_size",
+    "lndgrid",
+    "nface",
+    "nmesh2d_face",
+}
+_FEW_POINTS = 200
+"""Fewer scattered points than this, without a model's name for the dimension, are stations."""
+
+
+@dataclass(frozen=True, eq=False)
+class CellCenters:
+    """Cells that form no rectilinear grid.
+
+    Attributes
+    ----------
+    lat, lon
+        Centres in degrees, (n_y, n_x) for curvilinear and (n,) for unstructured grids.
+    lat_vertices, lon_vertices
+        Corners of the cells in degrees, the shape of ``lat`` with the corners as last dimension; None if unknown.
+    """
+
+    lat: np.ndarray
+    lon: np.ndarray
+    lat_vertices: np.ndarray | None = None
+    lon_vertices: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """The horizontal part of an array.
+
+    Attributes
+    ----------
+    dims
+        The array's horizontal dimensions in the order (lat, lon), or those of the points.
+    grid, points
+        Where the cells lie; exactly one is not None.
+    rows, columns
+        Positions along ``dims`` that give the grid's order; None for points.
+    notes
+        What was not as it should be, a line each.
+    """
+
+    dims: tuple[str, ...]
+    grid: LatLonGrid | None = None
+    points: CellCenters | None = None
+    rows: np.ndarray | None = None
+    columns: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n_lat, n_lon), or the shape of the points."""
+        if self.grid is not None:
+            return self.grid.shape
+        return () if self.points is None else self.points.lat.shape
+
+    def arrange(self, values: np.ndarray) -> np.ndarray:
+        """Values (time, *dims) in the file's order as (time, lat, lon) or (time, *points)."""
+        if self.rows is None or self.columns is None:
+            return values
+        return values[:, self.rows[:, None], self.columns[None, :]]
+
+
+def find_layout(dataset: xr.Dataset, array: xr.DataArray) -> Layout:
+    """The layout of an array of a dataset.
+
+    Raises
+    ------
+    InputError
+        No latitudes and longitudes, broken ones, station data, a single point.
+    """
+    lat, lon = (_find_coordinate(dataset, array, kind) for kind in ("latitude", "longitude"))
+    if lat.ndim == 0 or lon.ndim == 0:
+        msg = (
+            f"{array.name} is a single point or line, expected a field in latitude and longitude; give a gridded file."
+        )
+        raise InputError(msg)
+    if lat.dims != lon.dims and lat.ndim == lon.ndim == 1:
+        return _rectilinear(dataset, lat, lon)
+    if set(lat.dims) != set(lon.dims):
+        msg = f"{array.name}: latitude has the dimensions {lat.dims} but longitude {lon.dims}; repair the coordinates."
+        raise InputError(msg)
+    if lat.ndim == 1:
+        _refuse_stations(dataset, array, lat)
+    return _points(dataset, lat, lon.transpose(*lat.dims))
+
+
+def _find_coordinate(dataset: xr.Dataset, array: xr.DataArray, kind: str) -> xr.DataArray:
+    """The latitude or longitude of an array: dimension coordinates first, then auxiliary ones."""
+    found = [
+        dataset[name]
+        for name, candidate in dataset.variables.items()
+        if set(candidate.dims) <= set(array.dims)
+        and candidate.dtype.kind in "fiu"
+        and _is_kind(str(name), candidate, kind)
+    ]
+    if not found:
+        rotated = any(
+            str(v.attrs.get("standard_name", "")).startswith(("grid_l", "projection_"))
+            for v in dataset.variables.values()
+        )
+        hint = (
+            "it has only rotated or projected coordinates"
+            if rotated
+            else f"dimensions are {', '.join(map(str, array.dims))}"
+        )
+        msg = f"{array.name} has no {kind} coordinate ({hint}); add coordinates in degrees_north and degrees_east."
+        raise InputError(msg)
+    named = str(array.encoding.get("coordinates", array.attrs.get("coordinates", ""))).split()
+    found.sort(key=lambda c: (c.name not in array.dims, str(c.name) not in named, c.ndim == 0, str(c.name)))
+    return found[0]
+
+
+def _is_kind(name: str, candidate: xr.Variable, kind: str) -> bool:
+    standard_name = candidate.attrs.get("standard_name")
+    if standard_name in ("latitude", "longitude"):
+        return standard_name == kind
+    if standard_name is not None and str(standard_name).startswith(("grid_", "projection_")):
+        return False
+    units = str(candidate.attrs.get("units", "")).strip().lower()
+    return units in _UNITS[kind] or (name.lower() in _NAMES[kind] and units in _PLAIN_UNITS)
+
+
+def _degrees(coordinate: xr.DataArray, values: np.ndarray) -> np.ndarray:
+    values = np.asarray(values, dtype=np.float64)
+    return np.rad2deg(values) if str(coordinate.attrs.get("units", "")).strip().lower().startswith("rad") else values
+
+
+def _bounds(dataset: xr.Dataset, coordinate: xr.DataArray) -> np.ndarray | None:
+    """The bounds of a coordinate, its own dimensions first, from its ``bounds`` attribute or by the usual name."""
+    named = coordinate.attrs.get("bounds", coordinate.encoding.get("bounds"))
+    for name in (named, f"{coordinate.name}_bnds", f"{coordinate.name}_bounds", f"{coordinate.name}_vertices"):
+        if (
+            name in dataset.variables
+            and dataset[name].ndim == coordinate.ndim + 1
+            and set(coordinate.dims) < set(dataset[name].dims)
+        ):
+            corner = next(d for d in dataset[name].dims if d not in coordinate.dims)
+            return _degrees(coordinate, dataset[name].transpose(*coordinate.dims, corner).values)
+    return None
+
+
+def _rectilinear(dataset: xr.Dataset, lat: xr.DataArray, lon: xr.DataArray) -> Layout:
+    grid, rows, columns = rectilinear_grid(
+        _degrees(lat, lat.values), _degrees(lon, lon.values), _bounds(dataset, lat), _bounds(dataset, lon)
+    )
+    dims = (str(lat.dims[0]), str(lon.dims[0]))
+    return Layout(dims, grid=grid, rows=rows.order, columns=columns.order, notes=rows.notes + columns.notes)
+
+
+def _points(dataset: xr.Dataset, lat: xr.DataArray, lon: xr.DataArray) -> Layout:
+    """A curvilinear or unstructured grid, or a rectilinear one that was written with two-dimensional coordinates."""
+    dims = tuple(str(d) for d in lat.dims)
+    lats, lons = _degrees(lat, lat.values), _degrees(lon, lon.values)
+    _check_finite(lat, lats, 90.0 + 1e-3)
+    _check_finite(lon, lons, 721.0)
+    if lats.ndim == 2:
+        for down, a, b in ((True, lats, lons), (False, lats.T, lons.T)):
+            if min(lats.shape) > 1 and np.ptp(a, axis=1).max() < 1e-4 and np.ptp(b, axis=0).max() < 1e-4:
+                grid, rows, columns = rectilinear_grid(a[:, 0], b[0])
+                notes = rows.notes + columns.notes
+                return Layout(
+                    dims if down else dims[::-1], grid=grid, rows=rows.order, columns=columns.order, notes=notes
+                )
+    return Layout(dims, points=CellCenters(lats, lons, *_vertices(_bounds(dataset, lat), _bounds(dataset, lon))))
+
+
+def _vertices(lat: np.ndarray | None, lon: np.ndarray | None) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Corners of cells, None where they are missing or broken."""
+    if lat is None or lon is None or lat.shape != lon.shape:
+        return None, None
+    if not (np.isfinite(lat).all() and np.isfinite(lon).all() and np.abs(lat).max() <= 91.0):
+        return None, None
+    return lat, lon
+
+
+def _check_finite(coordinate: xr.DataArray, values: np.ndarray, largest: float) -> None:
+    if values.size == 0 or not np.isfinite(values).all() or np.abs(values).max() > largest:
+        msg = f"coordinate {coordinate.name!r} holds missing, fill or out-of-range values; repair the coordinates."
+        raise InputError(msg)
+
+
+def _refuse_stations(dataset: xr.Dataset, array: xr.DataArray, lat: xr.DataArray) -> None:
+    dim = str(lat.dims[0]).lower()
+    feature = str(dataset.attrs.get("featureType", "")).lower()
+    if dim in _MESHES:
+        return
+    if dim in _STATIONS or feature in ("point", "timeseries", "profile", "trajectory") or lat.size < _FEW_POINTS:
+        where = f"{lat.size} points along {lat.dims[0]!r}"
+        msg = f"{array.name} is station data ({where}), expected a gridded field; give model output."
+        raise InputError(msg)
+
+
+def same_place(first: Layout, second: Layout) -> bool:
+    """True where two layouts have the same cells, to 1e-4 degrees."""
+    if first.grid is not None and second.grid is not None:
+        return first.grid.shape == second.grid.shape and all(
+            np.allclose(getattr(first.grid, name), getattr(second.grid, name), rtol=0, atol=1e-4)
+            for name in ("lat", "lon")
+        )
+    if first.points is not None and second.points is not None:
+        a, b = first.points, second.points
+        return (
+            a.lat.shape == b.lat.shape
+            and np.allclose(a.lat, b.lat, rtol=0, atol=1e-4)
+            and np.allclose(a.lon, b.lon, rtol=0, atol=1e-4)
+        )
+    return False
+
+
+def describe(layout: Layout) -> str:
+    """The size and place of a layout for messages."""
+    if layout.grid is not None:
+        grid = layout.grid
+        place = f"lat {grid.lat[0]:g}..{grid.lat[-1]:g}, lon {grid.lon[0]:g}..{grid.lon[-1]:g}"
+        return f"{grid.shape[0]} x {grid.shape[1]} cells, {place}"
+    return f"{' x '.join(str(n) for n in layout.shape)} points"

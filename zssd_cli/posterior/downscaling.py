@@ -1,0 +1,240 @@
+"""The main job: a coarse series and a prior in, an ensemble of 0.25 degree fields out, time by time.
+
+Nothing here grows with the length of the series: times and members are sampled in batches of bounded size and handed
+on at once.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import cftime
+import numpy as np
+import torch
+from torch import Tensor
+
+from zssd_cli.config import DownscaleConfig
+from zssd_cli.errors import ConfigError, InputError
+from zssd_cli.fields.calendar import format_time, year_day_fractions
+from zssd_cli.fields.reading import Source
+from zssd_cli.fields.static import StaticFields
+from zssd_cli.grids.latlon import GLOBE, Region
+from zssd_cli.grids.regrid import Regrid, make_regrid
+from zssd_cli.operators.coarsen import Coarsen
+from zssd_cli.posterior.domain import Domain, describe_extent, make_domain, source_region
+from zssd_cli.posterior.guidance import Guidance, Observation
+from zssd_cli.posterior.guidance.analysis import Analysis
+from zssd_cli.posterior.guidance.projection import projection
+from zssd_cli.posterior.guidance.ucg import dps, ucg
+from zssd_cli.posterior.random import NoiseStream
+from zssd_cli.posterior.sampler import sample
+from zssd_cli.posterior.windows import windowed
+from zssd_cli.prior.checkpoint import Prior
+from zssd_cli.prior.denoiser import Conditions
+from zssd_cli.prior.noise import ddpm_sigmas, karras_sigmas
+
+MEANS = ("day", "mon", "yr")
+BATCH_CELLS = 1_500_000
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything decided before the first network call.
+
+    Attributes
+    ----------
+    source, prior, config
+        As given.
+    domain
+        Grids.
+    static
+        Static channels of the sampled domain, (1, 4, H, W).
+    channels
+        Index in the prior of every observed variable, in the source's order.
+    regrid
+        From the source's cells to the blocks.
+    regridder
+        Its name.
+    batch
+        Samples (times x members) that are drawn together.
+    """
+
+    source: Source
+    prior: Prior
+    config: DownscaleConfig
+    domain: Domain
+    static: Tensor
+    channels: tuple[int, ...]
+    regrid: Regrid
+    regridder: str
+    batch: int
+
+    @property
+    def samples(self) -> int:
+        """Times x members."""
+        return len(self.source.times) * self.config.members
+
+    @property
+    def network_calls(self) -> int:
+        """Network calls for all samples (a call for a whole field counts as one)."""
+        return self.samples * self.config.used_steps
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished batch of one time: members ``first_member`` to ``first_member + len``.
+
+    Attributes
+    ----------
+    time
+        Index of the time.
+    first_member
+        Number of the first member.
+    values
+        (members, C, lat, lon) on the output grid, canonical units, NaN where nothing was observed.
+    residual
+        Root mean square of y - A x per observed variable, in standard deviations of the variable, (observed,).
+    """
+
+    time: int
+    first_member: int
+    values: np.ndarray
+    residual: np.ndarray
+
+
+def prepare(source: Source, prior: Prior, static: StaticFields, config: DownscaleConfig, region: Region | None) -> Job:
+    """Check that source, prior and static fields fit together and lay out the run.
+
+    Raises
+    ------
+    ConfigError
+        Other static fields than the prior's, a region that the source does not cover, a filter scale finer than the input.
+    InputError
+        Means over days or months.
+    """
+    if static.sha256 != prior.header.static_sha256:
+        msg = (
+            f"The prior was trained with other static fields (hash {prior.header.static_sha256[:12]}, got {static.sha256[:12]} "
+            f"from {static.source}). Pass --static with the file used in training, or train a prior with yours."
+        )
+        raise ConfigError(msg)
+    if source.frequency in MEANS and not config.any_frequency:
+        msg = (
+            f"The input is {source.frequency} data; the prior knows fields at one moment, {prior.header.frequency_hours:g} hours apart, and would add "
+            "weather that a mean does not have. Use 6-hourly or finer input, or pass --any-frequency to go on all the same."
+        )
+        raise InputError(msg)
+    step = config.filter_scale
+    if region is None:
+        region = GLOBE if source.grid is None else source_region(source.grid, step)
+    if source.grid is not None:
+        _check_scale(source, step)
+    domain = make_domain(region, step)
+    regrid, name = make_regrid(source, domain.coarse, config.regridder)
+    channels = tuple(prior.variables.index(variable) for variable in source.variables)
+    cells = domain.fine.shape[0] * domain.fine.shape[1]
+    device = prior.denoiser.network.out.weight.device
+    channels_static = torch.as_tensor(static.channels(domain.fine), device=device)[None]
+    batch = max(1, min(BATCH_CELLS // cells, 64))
+    return Job(source, prior, config, domain, channels_static, channels, regrid, name, batch)
+
+
+def _check_scale(source: Source, step: float) -> None:
+    grid = source.grid
+    widest = max(float(np.median(np.diff(grid.lat_edges))), float(np.median(np.diff(grid.lon_edges))))
+    if widest > 1.05 * step:
+        msg = (
+            f"Filter scale {step:g} is finer than the input's cells of {widest:.2f} degrees: their edges would be taken for weather. "
+            f"Use --filter-scale {next((s for s in (2, 2.5, 3, 5, 6, 7.5, 10, 15) if s >= widest), 15):g}."
+        )
+        raise ConfigError(msg)
+
+
+def observe(job: Job, start: int, stop: int) -> np.ndarray:
+    """Block means of the source in standard units, (times, observed, h, w), NaN where missing.
+
+    Raises
+    ------
+    InputError
+        Where no block of the region has a value.
+    """
+    blocks = job.regrid(job.source.read(start, stop))
+    rows, columns = (np.unique(index) for index in job.domain.block_of)
+    for k in range(stop - start):
+        if np.isnan(blocks[k][:, rows[:, None], columns]).all():
+            where = describe_extent(job.source.grid) if job.source.grid is not None else "elsewhere"
+            time = format_time(job.source.times[start + k])
+            msg = f"The input has no value in the region at {time}: expected data for {describe_extent(job.domain.output)}, the input covers {where}. Choose another --region."
+            raise InputError(msg)
+    index = list(job.channels)
+    mean, std = (getattr(job.prior, name)[index].numpy()[:, None, None] for name in ("mean", "std"))
+    return ((blocks - mean) / std).astype(np.float32)
+
+
+def time_key(time: cftime.datetime) -> int:
+    """An integer that names a date in any calendar, for the random stream."""
+    minutes = (((time.year + 20_000) * 12 + time.month) * 31 + time.day) * 1440 + time.hour * 60 + time.minute
+    return minutes * 60 + time.second
+
+
+def make_guidance(config: DownscaleConfig, prior: Prior) -> Guidance:
+    """The guidance by name."""
+    if config.guidance == "analysis":
+        return Analysis(prior.lags, prior.signs)
+    if config.guidance == "projection":
+        return projection
+    return (ucg if config.guidance == "ucg" else dps)(config.zeta)
+
+
+def run(job: Job, tick: Callable[[int], None] = lambda _: None) -> Iterator[Result]:
+    """Draw all samples; ``tick(n)`` is called after every step with the number of fields that it advanced.
+
+    Yields one :class:`Result` per time and run of members, in order.
+    """
+    operator = Coarsen(job.domain.fine, job.domain.coarse, device=job.static.device)
+    guidance = make_guidance(job.config, job.prior)
+    members = job.config.members
+    times_at_once = max(1, job.batch // members)
+    for start in range(0, len(job.source.times), times_at_once):
+        stop = min(start + times_at_once, len(job.source.times))
+        observed = observe(job, start, stop)
+        for first in range(0, members, job.batch):
+            part = range(first, min(first + job.batch, members))
+            yield from _draw(job, operator, guidance, observed, start, part, tick)
+
+
+def _draw(
+    job: Job,
+    operator: Coarsen,
+    guidance: Guidance,
+    observed: np.ndarray,
+    start: int,
+    members: range,
+    tick: Callable[[int], None],
+) -> Iterator[Result]:
+    """Sample the given times (all of ``observed``) x members as one batch."""
+    device, config, count = job.static.device, job.config, len(members)
+    times = job.source.times[start : start + len(observed)]
+    values = torch.as_tensor(observed, device=device).repeat_interleave(count, 0)
+    observation = Observation(values, job.channels, operator, torch.full((len(job.channels),), config.obs_error, device=device))
+    fractions = torch.tensor([year_day_fractions(t) for t in times], dtype=torch.float32, device=device)
+    conditions = Conditions(job.static, fractions.repeat_interleave(count, 0))
+    with torch.no_grad():
+        prior = windowed(job.prior.denoiser, conditions, job.domain.fine.circular, config.window_cells)
+        keys = [(member, time_key(t)) for t in times for member in members]
+        shape = (len(job.prior.variables), *job.domain.fine.shape)
+        noise = NoiseStream(config.seed, keys, shape, device)
+        sigmas = ddpm_sigmas(config.used_steps) if config.used_sampler == "ddpm" else karras_sigmas(config.used_steps)
+        field = None
+        for field in sample(guidance(prior, observation), noise.draw, sigmas, config.used_sampler):
+            tick(len(values))
+        assert field is not None
+        residual = observation.residual(field).square().mean((2, 3)).sqrt().cpu().numpy()
+        mean, std = (s.to(device)[:, None, None] for s in (job.prior.mean, job.prior.std))
+        rows, columns = job.domain.crop
+        fine = (field * std + mean)[:, :, rows][:, :, :, columns].cpu().numpy()
+    block_rows, block_columns = job.domain.block_of
+    for k in range(len(times)):
+        unseen = np.isnan(observed[k]).all(0)[block_rows[:, None], block_columns]
+        part = fine[k * count : (k + 1) * count]
+        part[:, :, unseen] = np.nan
+        yield Result(start + k, members.start, part, residual[k * count : (k + 1) * count].max(0))

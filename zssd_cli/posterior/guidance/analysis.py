@@ -1,0 +1,211 @@
+r"""``analysis``: the soft, multivariate correction that a data assimilation scheme calls an analysis step [ours].
+
+For a Gaussian prior with covariance B the denoiser given a coarse observation y = A x0 + e, e ~ N(0, S), is exactly
+
+.. math:: E[x_0 | x, y] = D + V A^T (A V A^T + S)^{-1} (y - A D), \qquad V = B \sigma^2 (B + \sigma^2)^{-1}.
+
+With D from the network and B from climatology (:mod:`zssd_cli.prior.covariance`) this is the guidance. Because B knows
+that pressure and wind go together, an observed pressure moves the winds.
+
+B depends on latitude: the increment is computed for every 10 degree band as if the band's statistics held everywhere,
+and the bands' increments are interpolated linearly in latitude. Within a band everything is a convolution:
+
+* A V A^T acts on the coarse grid; the system is solved there by conjugate gradients, preconditioned with the same
+  convolution on a torus (exact but for the rim and for missing cells);
+* V A^T from coarse to fine is one small matrix from a neighbourhood of coarse cells to the fine cells of a block, the
+  same for every block.
+
+A's cosine weights inside a block are left out of V A^T and A V A^T (not of the residual y - A D); the iteration over
+noise levels takes care of the difference.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zssd_cli.grids.latlon import FINE_STEP
+from zssd_cli.posterior.guidance import Denoise, GuidedDenoise, Observation
+from zssd_cli.prior.covariance import BAND_WIDTH, MAX_LAG, TORUS, BandSpectrum, band_centres, band_spectrum
+
+ITERATIONS = 12
+
+
+@dataclass(frozen=True)
+class Band:
+    """One band of latitude that touches the domain: its statistics and its weight on every fine row, (H,)."""
+
+    spectrum: BandSpectrum
+    weight: Tensor
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What one band needs at one noise level.
+
+    Attributes
+    ----------
+    coarse
+        Spectrum of A V A^T + S on the coarse torus, (h', w' // 2 + 1, n, n), n observed variables.
+    inverse
+        Its inverse, the preconditioner.
+    fine
+        V A^T as a matrix from (n, 2r + 1, 2r + 1) coarse neighbours to (C, s, s) fine cells of a block.
+    """
+
+    coarse: Tensor
+    inverse: Tensor
+    fine: Tensor
+
+
+def latitude_bands(lags: Tensor, signs: Tensor, lat: np.ndarray) -> list[Band]:
+    """The bands that matter between the southernmost and the northernmost row of ``lat`` (degrees, ascending)."""
+    north = band_centres()
+    centres = np.concatenate([-north[::-1], north])
+    rows = np.clip(lat, centres[0], centres[-1])
+    weights = np.maximum(1 - np.abs(rows[None] - centres[:, None]) / BAND_WIDTH, 0)
+    bands = []
+    for centre, weight in zip(centres, weights, strict=True):
+        if weight.max() > 0:
+            index = int(np.argmin(np.abs(north - abs(centre))))
+            spectrum = band_spectrum(lags[index], signs.numpy() if centre < 0 else None)
+            bands.append(Band(spectrum, torch.as_tensor(weight, dtype=torch.float32)))
+    return bands
+
+
+class Analysis:
+    """The guidance for one coarse grid; keeps the gains of the noise levels that it has met.
+
+    Parameters
+    ----------
+    lags
+        Lag covariances of the prior, (bands, C, C, lags, lags).
+    signs
+        Mirror signs of the variables, (C,).
+    """
+
+    def __init__(self, lags: Tensor, signs: Tensor) -> None:
+        self.lags, self.signs = lags, signs
+
+    def __call__(self, denoise: Denoise, observation: Observation) -> GuidedDenoise:
+        """Bind the observation."""
+        solver = self.solver(observation)
+
+        def guided(x: Tensor, sigma: float, _next: float) -> Tensor:
+            x0 = denoise(x, sigma)
+            return x0 + solver.increment(observation.residual(x0), ~observation.values.isnan(), sigma)
+
+        return guided
+
+    def solver(self, observation: Observation) -> "AnalysisSolver":
+        """The linear algebra for the observation's grids and variables (the same for every batch on them)."""
+        operator = observation.operator
+        bands = latitude_bands(self.lags, self.signs, operator.fine.lat)
+        return AnalysisSolver(bands, observation)
+
+
+class AnalysisSolver:
+    """Increments V A^T (A V A^T + S)^-1 d for one pair of grids."""
+
+    def __init__(self, bands: list[Band], observation: Observation) -> None:
+        fine, coarse = observation.operator.fine, observation.operator.coarse
+        self.bands, self.channels, self.error = bands, list(observation.channels), observation.error
+        self.device = observation.values.device
+        self.circular = fine.circular
+        self.shape, self.blocks = fine.shape, coarse.shape
+        self.factor = round(float(coarse.lat_edges[1] - coarse.lat_edges[0]) / FINE_STEP)
+        self.reach = -(-MAX_LAG // self.factor) + 1
+        self.first_row = round((coarse.lat_edges[0] - fine.lat[0]) / FINE_STEP)
+        height, width = coarse.shape
+        self.torus = (height + self.reach, width if self.circular else width + self.reach)
+        self._gains: dict[float, list[Gain]] = {}
+
+    def gains(self, sigma: float) -> list[Gain]:
+        """Gains of every band at this noise level, computed once."""
+        if sigma not in self._gains:
+            self._gains[sigma] = [self._gain(band.spectrum, sigma) for band in self.bands]
+        return self._gains[sigma]
+
+    def _gain(self, spectrum: BandSpectrum, sigma: float) -> Gain:
+        s, r, observed = self.factor, self.reach, self.channels
+        weights = torch.ones(s + 1)
+        weights[0] = weights[-1] = 0.5
+        cells = torch.arange(s + 1)
+        rows = torch.arange(TORUS)
+        block = (weights / s * torch.exp(2j * torch.pi * rows[:, None] * cells / TORUS)).sum(1)
+        window = block[:, None] * block[: TORUS // 2 + 1]
+        # lag function c(d) = irfft2(conj(V)); covariance with a block at lag e is sum_q w_q c(e + q)
+        symbol = spectrum.conditional(sigma).conj().permute(2, 3, 0, 1)[:, observed]
+        half = torch.fft.irfft2(symbol * window, s=(TORUS, TORUS))
+        full = torch.fft.irfft2(symbol[observed] * window.abs().square(), s=(TORUS, TORUS))
+        lags = torch.arange(-r, r + 1)
+        phase = torch.arange(s)
+        index = (s * lags[None, :] - phase[:, None]) % TORUS
+        fine = half[:, :, index[:, :, None, None], index[None, None]]  # C, n, phase_y, lag_y, phase_x, lag_x
+        count, n = fine.shape[:2]
+        fine = fine.permute(0, 2, 4, 1, 3, 5).reshape(count * s * s, n * (2 * r + 1) ** 2)
+        coarse = self._coarse_spectrum(full[:, :, (s * lags) % TORUS][..., (s * lags) % TORUS])
+        return Gain(coarse, torch.linalg.inv(coarse), fine.to(self.device))
+
+    def _coarse_spectrum(self, kernel: Tensor) -> Tensor:
+        """Block covariance (n, n, 2r + 1, 2r + 1) plus observation error as a symbol on the coarse torus."""
+        n, r = kernel.shape[0], self.reach
+        lags = torch.arange(-r, r + 1)
+        torus = torch.zeros(n, n, *self.torus)
+        lag_y, lag_x = (lags % self.torus[0])[:, None].expand(-1, lags.numel()), (lags % self.torus[1]).expand(lags.numel(), -1)
+        for row in range(n):
+            for column in range(n):
+                torus[row, column].index_put_((lag_y, lag_x), kernel[row, column], accumulate=True)
+        symbol = torch.fft.rfft2(torus).permute(2, 3, 0, 1).conj()
+        symbol = (symbol + symbol.mH) / 2
+        values, vectors = torch.linalg.eigh(symbol)
+        values = values.clamp(min=1e-5 * float(values.max()))
+        symbol = vectors @ (values[..., None] * vectors.mH)
+        return (symbol + torch.diag(self.error.cpu().square()).to(symbol.dtype)).to(self.device)
+
+    def _convolve(self, symbol: Tensor, x: Tensor) -> Tensor:
+        """Apply a symbol on the coarse torus to (B, n, h, w)."""
+        height, width = self.blocks
+        spectrum = torch.fft.rfft2(x, s=self.torus)
+        product = torch.einsum("yxij,bjyx->biyx", symbol, spectrum)
+        return torch.fft.irfft2(product, s=self.torus)[..., :height, :width]
+
+    def solve(self, gain: Gain, residual: Tensor, present: Tensor) -> Tensor:
+        """(A V A^T + S)^-1 d over the present cells: preconditioned conjugate gradients, each sample on its own."""
+        mask = present.to(residual)
+        w, r = torch.zeros_like(residual), residual * mask
+        z = mask * self._convolve(gain.inverse, r)
+        p, rz = z, (r * z).sum((1, 2, 3), keepdim=True)
+        for _ in range(ITERATIONS):
+            q = mask * self._convolve(gain.coarse, p)
+            step = rz / (p * q).sum((1, 2, 3), keepdim=True).clamp(min=1e-30)
+            w, r = w + step * p, r - step * q
+            z = mask * self._convolve(gain.inverse, r)
+            rz_next = (r * z).sum((1, 2, 3), keepdim=True)
+            p, rz = z + rz_next / rz.clamp(min=1e-30) * p, rz_next
+        return w
+
+    def spread(self, gain: Gain, w: Tensor, rows: slice) -> Tensor:
+        """V A^T w on the fine cells of the block rows ``rows``, (B, C, rows * s, blocks * s)."""
+        r = self.reach
+        padded = F.pad(w, (r, r, 0, 0), mode="circular") if self.circular else F.pad(w, (r, r))
+        padded = F.pad(padded, (0, 0, r, r))[..., rows.start : rows.stop + 2 * r, :]
+        near = F.unfold(padded, 2 * r + 1)
+        fine = (gain.fine @ near).unflatten(2, (rows.stop - rows.start, -1))
+        return F.pixel_shuffle(fine, self.factor)
+
+    def increment(self, residual: Tensor, present: Tensor, sigma: float) -> Tensor:
+        """The correction of the denoised field, (B, n, h, w) -> (B, C, H, W)."""
+        (height, width), s = self.shape, self.factor
+        result = residual.new_zeros(len(residual), len(self.bands[0].spectrum.values[0, 0]), height, width)
+        extra = 0 if self.circular else 1
+        for band, gain in zip(self.bands, self.gains(sigma), strict=True):
+            touched = torch.nonzero(band.weight > 0).flatten()
+            first, last = int(touched[0]) // s, int(touched[-1]) // s
+            w = F.pad(self.solve(gain, residual, present), (0, extra, 0, 1))
+            fine = self.spread(gain, w, slice(first, last + 1))
+            top, bottom = first * s, min((last + 1) * s, height)
+            result[:, :, top:bottom] += fine[:, :, : bottom - top, :width] * band.weight[top:bottom, None].to(result)
+        return result

@@ -1,0 +1,63 @@
+r"""``ucg``: Unified Coordinate Guidance, the method of the ZSSD paper (arXiv 2601.21760), and ``dps``, its ablation.
+
+The reverse step of the DDPM is moved against the gradient of the mismatch with respect to the noisy field:
+
+.. math:: x_{t-1} = \mathrm{DDPM}(x_t) - \zeta\, \nabla_{x_t} \lVert W (Y - P A\, D(x_t)) \rVert,
+
+Y = P y, P the bilinear interpolation to 0.25 degree. The gradient goes through the network. [paper: the 0.25 degree
+space, the norm's gradient, 1000 steps; ours: latitude weights cos(lat) / mean cos(lat), bilinear P, the plain norm.]
+``dps`` takes the norm on the coarse grid instead, which makes the gradient smaller by about the block factor. There is
+one norm per member, so that members do not depend on the batch.
+
+To fit the seam (a guidance returns a denoised field) the step is written as a shift of D. In the variance-exploding
+variable the ancestral step is x' = D + (s'/s)^2 (x - D) + noise, so shifting D by d moves x' by (1 - (s'/s)^2) d; with
+x_t = x / sqrt(1 + s^2) the wanted move is -zeta G sqrt(1 + s^2) sqrt(1 + s'^2), G the gradient with respect to x.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from zssd_cli.posterior.guidance import Denoise, Guidance, GuidedDenoise, Observation
+
+
+def mismatch_gradient(denoise: Denoise, observation: Observation, x: Tensor, sigma: float, fine: bool) -> tuple[Tensor, Tensor]:
+    """D(x) and the gradient of the norm of the mismatch with respect to x, both (B, C, H, W)."""
+    grid = observation.operator.fine if fine else observation.operator.coarse
+    weights = torch.as_tensor(grid.lat, dtype=x.dtype, device=x.device).deg2rad().cos()
+    weights = (weights / weights.mean())[:, None]
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        x0 = denoise(x, sigma)
+        residual = observation.residual(x0)
+        if fine:
+            residual = observation.operator.refine(residual)
+        norm = (weights * residual).square().sum((1, 2, 3)).clamp(min=1e-20).sqrt()
+        (gradient,) = torch.autograd.grad(norm.sum(), x)
+    return x0.detach(), gradient
+
+
+def _stepwise(fine: bool, zeta: float) -> Guidance:
+    def guidance(denoise: Denoise, observation: Observation) -> GuidedDenoise:
+        def guided(x: Tensor, sigma: float, sigma_next: float) -> Tensor:
+            x0, gradient = mismatch_gradient(denoise, observation, x, sigma, fine)
+            scale = ((1 + sigma**2) * (1 + sigma_next**2)) ** 0.5 / (1 - (sigma_next / sigma) ** 2)
+            return x0 - zeta * scale * gradient
+
+        return guided
+
+    return guidance
+
+
+def ucg(zeta: float = 1.0) -> Guidance:
+    """The paper's guidance; meant for the ``ddpm`` sampler with 1000 steps."""
+    return _stepwise(fine=True, zeta=zeta)
+
+
+def dps(zeta: float = 1.0) -> Guidance:
+    """Gradient of the mismatch on the coarse grid: plain diffusion posterior sampling (Chung et al. 2023)."""
+    return _stepwise(fine=False, zeta=zeta)
+
+
+MakeGuidance = Callable[[float], Guidance]

@@ -1,0 +1,58 @@
+r"""From noise to a field: samplers that fold a guided denoiser over a falling sequence of noise levels.
+
+A diffusion prior knows one thing: D(x, sigma), the best guess of the clean field given a noisy one. Sampling starts
+from pure noise at a high level and walks down; each step moves the field part of the way towards D. Four ways to step,
+all in the variance-exploding variable x = x0 + sigma n:
+
+* ``ddpm``: ancestral sampling of Ho et al. (2020), first order, noise added at every step; the paper's, 1000 steps.
+* ``ddim``: the same without added noise (Song et al. 2021).
+* ``dpmpp_2m``: DPM-Solver++(2M), second-order multistep, no added noise (Lu et al. 2022, algorithm 2).
+* ``dpmpp_2m_sde``: its stochastic form (Lu et al. 2022, appendix; k-diffusion's midpoint variant).
+"""
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from zssd_cli.posterior.guidance import GuidedDenoise
+
+SAMPLERS = ("dpmpp_2m", "dpmpp_2m_sde", "ddim", "ddpm")
+
+
+def sample(
+    denoise: GuidedDenoise, draw: Callable[[], Tensor], sigmas: Tensor, sampler: str = "dpmpp_2m"
+) -> Iterator[Tensor]:
+    """Walk down the noise levels; yields the denoised field of every step, the last one is the sample.
+
+    Parameters
+    ----------
+    denoise
+        Guided denoiser on the whole domain.
+    draw
+        Returns fresh unit noise of the field's shape (B, C, H, W) at every call.
+    sigmas
+        Falling noise levels that end with 0, (steps + 1,).
+    sampler
+        One of :data:`SAMPLERS`.
+    """
+    levels = [float(s) for s in sigmas]
+    x = draw() * levels[0]
+    previous, h_previous = None, 0.0
+    for sigma, sigma_next in zip(levels[:-1], levels[1:], strict=True):
+        x0 = denoise(x, sigma, sigma_next)
+        yield x0
+        if sigma_next == 0:
+            return
+        h = math.log(sigma / sigma_next)
+        guess = x0
+        if previous is not None and sampler.startswith("dpmpp"):
+            guess = torch.lerp(x0, previous, -0.5 * h / h_previous)
+        ratio = sigma_next / sigma
+        if sampler in ("ddim", "dpmpp_2m"):
+            x = torch.lerp(guess, x, ratio)
+        else:
+            # exact solution of the reverse SDE for a constant guess; for ddpm this is the ancestral posterior
+            x = torch.lerp(guess, x, ratio**2) + sigma_next * math.sqrt(1 - ratio**2) * draw()
+        previous, h_previous = x0, h

@@ -1,0 +1,131 @@
+"""Checkpoints on disk: safetensors only, with everything that a run needs in the header.
+
+A prior is one file: network weights (the moving average, half precision), scales of the variables, climatological lag
+covariances; in the header a JSON text with variables, network configuration, the hash of the static fields, training
+data and card.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from zssd_cli.config import UNetConfig
+from zssd_cli.errors import WeightsError
+from zssd_cli.files import atomic_path
+from zssd_cli.prior.denoiser import Denoiser
+from zssd_cli.prior.unet import UNet
+
+FORMAT = "zssd-prior-1"
+
+
+def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write tensors (copied, so that shared storage is no matter) and string metadata."""
+    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, path, metadata)
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read all tensors and the metadata; a damaged file is a :class:`WeightsError`."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except FileNotFoundError as error:
+        msg = f"Weights not found: {path}."
+        raise WeightsError(msg) from error
+    except (SafetensorError, OSError, ValueError) as error:
+        msg = f"{path} is not a readable safetensors file ({error}). Fetch it again or train anew."
+        raise WeightsError(msg) from error
+
+
+class PriorHeader(BaseModel):
+    """What the header of a prior says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    variables: tuple[str, ...]
+    network: UNetConfig
+    time_known: bool
+    """False where the prior was trained without season and hour."""
+    frequency_hours: float = 6.0
+    """Spacing of the instantaneous fields it was trained on."""
+    static_sha256: str
+    training: dict[str, Any]
+    """Data, times, steps and settings of the training, for people."""
+    card: str = ""
+    """The model card in Markdown."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A trained prior.
+
+    Attributes
+    ----------
+    denoiser
+        Network in evaluation mode, standardised units.
+    mean, std
+        Scales of the variables in physical units, (C,).
+    lags
+        Lag covariances, see :mod:`zssd_cli.prior.covariance`.
+    header
+        Everything else.
+    """
+
+    denoiser: Denoiser
+    mean: Tensor
+    std: Tensor
+    lags: Tensor
+    header: PriorHeader
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Canonical names, in channel order."""
+        return self.header.variables
+
+    @property
+    def signs(self) -> Tensor:
+        """What a mirror at the equator does to each variable, (C,)."""
+        return mirror_signs(self.variables)
+
+
+def mirror_signs(variables: tuple[str, ...]) -> Tensor:
+    """-1 for northward winds, 1 for the rest, (C,)."""
+    return torch.tensor([-1.0 if name.startswith("v") else 1.0 for name in variables])
+
+
+def save_prior(path: Path, prior: Prior) -> None:
+    """Write a prior atomically; the network goes to half precision."""
+    tensors = {f"network.{k}": v.half() for k, v in prior.denoiser.network.state_dict().items()}
+    tensors |= {"mean": prior.mean.float(), "std": prior.std.float(), "lags": prior.lags.float()}
+    with atomic_path(path) as temporary:
+        write_safetensors(temporary, tensors, {"format": FORMAT, "header": prior.header.model_dump_json()})
+
+
+def load_prior(path: Path, device: str | torch.device = "cpu") -> Prior:
+    """Read a prior; raises :class:`WeightsError` where the file is damaged or not one."""
+    tensors, meta = read_safetensors(path)
+    if meta.get("format") != FORMAT:
+        msg = f"{path}: expected a zssd prior of format {FORMAT}, got {meta.get('format', 'none')!r}. Fetch or train one for this version."
+        raise WeightsError(msg)
+    try:
+        header = PriorHeader.model_validate(json.loads(meta["header"]))
+        network = UNet(len(header.variables), header.network)
+        network.load_state_dict({k[8:]: v.float() for k, v in tensors.items() if k.startswith("network.")})
+        mean, std, lags = (tensors[k].float() for k in ("mean", "std", "lags"))
+        count = len(header.variables)
+        if mean.shape != (count,) or std.shape != (count,) or lags.shape[1:3] != (count, count) or not (std > 0).all():
+            msg = "scales or covariances do not fit the variables"
+            raise ValueError(msg)  # noqa: TRY301
+    except (KeyError, ValueError, RuntimeError, TypeError, ValidationError) as error:
+        reason = str(error).strip().splitlines()[0]
+        msg = f"{path}: the weights are damaged or of another version ({reason}). Fetch them again or train anew."
+        raise WeightsError(msg) from error
+    denoiser = Denoiser(network, header.time_known).eval().requires_grad_(False)
+    denoiser.to(device=device, memory_format=torch.channels_last)
+    return Prior(denoiser, mean, std, lags, header)

@@ -1,0 +1,327 @@
+"""Priors by name: ``weights/registry.toml`` says which exist, and no file is used before its sha256 is that of its row.
+
+Run as ``python -m zssd_cli.prior.registry FILE [NAME]`` this module prints the row of a new prior.
+"""
+
+import difflib
+import hashlib
+import json
+import os
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+import zssd_cli
+from zssd_cli.errors import WeightsError, ZssdError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.progress import Progress
+
+REGISTRY = "registry.toml"
+SUFFIX = ".safetensors"
+RETRIES = 2
+"""Further attempts after a failed download."""
+TIMEOUT = 30.0
+"""Seconds without an answer of the server after which an attempt has failed."""
+
+_PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".bin")
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class PriorEntry:
+    """One row of the registry.
+
+    Attributes
+    ----------
+    name
+        What users write after ``--weights``.
+    file
+        File name, without folder.
+    sha256
+        Of the file, 64 hexadecimal digits.
+    size
+        Of the file, bytes.
+    variables
+        ERA5 names of the fields that the prior makes, in its order.
+    card
+        File name of the model card, Markdown, in the folder of the registry.
+    description
+        One line.
+    default
+        Whether this prior is used where the user names none.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")]
+    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*\.safetensors$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    size: Annotated[int, Field(ge=0)]
+    variables: Annotated[tuple[str, ...], Field(min_length=1)]
+    card: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*\.md$")]
+    description: str
+    default: StrictBool = False
+
+
+def shipped_folder() -> Path:
+    """Folder of the registry: inside the package where it was installed, beside it in a source checkout."""
+    package = Path(zssd_cli.__file__).parent
+    inside = package / "weights_shipped"
+    return inside if inside.is_dir() else package.parent / "weights"
+
+
+def cache_folder() -> Path:
+    """Folder of downloaded priors: ``ZSSD_CACHE``, or the user's cache folder."""
+    chosen = os.environ.get("ZSSD_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("zssd"))
+
+
+def entries() -> dict[str, PriorEntry]:
+    """All rows of the registry by name.
+
+    Raises
+    ------
+    WeightsError
+        The registry is missing or damaged.
+    """
+    path = shipped_folder() / REGISTRY
+    remedy = "Restore it (git checkout -- weights) or install zssd again."
+    try:
+        rows = tomllib.loads(path.read_text(encoding="utf-8"))
+        adapter = TypeAdapter(PriorEntry)
+        found = {name: adapter.validate_python({**row, "name": name}) for name, row in rows.items()}
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        msg = f"{path} is damaged: {where}: {first['msg']}, got {first['input']!r:.80}. {remedy}"
+        raise WeightsError(msg) from error
+    except (OSError, ValueError, TypeError) as error:
+        msg = f"{path} cannot be read as a registry of priors: {error}. {remedy}"
+        raise WeightsError(msg) from error
+    if not found:
+        msg = f"{path} is damaged: expected at least one prior, got none. {remedy}"
+        raise WeightsError(msg)
+    return found
+
+
+def default_name() -> str:
+    """Name of the prior that is used where the user names none."""
+    chosen = [entry.name for entry in entries().values() if entry.default]
+    if len(chosen) != 1:
+        msg = (
+            f"{shipped_folder() / REGISTRY} is damaged: expected one default prior, got {len(chosen)}"
+            f" ({', '.join(chosen) or 'none'}). Name a prior with --weights."
+        )
+        raise WeightsError(msg)
+    return chosen[0]
+
+
+def entry(name: str) -> PriorEntry:
+    """Row of one prior; an unknown name is a :class:`WeightsError` that lists the known ones."""
+    known = entries()
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    msg = f"Unknown prior {name!r}: expected {' or '.join(known)}, or the path of a {SUFFIX} file.{hint}"
+    raise WeightsError(msg)
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file, as 64 hexadecimal digits; a file that cannot be read is a :class:`WeightsError`."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        msg = f"Weights {path} cannot be read: {error.strerror or error}. Check the path and its permissions."
+        raise WeightsError(msg) from error
+
+
+def find_local(prior: PriorEntry) -> Path | None:
+    """Where a registered file lies on this machine, not yet verified; the shipped copy comes before the cached one."""
+    candidates = (shipped_folder() / prior.file, cache_folder() / prior.file)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def locate(name_or_path: str | None, *, offline: bool = False) -> tuple[Path, str]:
+    """Find a prior, fetching it if need be.
+
+    Parameters
+    ----------
+    name_or_path
+        Registered name, path of a safetensors file, or None for the default prior.
+    offline
+        Never use the network.
+
+    Returns
+    -------
+    Path and sha256 of the file. The hash of a registered prior is that of its row; that of a path is only computed.
+
+    Raises
+    ------
+    WeightsError
+        Unknown name, missing or damaged file, failed download, or a file that is not safetensors.
+    """
+    chosen = default_name() if name_or_path is None else str(name_or_path)
+    if name_or_path is None or chosen in entries():
+        return _locate_registered(entry(chosen), offline=offline)
+    path = Path(chosen).expanduser()
+    if not (path.suffix or path.exists() or os.sep in chosen):
+        entry(chosen)
+    return _locate_path(path)
+
+
+def _locate_path(path: Path) -> tuple[Path, str]:
+    if path.suffix.lower() in _PICKLES:
+        msg = (
+            f"Weights {path}: expected a {SUFFIX} file, got {path.suffix}, which may be a pickle and could run code."
+            " Use a file that `zssd train` wrote."
+        )
+        raise WeightsError(msg)
+    if not path.exists():
+        known = entries()
+        near = difflib.get_close_matches(path.name.removesuffix(SUFFIX), known, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        msg = f"Weights {path}: expected a file or one of the priors {', '.join(known)}, got nothing there.{hint}"
+        raise WeightsError(msg)
+    if not path.is_file() or path.suffix != SUFFIX:
+        got = "a folder" if path.is_dir() else f"a file named {path.name}"
+        msg = f"Weights {path}: expected a {SUFFIX} file, got {got}. Give a file that `zssd train` wrote."
+        raise WeightsError(msg)
+    return path, sha256_of(path)
+
+
+def _locate_registered(prior: PriorEntry, *, offline: bool) -> tuple[Path, str]:
+    path = find_local(prior)
+    got = sha256_of(path) if path else None
+    if path and got == prior.sha256:
+        return path, prior.sha256
+    url = os.environ.get("ZSSD_WEIGHTS_URL")
+    shipped = path is not None and path.parent == shipped_folder()
+    if url and not offline and not shipped:
+        return _download(prior, url), prior.sha256
+    if path is None:
+        reason = "--offline forbids a download" if offline else "it was not shipped, and ZSSD_WEIGHTS_URL is not set"
+        msg = (
+            f"Prior {prior.name}: expected {prior.file} in {shipped_folder()} or {cache_folder()}, got no such file,"
+            f" and {reason}. Set ZSSD_WEIGHTS_URL to the address of a folder with it, or give a file with --weights."
+        )
+        raise WeightsError(msg)
+    remedy = (
+        "Restore it (git checkout -- weights) or install zssd again"
+        if shipped
+        else f"Delete it, then set ZSSD_WEIGHTS_URL and run `zssd weights fetch {prior.name}`"
+    )
+    msg = f"Prior {prior.name}: {path} is damaged: expected sha256 {prior.sha256}, got {got}. {remedy}."
+    raise WeightsError(msg)
+
+
+def _download(prior: PriorEntry, url: str) -> Path:
+    import pooch
+    from requests.exceptions import RequestException
+
+    folder = cache_folder()
+    pooch.get_logger().setLevel("WARNING")
+    store = pooch.create(
+        path=folder,
+        base_url=url.rstrip("/") + "/",
+        registry={prior.file: f"sha256:{prior.sha256}"},
+        retry_if_failed=RETRIES,
+    )
+    try:
+        return Path(store.fetch(prior.file, downloader=_downloader(prior)))
+    except (RequestException, ValueError) as error:
+        reason = " ".join(str(error).split())
+        msg = (
+            f"Prior {prior.name}: {prior.file} could not be fetched from ZSSD_WEIGHTS_URL={url}: {reason}."
+            " Check the address and the connection, or give a file with --weights."
+        )
+        raise WeightsError(msg) from error
+    except OSError as error:
+        msg = (
+            f"Prior {prior.name}: the cache {folder} cannot be written: {error.strerror or error}."
+            " Free space there, or set ZSSD_CACHE to another folder."
+        )
+        raise WeightsError(msg) from error
+
+
+def _downloader(prior: PriorEntry) -> "Callable[..., None]":
+    """HTTP with our own User-Agent and, on a terminal, a progress bar."""
+    import pooch
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+
+    def fetch(url: str, output: str, store: pooch.Pooch) -> None:
+        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+            http = pooch.HTTPDownloader(
+                progressbar=_PoochProgress(progress, prior),
+                chunk_size=1 << 16,
+                headers={"User-Agent": f"zssd/{zssd_cli.__version__}"},
+                timeout=TIMEOUT,
+            )
+            http(url, output, store)
+
+    return fetch
+
+
+class _PoochProgress:
+    """What pooch asks of a progress bar, told to rich."""
+
+    def __init__(self, progress: "Progress", prior: PriorEntry) -> None:
+        self.total = prior.size
+        self._progress = progress
+        self._task = progress.add_task(prior.name, total=prior.size or None)
+
+    def update(self, count: int) -> None:
+        self._progress.update(self._task, advance=count, total=self.total or None)
+
+    def reset(self) -> None:
+        self._progress.reset(self._task)
+
+    def close(self) -> None:
+        self._progress.refresh()
+
+
+def row_of(path: Path, name: str | None = None) -> str:
+    """The row of the registry for a new safetensors prior, as TOML; its variables are read from the file's header."""
+    from safetensors import SafetensorError, safe_open
+
+    path, sha256 = _locate_path(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+        variables = list(json.loads(metadata["config"])["variables"])
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        msg = f"{path}: expected a prior with its settings in the header, got {error!r}. Make it with `zssd train`."
+        raise WeightsError(msg) from error
+    name = name or path.stem
+    return (
+        f"[{name}]\n"
+        f'file = "{path.name}"\n'
+        f'sha256 = "{sha256}"\n'
+        f"size = {path.stat().st_size}\n"
+        f"variables = {json.dumps(variables)}\n"
+        f'card = "{name}.md"\n'
+        'description = ""\n'
+        "default = false\n"
+    )
+
+
+if __name__ == "__main__":
+    try:
+        sys.stdout.write(row_of(Path(sys.argv[1]), *sys.argv[2:3]))
+    except IndexError:
+        sys.exit("usage: python -m zssd_cli.prior.registry FILE [NAME]")
+    except ZssdError as error:
+        sys.exit(f"zssd: error: {error}")

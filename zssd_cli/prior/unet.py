@@ -1,0 +1,176 @@
+"""The network: a small 2-D U-Net that is strictly local in space.
+
+* Channel RMS normalisation at every pixel, never statistics over the domain: the answer at a point does not depend on
+  how large the domain (or the window) is beyond the receptive field.
+* Padding is circular in longitude where the domain is the whole circle, replicate elsewhere, in every convolution.
+* The finest level is thin (pixel-unshuffle to half resolution early): that is where a CPU spends its time.
+* Season and hour enter by cross-attention over three tokens (a learned constant, time of year, time of day); the noise
+  level and nothing else scales and shifts the features.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zssd_cli.config import UNetConfig
+
+STATIC_CHANNELS = ("height", "land_fraction", "sin_latitude", "cos_latitude")
+
+
+class Conv(nn.Conv2d):
+    """3 x 3 convolution that pads the field as the sphere asks for: (B, C, H, W) -> (B, C', H, W)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3)
+
+    def forward(self, x: Tensor, circular: bool) -> Tensor:  # type: ignore[override]
+        """Pad longitude circular or replicate, latitude replicate, and convolve."""
+        if circular:
+            x = F.pad(F.pad(x, (1, 1, 0, 0), mode="circular"), (0, 0, 1, 1), mode="replicate")
+        else:
+            x = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        return super().forward(x)
+
+
+def rms_norm(x: Tensor) -> Tensor:
+    """Unit mean square over channels at every pixel, (B, C, H, W)."""
+    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-4)
+
+
+class Block(nn.Module):
+    """Residual block: norm, SiLU, conv, scale and shift by the noise level, SiLU, conv."""
+
+    def __init__(self, channels: int, embedding: int) -> None:
+        super().__init__()
+        self.first = Conv(channels, channels)
+        self.second = Conv(channels, channels)
+        self.modulation = nn.Linear(embedding, 2 * channels)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: Tensor, embedding: Tensor, circular: bool) -> Tensor:
+        """(B, C, H, W), (B, E) -> (B, C, H, W)."""
+        scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
+        h = self.first(F.silu(rms_norm(x)), circular)
+        h = F.silu(torch.addcmul(shift, rms_norm(h), 1 + scale))
+        return x + self.second(h, circular)
+
+
+class TimeAttention(nn.Module):
+    """Cross-attention from every pixel to the time tokens."""
+
+    def __init__(self, channels: int, token: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Conv2d(channels, channels, 1)
+        self.key_value = nn.Linear(token, 2 * channels)
+        self.out = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """(B, C, H, W), (B, T, token) -> (B, C, H, W)."""
+        b, c, h, w = x.shape
+        split = (b, self.heads, c // self.heads)
+        query = self.query(rms_norm(x)).reshape(*split, h * w)
+        key, value = self.key_value(tokens).transpose(1, 2).chunk(2, dim=1)
+        scores = torch.einsum("bhcp,bhct->bhpt", query, key.reshape(*split, -1)) / math.sqrt(c // self.heads)
+        mixed = torch.einsum("bhpt,bhct->bhcp", scores.softmax(-1), value.reshape(*split, -1))
+        return x + self.out(mixed.reshape(b, c, h, w))
+
+
+class TimeTokens(nn.Module):
+    """Fractions of the year and of the day -> three tokens; an unknown (NaN) fraction gives a learned token."""
+
+    HARMONICS = 3
+
+    def __init__(self, token: int) -> None:
+        super().__init__()
+        self.year = nn.Linear(2 * self.HARMONICS, token)
+        self.day = nn.Linear(2 * self.HARMONICS, token)
+        self.unknown = nn.Parameter(torch.randn(3, token))
+
+    def forward(self, time: Tensor) -> Tensor:
+        """(B, 2) fractions in [0, 1) or NaN -> (B, 3, token)."""
+        order = torch.arange(1, self.HARMONICS + 1, device=time.device)
+        angle = 2 * math.pi * time[..., None] * order
+        waves = torch.cat([angle.sin(), angle.cos()], -1).nan_to_num()
+        known = torch.stack([self.year(waves[:, 0]), self.day(waves[:, 1])], 1)
+        tokens = torch.where(time.isnan()[..., None], self.unknown[1:].expand_as(known), known)
+        return torch.cat([self.unknown[:1].expand(len(time), 1, -1), tokens], 1)
+
+
+class Level(nn.Module):
+    """A run of blocks at one resolution, with time attention after the first where asked for."""
+
+    def __init__(self, channels: int, blocks: int, embedding: int, token: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(channels, embedding) for _ in range(blocks))
+        self.attention = TimeAttention(channels, token) if token else None
+
+    def forward(self, x: Tensor, embedding: Tensor, tokens: Tensor, circular: bool) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        for i, block in enumerate(self.blocks):
+            x = block(x, embedding, circular)
+            if i == 0 and self.attention is not None:
+                x = self.attention(x, tokens)
+        return x
+
+
+class UNet(nn.Module):
+    """U-Net over (variables + static) channels; height and width must be multiples of ``stride``."""
+
+    def __init__(self, variables: int, config: UNetConfig) -> None:
+        super().__init__()
+        ch, emb, blocks, depth = config.channels, config.embedding, config.blocks, len(config.channels) - 1
+        self.stride = 2**depth
+        self.register_buffer("frequencies", torch.linspace(0, math.log(64.0), emb // 4).exp(), persistent=False)
+        self.embed = nn.Sequential(nn.Linear(emb // 2, emb), nn.SiLU(), nn.Linear(emb, emb), nn.SiLU())
+        self.tokens = TimeTokens(config.token)
+        self.stem = Conv(variables + len(STATIC_CHANNELS), ch[0])
+        self.down = nn.ModuleList(nn.Conv2d(4 * ch[i], ch[i + 1], 1) for i in range(depth))
+        self.up = nn.ModuleList(nn.Conv2d(ch[i + 1], 4 * ch[i], 1) for i in range(depth))
+        self.merge = nn.ModuleList(nn.Conv2d(2 * ch[i], ch[i], 1) for i in range(depth))
+        token = [config.token if i >= config.attention_from else 0 for i in range(depth + 1)]
+        self.encoder = nn.ModuleList(Level(ch[i], blocks if i else 0, emb, token[i]) for i in range(depth))
+        self.middle = Level(ch[depth], blocks + 1, emb, token[depth])
+        self.decoder = nn.ModuleList(Level(ch[i], blocks if i else 1, emb, token[i]) for i in range(depth))
+        self.out = Conv(ch[0], variables)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor, log_sigma: Tensor, static: Tensor, time: Tensor, circular: bool = False) -> Tensor:
+        """Raw network output.
+
+        Parameters
+        ----------
+        x
+            Scaled noisy field, (B, variables, H, W), H and W multiples of ``stride``.
+        log_sigma
+            Natural logarithm of the noise level, (B,).
+        static
+            The channels of ``STATIC_CHANNELS``, (B, 4, H, W).
+        time
+            Fractions of the year and of the day, NaN where unknown, (B, 2).
+        circular
+            True where the width is the whole circle of longitude.
+        """
+        angle = log_sigma[:, None] * self.frequencies * 0.25
+        embedding = self.embed(torch.cat([angle.sin(), angle.cos()], 1))
+        tokens = self.tokens(time)
+        h = self.stem(torch.cat([x, static], 1), circular)
+        skips = []
+        for level, down in zip(self.encoder, self.down, strict=True):
+            h = level(h, embedding, tokens, circular)
+            skips.append(h)
+            h = down(F.pixel_unshuffle(h, 2))
+        h = self.middle(h, embedding, tokens, circular)
+        for i in reversed(range(len(self.up))):
+            h = F.pixel_shuffle(self.up[i](h), 2)
+            h = self.merge[i](torch.cat([h, skips[i]], 1))
+            h = self.decoder[i](h, embedding, tokens, circular)
+        return self.out(F.silu(rms_norm(h)), circular)
