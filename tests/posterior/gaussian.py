@@ -35,7 +35,7 @@ def lag_function(dy: np.ndarray, dx: np.ndarray) -> np.ndarray:
 
 
 def lag_table() -> torch.Tensor:
-    """The same covariance in the layout of :func:`zssd_cli.prior.covariance.measure_lags`, one for every band."""
+    """The same covariance in the layout of :meth:`zssd_cli.prior.covariance.LagSums.result`, one for every band."""
     dy, dx = np.meshgrid(np.arange(MAX_LAG + 1), np.arange(-MAX_LAG, MAX_LAG + 1), indexing="ij")
     table = lag_function(dy, dx)
     table[0, 0, 0, MAX_LAG] += 1e-3

@@ -17,11 +17,11 @@ from zssd_cli import __version__
 from zssd_cli.config import DownscaleConfig
 from zssd_cli.errors import ConfigError, InputError, OutputError
 from zssd_cli.fields.calendar import format_time
+from zssd_cli.fields.opening import expand
 from zssd_cli.fields.reading import Source, open_source
 from zssd_cli.fields.static import load_static
 from zssd_cli.fields.writing import create_output
 from zssd_cli.grids.latlon import parse_region
-from zssd_cli.posterior.domain import describe_extent
 from zssd_cli.posterior.downscaling import Job, observe, prepare, run
 from zssd_cli.prior.checkpoint import Prior, load_prior
 from zssd_cli.prior.denoiser import Conditions
@@ -79,15 +79,27 @@ def execute(request: Request, settings: dict[str, Any]) -> None:
 
 
 def _check_output(request: Request) -> None:
-    for path in filter(None, (request.output, request.plot)):
+    """Refuse before any work what cannot be written at its end."""
+    for path, option in ((request.output, "-o"), (request.plot, "--plot")):
+        if path is None:
+            continue
         if not path.parent.is_dir():
             msg = f"Cannot write {path}: the folder {path.parent} does not exist. Make it first (mkdir -p)."
             raise OutputError(msg)
-    if request.output.is_dir():
-        msg = f"{request.output} is a folder; give the name of a file with -o."
-        raise OutputError(msg)
-    if request.output.exists() and not request.overwrite and not request.dry_run:
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "no regular file"
+            msg = f"{path} is {kind}; give the name of a file with {option}."
+            raise OutputError(msg)
+    if request.plot is not None and request.plot.suffix.lower() != ".png":
+        msg = f"--plot: expected a name that ends in .png, got {request.plot}."
+        raise ConfigError(msg)
+    if not request.output.exists():
+        return
+    if not request.overwrite and not request.dry_run:
         msg = f"{request.output} exists. Choose another name with -o, or pass --overwrite."
+        raise OutputError(msg)
+    if any(path.samefile(request.output) for path in expand(request.inputs)):
+        msg = f"{request.output} is one of the inputs. Choose another name with -o."
         raise OutputError(msg)
 
 
@@ -108,7 +120,10 @@ def wanted_variables(text: str, prior: Prior) -> tuple[str, ...]:
     unknown = [name for name in names if name not in prior.variables]
     if unknown or not names:
         what = ", ".join(unknown) or "nothing"
-        msg = f"--vars: the prior knows {', '.join(prior.variables)}, got {what}. Leave it out or pass --weights of a prior that has it."
+        msg = (
+            f"--vars: the prior knows {', '.join(prior.variables)}, got {what}. "
+            "Leave it out, or pass --weights of a prior that has it."
+        )
         raise ConfigError(msg)
     return names
 
@@ -122,20 +137,29 @@ def time_range(text: str | None) -> tuple[str | None, str | None] | None:
 
 
 def _announce(console: Console, job: Job, wanted: tuple[str, ...], prior: str) -> None:
-    source, config = job.source, job.config
+    source, config, grid = job.source, job.config, job.domain.output
     for note in source.notes:
-        console.print(f"Note: {note}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        _say(console, f"Note       {note}", style="yellow")
     first, last = format_time(source.times[0]), format_time(source.times[-1])
-    span = first if len(source.times) == 1 else f"{first} to {last}"
-    lines = [
-        f"Input      {', '.join(source.variables)}; {len(source.times)} times, {span} ({source.calendar})",
-        f"Output     {', '.join(wanted)}; {' x '.join(map(str, job.domain.output.shape))} cells of 0.25 degrees, {describe_extent(job.domain.output)}",
-        f"Prior      {prior}; guidance {config.guidance}, {config.used_sampler} with {config.used_steps} steps, block means of {config.filter_scale:g} degrees",
-    ]
+    span = f"1 time, {first}" if len(source.times) == 1 else f"{len(source.times)} times, {first} to {last}"
+    _say(console, f"Input      {', '.join(source.variables)}; {span} ({source.calendar} calendar)")
     inferred = [name for name in wanted if name not in source.variables]
     if inferred:
-        lines.append(f"Inferred   {', '.join(inferred)}: not in the input, drawn from the prior given {', '.join(source.variables)}")
-    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+        given = ", ".join(source.variables)
+        _say(console, f"Inferred   {', '.join(inferred)}: not in the input, drawn from the prior given {given}")
+    draws = "1 member" if config.members == 1 else f"{config.members} members"
+    _say(console, f"Output     {', '.join(wanted)}; {draws}, {' x '.join(map(str, grid.shape))} cells of 0.25 degrees,")
+    west, east, south, north = grid.lon[0], grid.lon[-1], grid.lat[0], grid.lat[-1]
+    _say(console, f"           longitude {west:g} to {east:g}, latitude {south:g} to {north:g}")
+    _say(
+        console,
+        f"Method     prior {prior}; guidance {config.guidance}, block means of {config.filter_scale:g} degrees;",
+    )
+    _say(console, f"           {config.used_sampler} with {config.used_steps} steps, seed {config.seed}")
+
+
+def _say(console: Console, line: str, style: str | None = None) -> None:
+    console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def _estimate(console: Console, job: Job, wanted: tuple[str, ...]) -> None:
@@ -155,14 +179,15 @@ def _estimate(console: Console, job: Job, wanted: tuple[str, ...]) -> None:
     seen = min(cells * job.batch, job.config.window_cells)
     memory = 0.5 + seen * (20e-6 if job.config.stepwise else 1.6e-6) + cells * job.batch * 0.15e-6
     size = job.samples * int(np.prod(job.domain.output.shape)) * len(wanted) * 2.7e-9
-    console.print(
-        f"Dry run    {job.network_calls} network calls, about {duration(total)}, {memory:.1f} GB of memory, {size:.2f} GB on disk; nothing written",
-        highlight=False, markup=False, soft_wrap=True,
-    )  # fmt: skip
+    disk = f"{size:.1f} GB" if size >= 0.1 else f"{size * 1000:.1f} MB"
+    _say(console, f"Dry run    {job.network_calls} network calls, about {duration(total)}, {memory:.1f} GB of memory,")
+    _say(console, f"           {disk} on disk; nothing written")
 
 
 def duration(seconds: float) -> str:
     """Seconds for people."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
@@ -172,7 +197,7 @@ def describe(job: Job, prior: str, sha256: str) -> dict[str, Any]:
     """Global attributes of the output: what it is, what made it, from what, with which settings."""
     given, config = job.source.attributes, job.config
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    command = shlex.join(["zssd", *sys.argv[1:]])
+    command = shlex.join(["zssd", *sys.argv[1:]]).encode(errors="replace").decode()
     attributes = {
         "title": f"{given.get('source_id', 'Coarse fields')} downscaled to 0.25 degree by zssd",
         "source": f"zssd {__version__}, prior {prior} (sha256 {sha256})",
@@ -209,19 +234,16 @@ def _write(
         if observed and job.source.cell_methods.get(name):
             extra[name]["zssd_source_cell_methods"] = job.source.cell_methods[name]
     worst = np.zeros(len(job.source.variables))
-    columns = (
-        TextColumn("Sampling"), BarColumn(), MofNCompleteColumn(), TextColumn("network calls"), TimeElapsedColumn(),
-        TextColumn("left"), TimeRemainingColumn(),
-    )  # fmt: skip
+    times = job.source.times
     with (
-        Progress(*columns, console=console, transient=True, disable=request.quiet) as progress,
-        create_output(request.output, job.domain.output, job.source.times, job.config.members, extra, attributes) as out,
+        _progress(console) as progress,
+        create_output(request.output, job.domain.output, times, job.config.members, extra, attributes) as out,
     ):
         task = progress.add_task("", total=job.network_calls)
         for result in run(job, lambda count: progress.advance(task, count)):
-            _check_finite(result.values, format_time(job.source.times[result.time]))
-            last = result.first_member + len(result.values)
-            out.write(slice(result.time, result.time + 1), slice(result.first_member, last), result.values[None, :, index])
+            _check_finite(result.values, format_time(times[result.time]))
+            member = slice(result.first_member, result.first_member + len(result.values))
+            out.write(slice(result.time, result.time + 1), member, result.values[None, :, index])
             worst = np.maximum(worst, result.residual)
         residual = dict(zip(job.source.variables, (float(v) for v in worst), strict=True))
         for name, value in residual.items():
@@ -229,10 +251,22 @@ def _write(
     return residual
 
 
+def _progress(console: Console) -> Progress:
+    """A bar on a terminal, nothing in a log file."""
+    columns = (
+        TextColumn("Sampling"), BarColumn(), MofNCompleteColumn(), TextColumn("network calls"), TimeElapsedColumn(),
+        TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
 def _check_finite(values: np.ndarray, when: str) -> None:
     """A sampler that blew up is an error, not an output."""
     if np.isinf(values).any() or np.isnan(values).all():
-        msg = f"The sampling gave no finite field at {when}. Check the input's units, use more --steps, or a smaller --zeta."
+        msg = (
+            f"The sampling gave no finite field at {when}. "
+            "Check the input's units, use more --steps, or a smaller --zeta."
+        )
         raise InputError(msg)
 
 
@@ -242,11 +276,9 @@ def _finish(console: Console, request: Request, job: Job, residual: dict[str, fl
 
         plot_output(request.output, coarse_blocks(job.source, job), request.plot)
     fit = ", ".join(f"{name} {value:.4f}" for name, value in residual.items())
-    lines = [
-        f"Done       {duration(seconds)}; block means differ from the input by {fit} standard deviations at most (rms per field)",
-        f"Wrote      {request.output}" + (f" and {request.plot}" if request.plot else ""),
-    ]
-    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    _say(console, f"Done       in {duration(seconds)}; the block means differ from the input's by at most")
+    _say(console, f"           {fit} standard deviations (root mean square of a field)")
+    _say(console, f"Wrote      {request.output}" + (f" and {request.plot}" if request.plot else ""))
 
 
 def coarse_blocks(source: Source, job: Job) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:

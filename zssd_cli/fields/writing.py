@@ -57,7 +57,7 @@ def _create(
     _axis(file, "lon", grid.lon, grid.lon_edges, {"standard_name": "longitude", "units": "degrees_east", "axis": "X"})
     time = file.createVariable("time", "f8", ("time",))
     calendar = times[0].calendar
-    units = f"days since {format_time(times[0])[:4]}-01-01 00:00:00"
+    units = f"hours since {format_time(times[0]).partition('T')[0]} 00:00:00"
     time.setncatts({"standard_name": "time", "units": units, "calendar": calendar, "axis": "T"})
     time[:] = cftime.date2num(list(times), units, calendar)
     member = file.createVariable("member", "i4", ("member",))
@@ -118,8 +118,8 @@ def create_output(
             yield FieldWriter(file, list(variables))
     except OSError as error:
         full = error.errno == errno.ENOSPC
-        todo = "Free space or choose another disk." if full else "Choose a folder that exists and that you may write to."
-        msg = f"{path} cannot be written: {error.strerror or error}. {todo}"
+        remedy = "Free space or choose another disk." if full else "Choose a folder that you may write to."
+        msg = f"{path} cannot be written: {error.strerror or error}. {remedy}"
         raise OutputError(msg) from error
     except RuntimeError as error:
         if "HDF" not in str(error):

@@ -4,6 +4,9 @@ ESMF itself has no wheel on PyPI; it comes with conda (see environment.yml). The
 as a sparse matrix; cells that ESMF does not map are missing, never 0.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from zssd_cli.errors import ConfigError
@@ -11,44 +14,25 @@ from zssd_cli.fields.reading import Source
 from zssd_cli.grids.latlon import LatLonGrid
 
 MISSING = (
-    "This input's grid is not rectilinear and needs xESMF with ESMF, which pip alone cannot install. Use "
-    "'conda env create -f environment.yml' (then pip install 'zssd[esmf]'), or remap first: cdo remapcon,r180x90 in.nc out.nc."
+    "This input's grid is not rectilinear and needs xESMF with ESMF, which pip alone cannot install. "
+    "Use 'conda env create -f environment.yml' (then pip install 'zssd[esmf]'), "
+    "or remap first: cdo remapcon,r180x90 in.nc out.nc."
 )
 
 
-def esmf_regrid(source: Source, target: LatLonGrid):  # noqa: ANN201 - see Regrid in zssd_cli.grids.regrid
+def esmf_regrid(source: Source, target: LatLonGrid) -> Callable[[np.ndarray], np.ndarray]:
     """Conservative where the cells' corners are known, else bilinear (curvilinear) or nearest (unstructured)."""
     try:
         import xesmf
     except Exception as error:
         raise ConfigError(MISSING) from error
-    import xarray as xr
     from scipy.sparse import csr_matrix
 
-    out = xr.Dataset(
-        coords={"lat": target.lat, "lon": target.lon, "lat_b": ("lat_b", target.lat_edges), "lon_b": ("lon_b", target.lon_edges)}
-    )
-    cells = source.grid if source.grid is not None else source.points
-    if source.grid is not None:
-        grid = xr.Dataset(
-            coords={
-                "lat": cells.lat, "lon": cells.lon,
-                "lat_b": ("lat_b", cells.lat_edges), "lon_b": ("lon_b", cells.lon_edges),
-            }
-        )
-        regridder = xesmf.Regridder(grid, out, "conservative", periodic=cells.circular)
-    elif cells.lat.ndim == 2:
-        grid = xr.Dataset(coords={"lat": (("y", "x"), cells.lat), "lon": (("y", "x"), cells.lon)})
-        regridder = xesmf.Regridder(grid, out, "bilinear", unmapped_to_nan=True)
-    else:
-        stream = xr.Dataset(coords={"lat": ("cell", cells.lat), "lon": ("cell", cells.lon)})
-        regridder = xesmf.Regridder(stream, out, "nearest_s2d", locstream_in=True)
-    coo = regridder.weights.data.to_scipy_sparse()
-    weights = csr_matrix(coo)
-    shape = target.shape
+    weights = csr_matrix(_regridder(xesmf, source, target).weights.data.to_scipy_sparse())
+    axes = 2 if source.points is None else source.points.lat.ndim
 
     def regrid(values: np.ndarray) -> np.ndarray:
-        lead = values.shape[: -cells.lat.ndim] if source.grid is None else values.shape[:-2]
+        lead = values.shape[:-axes]
         flat = values.reshape(int(np.prod(lead, dtype=int)), -1).astype(np.float64)
         valid = ~np.isnan(flat)
         total = (weights @ np.where(valid, flat, 0).T).T
@@ -56,6 +40,27 @@ def esmf_regrid(source: Source, target: LatLonGrid):  # noqa: ANN201 - see Regri
         share[~np.isfinite(total)] = 0
         with np.errstate(invalid="ignore"):
             result = np.where(share >= 0.5, total / np.maximum(share, 1e-12), np.nan)
-        return result.reshape(*lead, *shape)
+        return result.reshape(*lead, *target.shape)
 
     return regrid
+
+
+def _regridder(xesmf: Any, source: Source, target: LatLonGrid) -> Any:
+    """The xesmf.Regridder that suits the source's kind of grid."""
+    import xarray as xr
+
+    def cells(grid: LatLonGrid) -> xr.Dataset:
+        corners = {"lat_b": ("lat_b", grid.lat_edges), "lon_b": ("lon_b", grid.lon_edges)}
+        return xr.Dataset(coords={"lat": grid.lat, "lon": grid.lon, **corners})
+
+    points = source.points
+    if source.grid is not None:
+        return xesmf.Regridder(cells(source.grid), cells(target), "conservative", periodic=source.grid.circular)
+    if points is None:
+        msg = "a source has a grid or points"
+        raise ValueError(msg)
+    if points.lat.ndim == 2:
+        grid = xr.Dataset(coords={"lat": (("y", "x"), points.lat), "lon": (("y", "x"), points.lon)})
+        return xesmf.Regridder(grid, cells(target), "bilinear", unmapped_to_nan=True)
+    stream = xr.Dataset(coords={"lat": ("cell", points.lat), "lon": ("cell", points.lon)})
+    return xesmf.Regridder(stream, cells(target), "nearest_s2d", locstream_in=True)

@@ -64,7 +64,8 @@ class Region:
             msg = f"Region: expected -90 <= S < N <= 90, got S={self.south:g}, N={self.north:g}. Order is W,E,S,N."
             raise ConfigError(msg)
         if not (-360 <= self.west < self.east <= 540 and self.east - self.west <= 360):
-            msg = f"Region: expected W < E and at most 360 degrees, got W={self.west:g}, E={self.east:g}. Order is W,E,S,N."
+            got = f"W={self.west:g}, E={self.east:g}"
+            msg = f"Region: expected -360 <= W < E <= 540, at most 360 degrees wide, got {got}. Order is W,E,S,N."
             raise ConfigError(msg)
 
     @property
@@ -118,6 +119,10 @@ def fine_grid(region: Region = GLOBE) -> LatLonGrid:
     count = int(np.floor((region.east - left * FINE_STEP) / FINE_STEP + 1e-9)) + 1
     if region.whole_circle:
         count = round(360 / FINE_STEP)
+    if last < first or count < 1:
+        box = f"W={region.west:g}, E={region.east:g}, S={region.south:g}, N={region.north:g}"
+        msg = f"Region: no 0.25 degree cell has its centre in {box}. Give a larger region."
+        raise ConfigError(msg)
     lon = (left + np.arange(count)) * FINE_STEP
     half = FINE_STEP / 2
     lat_edges = np.clip(np.append(lat - half, lat[-1] + half), -90, 90)
@@ -125,15 +130,16 @@ def fine_grid(region: Region = GLOBE) -> LatLonGrid:
 
 
 def block_grid(step: float, region: Region = GLOBE) -> LatLonGrid:
-    """Coarse cells of ``step`` degrees with edges on multiples of ``step``, the smallest such box that holds the region.
+    """Cells of ``step`` degrees with edges on multiples of ``step``, the smallest such box that holds the region.
 
-    ``step`` must divide 90 and 360 and be a multiple of 0.25.
+    ``step`` must divide 90 (so that blocks end at the poles and the equator) and be a multiple of 0.25.
     """
-    for whole, what in ((180.0, "180"), (FINE_STEP, "0.25")):
-        ratio = whole / step if whole > step else step / whole
-        if step <= 0 or abs(ratio - round(ratio)) > 1e-9:
-            msg = f"Filter scale {step:g}: expected a multiple of 0.25 that divides 180 (such as 1, 1.5, 2.5, 3, 5, 10), mismatch with {what}."
-            raise ConfigError(msg)
+    if not FINE_STEP <= step <= 90 or any(abs(r - round(r)) > 1e-9 for r in (90 / step, step / FINE_STEP)):
+        msg = (
+            f"Filter scale: expected a multiple of 0.25 degrees that divides 90, got {step:g}. "
+            "Use --filter-scale 1, 1.5, 2.5, 3, 5 or 10, for instance."
+        )
+        raise ConfigError(msg)
     south, north = np.floor(region.south / step + 1e-9), np.ceil(region.north / step - 1e-9)
     lat_edges = np.arange(south, north + 1) * step
     if region.whole_circle:

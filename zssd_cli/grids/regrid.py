@@ -22,14 +22,12 @@ def separable(source: LatLonGrid, target: LatLonGrid) -> Regrid:
     """Conservative regridding between rectilinear grids; sums in double precision."""
     rows = latitude_weights(source.lat_edges, target.lat_edges)
     columns = longitude_weights(source.lon_edges, target.lon_edges).T
+    whole = np.outer(rows.sum(1), columns.sum(0))
 
     def regrid(values: np.ndarray) -> np.ndarray:
         valid = ~np.isnan(values)
         total = rows @ np.where(valid, values, 0.0).astype(np.float64) @ columns
-        if valid.all():
-            share = np.outer(rows.sum(1), columns.sum(0))
-        else:
-            share = rows @ valid.astype(np.float64) @ columns
+        share = whole if valid.all() else rows @ valid.astype(np.float64) @ columns
         return np.where(share >= MIN_COVERAGE, total / np.maximum(share, 1e-12), np.nan)
 
     return regrid
@@ -43,7 +41,10 @@ def make_regrid(source: Source, target: LatLonGrid, choice: str) -> tuple[Regrid
     if source.grid is not None and choice != "xesmf":
         return separable(source.grid, target), "builtin"
     if choice == "builtin":
-        msg = "The input's grid is not rectilinear; the built-in regridder cannot take it. Use --regridder xesmf or remap it first (cdo remapcon,r180x90)."
+        msg = (
+            "The input's grid is not rectilinear; the built-in regridder cannot take it. "
+            "Use --regridder xesmf or remap it first (cdo remapcon,r180x90)."
+        )
         raise ConfigError(msg)
     from zssd_cli.grids.esmf import esmf_regrid
 

@@ -36,24 +36,48 @@ class Domain:
         columns = np.rint((self.output.lon - self.fine.lon[0]) / FINE_STEP).astype(int) % 1440
         return rows, columns
 
-    @cached_property
-    def block_of(self) -> tuple[np.ndarray, np.ndarray]:
-        """Row and column of the block in which every row and column of ``output`` lies."""
-        rows = np.searchsorted(self.coarse.lat_edges, self.output.lat, side="right") - 1
+    def unseen(self, missing: np.ndarray) -> np.ndarray:
+        """Cells of ``output`` that touch missing blocks only: (h, w) -> (lat, lon), both boolean.
+
+        A cell on the edge of two blocks touches both, so that a region keeps its first and its last row alike.
+        """
         west = self.coarse.lon_edges[0]
-        columns = np.searchsorted(self.coarse.lon_edges, west + (self.output.lon - west) % 360, side="right") - 1
-        return np.clip(rows, 0, self.coarse.lat.size - 1), np.clip(columns, 0, self.coarse.lon.size - 1)
+        lon = west + (self.output.lon - west) % 360
+        rows = _touched(self.coarse.lat_edges, self.output.lat, circular=False)
+        columns = _touched(self.coarse.lon_edges, lon, circular=self.coarse.circular)
+        return np.logical_and.reduce([missing[np.ix_(row, column)] for row in rows for column in columns])
+
+
+def _touched(edges: np.ndarray, centres: np.ndarray, *, circular: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the blocks on the lower and on the upper side of every centre, equal where it lies inside one."""
+    count = edges.size - 1
+    sides = np.searchsorted(edges, centres, side="left") - 1, np.searchsorted(edges, centres, side="right") - 1
+    lower, upper = (side % count if circular else np.clip(side, 0, count - 1) for side in sides)
+    return lower, upper
 
 
 def make_domain(region: Region, step: float) -> Domain:
-    """Blocks of ``step`` degrees around ``region`` with a halo of about 4 degrees, all round where that closes the circle."""
+    """Blocks of ``step`` degrees around ``region`` with a halo of about 4 degrees, all round where that closes it.
+
+    Raises
+    ------
+    ConfigError
+        A region smaller than one cell, or a step that does not fit the globe.
+    """
+    if min(region.north - region.south, region.east - region.west) < FINE_STEP:
+        msg = (
+            f"The region is {region.east - region.west:g} x {region.north - region.south:g} degrees, smaller than one "
+            f"output cell: expected at least {FINE_STEP:g} each way. Give a larger --region."
+        )
+        raise ConfigError(msg)
     core = block_grid(step, region)
     halo = step * np.ceil(HALO_DEGREES / step)
     south, north = max(core.lat_edges[0] - halo, -90), min(core.lat_edges[-1] + halo, 90)
     west, east = core.lon_edges[0] - halo, core.lon_edges[-1] + halo
     if region.whole_circle or east - west + step > 360:
         west, east = 0.0, 360.0
-    around = Region(west, east, south, north)
+    turn = 360 if west < -360 else -360 if east > 540 else 0
+    around = Region(west + turn, east + turn, south, north)
     return Domain(fine_grid(region), fine_grid(around), block_grid(step, around))
 
 
@@ -64,11 +88,15 @@ def source_region(grid: LatLonGrid, step: float) -> Region:
     if grid.circular:
         west, east = 0, round(360 / step)
     if north <= south or east <= west:
-        msg = f"The input covers {describe_extent(grid)}, not even one whole block of {step:g} degrees. Give a larger area or a smaller --filter-scale."
+        msg = (
+            f"The input covers {describe_extent(grid)}, not even one whole block of {step:g} degrees. "
+            "Give a larger area or a smaller --filter-scale."
+        )
         raise ConfigError(msg)
     return Region(west * step, east * step, south * step, north * step)
 
 
 def describe_extent(grid: LatLonGrid) -> str:
-    """Extent of a grid in words."""
-    return f"longitude {grid.lon_edges[0]:g} to {grid.lon_edges[-1]:g}, latitude {grid.lat_edges[0]:g} to {grid.lat_edges[-1]:g}"
+    """Outer edges of a grid's cells in words."""
+    west, east, south, north = grid.lon_edges[0], grid.lon_edges[-1], grid.lat_edges[0], grid.lat_edges[-1]
+    return f"longitude {west:g} to {east:g}, latitude {south:g} to {north:g}"

@@ -17,7 +17,7 @@ from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.fields.calendar import format_time, year_day_fractions
 from zssd_cli.fields.reading import Source
 from zssd_cli.fields.static import StaticFields
-from zssd_cli.grids.latlon import GLOBE, Region
+from zssd_cli.grids.latlon import GLOBE, LatLonGrid, Region
 from zssd_cli.grids.regrid import Regrid, make_regrid
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.posterior.domain import Domain, describe_extent, make_domain, source_region
@@ -32,7 +32,7 @@ from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.prior.denoiser import Conditions
 from zssd_cli.prior.noise import ddpm_sigmas, karras_sigmas
 
-MEANS = ("day", "mon", "yr")
+MEANS = {"day": "daily", "mon": "monthly", "yr": "yearly"}
 BATCH_CELLS = 1_500_000
 
 
@@ -107,27 +107,29 @@ def prepare(source: Source, prior: Prior, static: StaticFields, config: Downscal
     Raises
     ------
     ConfigError
-        Other static fields than the prior's, a region that the source does not cover, a filter scale finer than the input.
+        Other static fields than the prior's, a filter scale finer than the input, a region of no whole block.
     InputError
-        Means over days or months.
+        Means over days or months; no value in the region at the first time.
     """
     if static.sha256 != prior.header.static_sha256:
         msg = (
-            f"The prior was trained with other static fields (hash {prior.header.static_sha256[:12]}, got {static.sha256[:12]} "
-            f"from {static.source}). Pass --static with the file used in training, or train a prior with yours."
+            f"The prior was trained with other static fields: expected hash {prior.header.static_sha256[:12]}, "
+            f"got {static.sha256[:12]} from {static.source}. "
+            "Pass --static with the file used in training, or train a prior with yours."
         )
         raise ConfigError(msg)
     if source.frequency in MEANS and not config.any_frequency:
+        every = f"{prior.header.frequency_hours:g}"
         msg = (
-            f"The input is {source.frequency} data; the prior knows fields at one moment, {prior.header.frequency_hours:g} hours apart, and would add "
-            "weather that a mean does not have. Use 6-hourly or finer input, or pass --any-frequency to go on all the same."
+            f"The input is {MEANS[source.frequency]} data; the prior knows fields at one moment, {every} hours apart, "
+            f"and would add weather that a mean lacks. Use {every}-hourly or finer input, or pass --any-frequency."
         )
         raise InputError(msg)
     step = config.filter_scale
     if region is None:
         region = GLOBE if source.grid is None else source_region(source.grid, step)
     if source.grid is not None:
-        _check_scale(source, step)
+        _check_scale(source.grid, step)
     domain = make_domain(region, step)
     regrid, name = make_regrid(source, domain.coarse, config.regridder)
     channels = tuple(prior.variables.index(variable) for variable in source.variables)
@@ -135,16 +137,18 @@ def prepare(source: Source, prior: Prior, static: StaticFields, config: Downscal
     device = prior.denoiser.network.out.weight.device
     channels_static = torch.as_tensor(static.channels(domain.fine), device=device)[None]
     batch = max(1, min(BATCH_CELLS // cells, 64))
-    return Job(source, prior, config, domain, channels_static, channels, regrid, name, batch)
+    job = Job(source, prior, config, domain, channels_static, channels, regrid, name, batch)
+    observe(job, 0, 1)
+    return job
 
 
-def _check_scale(source: Source, step: float) -> None:
-    grid = source.grid
+def _check_scale(grid: LatLonGrid, step: float) -> None:
     widest = max(float(np.median(np.diff(grid.lat_edges))), float(np.median(np.diff(grid.lon_edges))))
     if widest > 1.05 * step:
+        enough = next((s for s in (1, 1.5, 2, 2.5, 3, 5, 6, 7.5, 10, 15, 22.5, 30) if 1.05 * s >= widest), 45)
         msg = (
-            f"Filter scale {step:g} is finer than the input's cells of {widest:.2f} degrees: their edges would be taken for weather. "
-            f"Use --filter-scale {next((s for s in (2, 2.5, 3, 5, 6, 7.5, 10, 15) if s >= widest), 15):g}."
+            f"Filter scale {step:g} is finer than the input's cells of {widest:.3g} degrees, "
+            f"whose edges would be taken for weather. Use --filter-scale {enough:g}."
         )
         raise ConfigError(msg)
 
@@ -158,12 +162,14 @@ def observe(job: Job, start: int, stop: int) -> np.ndarray:
         Where no block of the region has a value.
     """
     blocks = job.regrid(job.source.read(start, stop))
-    rows, columns = (np.unique(index) for index in job.domain.block_of)
     for k in range(stop - start):
-        if np.isnan(blocks[k][:, rows[:, None], columns]).all():
+        if job.domain.unseen(np.isnan(blocks[k]).all(0)).all():
             where = describe_extent(job.source.grid) if job.source.grid is not None else "elsewhere"
             time = format_time(job.source.times[start + k])
-            msg = f"The input has no value in the region at {time}: expected data for {describe_extent(job.domain.output)}, the input covers {where}. Choose another --region."
+            msg = (
+                f"The input has no value in the region at {time}: expected data for "
+                f"{describe_extent(job.domain.output)}, the input covers {where}. Choose another --region."
+            )
             raise InputError(msg)
     index = list(job.channels)
     mean, std = (getattr(job.prior, name)[index].numpy()[:, None, None] for name in ("mean", "std"))
@@ -215,7 +221,8 @@ def _draw(
     device, config, count = job.static.device, job.config, len(members)
     times = job.source.times[start : start + len(observed)]
     values = torch.as_tensor(observed, device=device).repeat_interleave(count, 0)
-    observation = Observation(values, job.channels, operator, torch.full((len(job.channels),), config.obs_error, device=device))
+    error = torch.full((len(job.channels),), config.obs_error, device=device)
+    observation = Observation(values, job.channels, operator, error)
     fractions = torch.tensor([year_day_fractions(t) for t in times], dtype=torch.float32, device=device)
     conditions = Conditions(job.static, fractions.repeat_interleave(count, 0))
     with torch.no_grad():
@@ -224,17 +231,14 @@ def _draw(
         shape = (len(job.prior.variables), *job.domain.fine.shape)
         noise = NoiseStream(config.seed, keys, shape, device)
         sigmas = ddpm_sigmas(config.used_steps) if config.used_sampler == "ddpm" else karras_sigmas(config.used_steps)
-        field = None
-        for field in sample(guidance(prior, observation), noise.draw, sigmas, config.used_sampler):
+        for step in sample(guidance(prior, observation), noise.draw, sigmas, config.used_sampler):
+            field = step
             tick(len(values))
-        assert field is not None
         residual = observation.residual(field).square().mean((2, 3)).sqrt().cpu().numpy()
         mean, std = (s.to(device)[:, None, None] for s in (job.prior.mean, job.prior.std))
         rows, columns = job.domain.crop
         fine = (field * std + mean)[:, :, rows][:, :, :, columns].cpu().numpy()
-    block_rows, block_columns = job.domain.block_of
     for k in range(len(times)):
-        unseen = np.isnan(observed[k]).all(0)[block_rows[:, None], block_columns]
         part = fine[k * count : (k + 1) * count]
-        part[:, :, unseen] = np.nan
+        part[:, :, job.domain.unseen(np.isnan(observed[k]).all(0))] = np.nan
         yield Result(start + k, members.start, part, residual[k * count : (k + 1) * count].max(0))

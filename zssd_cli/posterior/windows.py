@@ -95,7 +95,7 @@ def windowed(
                     here = Conditions(conditions.static[box], time)
                     answer = denoiser(x[part][box], level, here, circular)
                     weight = row_weight[:, None] * column_weight
-                    result[part][box] += answer * weight.to(answer)
+                    result[(part, *box)] += answer * weight.to(answer)
         return result
 
     return denoise

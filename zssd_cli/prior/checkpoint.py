@@ -122,8 +122,12 @@ def load_prior(path: Path, device: str | torch.device = "cpu") -> Prior:
         if mean.shape != (count,) or std.shape != (count,) or lags.shape[1:3] != (count, count) or not (std > 0).all():
             msg = "scales or covariances do not fit the variables"
             raise ValueError(msg)  # noqa: TRY301
+        broken = [key for key, tensor in tensors.items() if not tensor.isfinite().all()]
+        if broken:
+            msg = f"{broken[0]} holds values that are not finite"
+            raise ValueError(msg)  # noqa: TRY301
     except (KeyError, ValueError, RuntimeError, TypeError, ValidationError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = " ".join(str(error).split())[:200]
         msg = f"{path}: the weights are damaged or of another version ({reason}). Fetch them again or train anew."
         raise WeightsError(msg) from error
     denoiser = Denoiser(network, header.time_known).eval().requires_grad_(False)

@@ -24,40 +24,58 @@ def band_centres() -> np.ndarray:
     return np.arange(BAND_WIDTH / 2, 90, BAND_WIDTH)
 
 
-def measure_lags(anomalies: list[np.ndarray], signs: np.ndarray) -> np.ndarray:
-    """Lag covariances of global standardised anomalies.
+class LagSums:
+    """Lag covariances of standardised anomalies, summed field by field.
 
     Parameters
     ----------
-    anomalies
-        Fields (C, 721, 1440), latitude ascending, zonal mean removed.
+    lat
+        Rows in degrees, ascending, 0.25 apart.
+    circular
+        True where the rows go all the way round.
     signs
         What a mirror at the equator does to each variable, (C,).
-
-    Returns
-    -------
-    Array (bands, C, C, MAX_LAG + 1, 2 MAX_LAG + 1), float32: covariance of variable i at a point with variable j
-    at a point ``lag`` rows further north (0..MAX_LAG) and columns further east (-MAX_LAG..MAX_LAG); not tapered.
     """
-    centres = band_centres()
-    both = [field for a in anomalies for field in (a, a[:, ::-1] * signs[:, None, None])]
-    lat = np.linspace(-90, 90, both[0].shape[1])
-    count, columns = both[0].shape[0], both[0].shape[2]
-    total = np.zeros((centres.size, count, count, MAX_LAG + 1, 2 * MAX_LAG + 1))
-    pairs = np.zeros((centres.size, MAX_LAG + 1))
-    columns_east = np.arange(-MAX_LAG, MAX_LAG + 1) % columns
-    for field in both:
-        spectrum = torch.fft.rfft(torch.as_tensor(np.ascontiguousarray(field), dtype=torch.float32))
-        for lag in range(MAX_LAG + 1):
+
+    def __init__(self, lat: np.ndarray, circular: bool, signs: np.ndarray) -> None:
+        self._lat, self._circular, self._signs = np.asarray(lat), circular, np.asarray(signs, dtype=np.float32)
+        count = len(self._signs)
+        self._total = np.zeros((band_centres().size, count, count, MAX_LAG + 1, 2 * MAX_LAG + 1))
+        self._pairs = np.zeros((band_centres().size, MAX_LAG + 1, 2 * MAX_LAG + 1))
+
+    def add(self, anomalies: np.ndarray) -> None:
+        """Add one field (C, lat, lon) and its mirror image."""
+        self._add(anomalies, self._lat)
+        self._add(anomalies[:, ::-1] * self._signs[:, None, None], -self._lat[::-1])
+
+    def _add(self, field: np.ndarray, lat: np.ndarray) -> None:
+        columns = field.shape[2]
+        length = columns if self._circular else columns + MAX_LAG
+        spectrum = torch.fft.rfft(torch.as_tensor(np.ascontiguousarray(field)), n=length).permute(2, 0, 1).contiguous()
+        east = np.arange(-MAX_LAG, MAX_LAG + 1)
+        overlap = np.full(east.size, columns) if self._circular else np.maximum(columns - np.abs(east), 0)
+        for lag in range(min(MAX_LAG + 1, lat.size)):
             middle = (lat[: lat.size - lag] + lat[lag:]) / 2
-            for band, centre in enumerate(centres):
+            for band, centre in enumerate(band_centres()):
                 rows = np.flatnonzero(np.abs(middle - centre) <= HALF_BAND)
-                south = spectrum[:, rows[0] : rows[-1] + 1].conj()
-                north = spectrum[:, rows[0] + lag : rows[-1] + lag + 1]
-                lags = torch.fft.irfft(torch.einsum("iyk,jyk->ijk", south, north), n=columns)
-                total[band, :, :, lag] += lags.numpy()[..., columns_east] / columns
-                pairs[band, lag] += rows.size
-    return (total / pairs[:, None, None, :, None]).astype(np.float32)
+                if rows.size == 0:
+                    continue
+                south = spectrum[..., rows[0] : rows[-1] + 1].conj()
+                north = spectrum[..., rows[0] + lag : rows[-1] + lag + 1]
+                product = (south @ north.transpose(1, 2)).permute(1, 2, 0)
+                self._total[band, :, :, lag] += torch.fft.irfft(product, n=length).numpy()[..., east % length]
+                self._pairs[band, lag] += rows.size * overlap
+
+    def result(self) -> np.ndarray:
+        """Covariances (bands, C, C, MAX_LAG + 1, 2 MAX_LAG + 1), float32, not tapered.
+
+        Entry [b, i, j, y, x] is the covariance of variable i at a point with variable j at a point y rows further
+        north and x - MAX_LAG columns further east. A band without data repeats the nearest one that has some.
+        """
+        lags = self._total / np.maximum(self._pairs, 1)[:, None, None]
+        known = np.flatnonzero(self._pairs[:, 0, MAX_LAG] > 0)
+        nearest = known[np.abs(np.arange(len(lags))[:, None] - known).argmin(1)]
+        return lags[nearest].astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -87,7 +105,7 @@ def band_spectrum(lags: np.ndarray | Tensor, signs: np.ndarray | None = None) ->
     Parameters
     ----------
     lags
-        (C, C, MAX_LAG + 1, 2 MAX_LAG + 1) as from :func:`measure_lags`.
+        (C, C, MAX_LAG + 1, 2 MAX_LAG + 1) as from :meth:`LagSums.result`.
     signs
         Mirror signs (C,): given, the band's twin in the southern hemisphere is returned.
     """

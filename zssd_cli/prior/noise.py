@@ -30,11 +30,14 @@ def log_snr_sigmas(steps: int, sigma_min: float = SIGMA_MIN, sigma_max: float = 
 def ddpm_sigmas(steps: int = 1000, beta_min: float = 1e-4, beta_max: float = 0.02) -> Tensor:
     """Sigma of Ho et al.'s (2020) linear beta schedule from the noisiest level down, and a final 0, shape (steps + 1,).
 
-    With fewer than 1000 steps the betas are scaled up, so that the noisiest level stays near 157.
+    Fewer than 1000 steps visit levels of the 1000-step schedule at even distances (Nichol and Dhariwal 2021), more scale
+    the betas down: the first level stays near 157 and the last near 0.01 whatever the number of steps.
     """
-    betas = torch.linspace(beta_min, beta_max, steps, dtype=torch.float64) * (1000 / steps)
-    abar = torch.cumprod(1 - betas.clamp(max=0.999), 0)
-    return torch.cat([((1 - abar) / abar).sqrt().flip(0), torch.zeros(1, dtype=torch.float64)])
+    count = max(steps, 1000)
+    betas = torch.linspace(beta_min, beta_max, count, dtype=torch.float64) * (1000 / count)
+    abar = torch.cumprod(1 - betas, 0)
+    levels = ((1 - abar) / abar).sqrt()[torch.linspace(count - 1, 0, steps).round().long()]
+    return torch.cat([levels, torch.zeros(1, dtype=torch.float64)])
 
 
 def training_sigmas(count: int, generator: torch.Generator) -> Tensor:

@@ -9,7 +9,7 @@ All randomness of step k comes from a generator seeded with (seed, k): a resumed
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +59,7 @@ class Batch:
     noise: Tensor
 
 
-def sample_batch(fields: list[TrainingField], config: TrainConfig, seed: tuple[int, int]) -> Batch:
+def sample_batch(fields: Sequence[TrainingField], config: TrainConfig, seed: tuple[int, int]) -> Batch:
     """Patches uniform in area, a function of ``seed`` alone."""
     key = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
     rng = torch.Generator().manual_seed(int(key) >> 1)
@@ -137,7 +137,7 @@ class Trainer:
         warm = min(1.0, (self.step + 1) / self.config.warmup)
         return self.config.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(done, 1.0))))
 
-    def train_step(self, fields: list[TrainingField]) -> float:
+    def train_step(self, fields: Sequence[TrainingField]) -> float:
         """One optimiser step; returns the weighted error without the learned variance."""
         batch = sample_batch(fields, self.config, (self.config.seed, self.step))
         error = weighted_error(self.denoiser, batch)
@@ -154,7 +154,7 @@ class Trainer:
         return float(error.mean().detach())
 
     @torch.inference_mode()
-    def validate(self, fields: list[TrainingField], batches: int = 8) -> dict[str, float]:
+    def validate(self, fields: Sequence[TrainingField], batches: int = 8) -> dict[str, float]:
         """Denoising error of the moving average on held-out fields: mean square per noise level, same draws every time."""
         result = {}
         for level in (0.02, 0.1, 0.5, 2.0, 10.0):
@@ -216,8 +216,8 @@ class Progress:
 
 def run_training(
     trainer: Trainer,
-    fields: list[TrainingField],
-    held_out: list[TrainingField],
+    fields: Sequence[TrainingField],
+    held_out: Sequence[TrainingField],
     state: Path,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Progress]:
@@ -229,7 +229,7 @@ def run_training(
             loss = trainer.train_step(fields)
             rate = config.batch / (time.monotonic() - start)
             smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
-            due = held_out and (trainer.step % config.validate_every == 0 or trainer.step == config.steps)
+            due = len(held_out) and (trainer.step % config.validate_every == 0 or trainer.step == config.steps)
             yield Progress(trainer.step, smooth, rate, trainer.validate(held_out) if due else None)
             if time.monotonic() - saved > 60 * config.checkpoint_minutes:
                 trainer.save(state)

@@ -110,7 +110,7 @@ class Level(nn.Module):
     def __init__(self, channels: int, blocks: int, embedding: int, token: int) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(Block(channels, embedding) for _ in range(blocks))
-        self.attention = TimeAttention(channels, token) if token else None
+        self.attention = TimeAttention(channels, token) if token and blocks else None
 
     def forward(self, x: Tensor, embedding: Tensor, tokens: Tensor, circular: bool) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""

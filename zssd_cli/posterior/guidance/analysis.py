@@ -30,15 +30,34 @@ from zssd_cli.grids.latlon import FINE_STEP
 from zssd_cli.posterior.guidance import Denoise, GuidedDenoise, Observation
 from zssd_cli.prior.covariance import BAND_WIDTH, MAX_LAG, TORUS, BandSpectrum, band_centres, band_spectrum
 
-ITERATIONS = 12
+ITERATIONS = 150
+TOLERANCE = 1e-3
+MODEL_ERROR = 0.1
+"""Error of B itself, as a share of the block means' conditional standard deviation: keeps badly known combinations small."""
+SIGHT = 60
+"""How far beyond its band (in fine cells) an increment looks for observations: further away B is another one."""
 
 
 @dataclass(frozen=True)
 class Band:
-    """One band of latitude that touches the domain: its statistics and its weight on every fine row, (H,)."""
+    """One band of latitude that touches the domain.
+
+    Attributes
+    ----------
+    spectrum
+        Its statistics.
+    weight
+        Its weight on every fine row, (H,).
+    blocks
+        Rows of blocks on which the weight is not zero (one more than the coarse rows where the last fine row is cut).
+    seen
+        Coarse rows whose observations enter: those of ``blocks`` and what lies within 15 degrees.
+    """
 
     spectrum: BandSpectrum
     weight: Tensor
+    blocks: slice
+    seen: slice
 
 
 @dataclass(frozen=True)
@@ -60,8 +79,8 @@ class Gain:
     fine: Tensor
 
 
-def latitude_bands(lags: Tensor, signs: Tensor, lat: np.ndarray) -> list[Band]:
-    """The bands that matter between the southernmost and the northernmost row of ``lat`` (degrees, ascending)."""
+def latitude_bands(lags: Tensor, signs: Tensor, lat: np.ndarray, factor: int, coarse_rows: int) -> list[Band]:
+    """The bands that matter for the fine rows ``lat`` (degrees, ascending), in blocks of ``factor`` rows."""
     north = band_centres()
     centres = np.concatenate([-north[::-1], north])
     rows = np.clip(lat, centres[0], centres[-1])
@@ -71,7 +90,11 @@ def latitude_bands(lags: Tensor, signs: Tensor, lat: np.ndarray) -> list[Band]:
         if weight.max() > 0:
             index = int(np.argmin(np.abs(north - abs(centre))))
             spectrum = band_spectrum(lags[index], signs.numpy() if centre < 0 else None)
-            bands.append(Band(spectrum, torch.as_tensor(weight, dtype=torch.float32)))
+            touched = np.flatnonzero(weight)
+            first, last = int(touched[0]) // factor, int(touched[-1]) // factor
+            margin = -(-SIGHT // factor)
+            seen = slice(max(first - margin, 0), min(last + 1 + margin, coarse_rows))
+            bands.append(Band(spectrum, torch.as_tensor(weight, dtype=torch.float32), slice(first, last + 1), seen))
     return bands
 
 
@@ -101,34 +124,34 @@ class Analysis:
 
     def solver(self, observation: Observation) -> "AnalysisSolver":
         """The linear algebra for the observation's grids and variables (the same for every batch on them)."""
-        operator = observation.operator
-        bands = latitude_bands(self.lags, self.signs, operator.fine.lat)
-        return AnalysisSolver(bands, observation)
+        return AnalysisSolver(self.lags, self.signs, observation)
 
 
 class AnalysisSolver:
     """Increments V A^T (A V A^T + S)^-1 d for one pair of grids."""
 
-    def __init__(self, bands: list[Band], observation: Observation) -> None:
+    def __init__(self, lags: Tensor, signs: Tensor, observation: Observation) -> None:
         fine, coarse = observation.operator.fine, observation.operator.coarse
-        self.bands, self.channels, self.error = bands, list(observation.channels), observation.error
+        self.channels, self.error = list(observation.channels), observation.error
         self.device = observation.values.device
         self.circular = fine.circular
-        self.shape, self.blocks = fine.shape, coarse.shape
+        self.shape, self.columns = fine.shape, coarse.shape[1]
         self.factor = round(float(coarse.lat_edges[1] - coarse.lat_edges[0]) / FINE_STEP)
         self.reach = -(-MAX_LAG // self.factor) + 1
-        self.first_row = round((coarse.lat_edges[0] - fine.lat[0]) / FINE_STEP)
-        height, width = coarse.shape
-        self.torus = (height + self.reach, width if self.circular else width + self.reach)
+        self.bands = latitude_bands(lags, signs, fine.lat, self.factor, coarse.shape[0])
         self._gains: dict[float, list[Gain]] = {}
+
+    def torus(self, rows: int) -> tuple[int, int]:
+        """Size of the periodic coarse grid on which ``rows`` rows of blocks do not meet themselves."""
+        return rows + self.reach, self.columns if self.circular else self.columns + self.reach
 
     def gains(self, sigma: float) -> list[Gain]:
         """Gains of every band at this noise level, computed once."""
         if sigma not in self._gains:
-            self._gains[sigma] = [self._gain(band.spectrum, sigma) for band in self.bands]
+            self._gains[sigma] = [self._gain(band, sigma) for band in self.bands]
         return self._gains[sigma]
 
-    def _gain(self, spectrum: BandSpectrum, sigma: float) -> Gain:
+    def _gain(self, band: Band, sigma: float) -> Gain:
         s, r, observed = self.factor, self.reach, self.channels
         weights = torch.ones(s + 1)
         weights[0] = weights[-1] = 0.5
@@ -137,7 +160,7 @@ class AnalysisSolver:
         block = (weights / s * torch.exp(2j * torch.pi * rows[:, None] * cells / TORUS)).sum(1)
         window = block[:, None] * block[: TORUS // 2 + 1]
         # lag function c(d) = irfft2(conj(V)); covariance with a block at lag e is sum_q w_q c(e + q)
-        symbol = spectrum.conditional(sigma).conj().permute(2, 3, 0, 1)[:, observed]
+        symbol = band.spectrum.conditional(sigma).conj().permute(2, 3, 0, 1)[:, observed]
         half = torch.fft.irfft2(symbol * window, s=(TORUS, TORUS))
         full = torch.fft.irfft2(symbol[observed] * window.abs().square(), s=(TORUS, TORUS))
         lags = torch.arange(-r, r + 1)
@@ -146,15 +169,16 @@ class AnalysisSolver:
         fine = half[:, :, index[:, :, None, None], index[None, None]]  # C, n, phase_y, lag_y, phase_x, lag_x
         count, n = fine.shape[:2]
         fine = fine.permute(0, 2, 4, 1, 3, 5).reshape(count * s * s, n * (2 * r + 1) ** 2)
-        coarse = self._coarse_spectrum(full[:, :, (s * lags) % TORUS][..., (s * lags) % TORUS])
+        kernel = full[:, :, (s * lags) % TORUS][..., (s * lags) % TORUS]
+        coarse = self._coarse_spectrum(kernel, self.torus(band.seen.stop - band.seen.start))
         return Gain(coarse, torch.linalg.inv(coarse), fine.to(self.device))
 
-    def _coarse_spectrum(self, kernel: Tensor) -> Tensor:
+    def _coarse_spectrum(self, kernel: Tensor, size: tuple[int, int]) -> Tensor:
         """Block covariance (n, n, 2r + 1, 2r + 1) plus observation error as a symbol on the coarse torus."""
         n, r = kernel.shape[0], self.reach
         lags = torch.arange(-r, r + 1)
-        torus = torch.zeros(n, n, *self.torus)
-        lag_y, lag_x = (lags % self.torus[0])[:, None].expand(-1, lags.numel()), (lags % self.torus[1]).expand(lags.numel(), -1)
+        torus = torch.zeros(n, n, *size)
+        lag_y, lag_x = (lags % size[0])[:, None].expand(-1, lags.numel()), (lags % size[1]).expand(lags.numel(), -1)
         for row in range(n):
             for column in range(n):
                 torus[row, column].index_put_((lag_y, lag_x), kernel[row, column], accumulate=True)
@@ -163,14 +187,16 @@ class AnalysisSolver:
         values, vectors = torch.linalg.eigh(symbol)
         values = values.clamp(min=1e-5 * float(values.max()))
         symbol = vectors @ (values[..., None] * vectors.mH)
+        variance = kernel[torch.arange(n), torch.arange(n), r, r]
+        symbol = symbol + torch.diag(MODEL_ERROR**2 * variance).to(symbol.dtype)
         return (symbol + torch.diag(self.error.cpu().square()).to(symbol.dtype)).to(self.device)
 
     def _convolve(self, symbol: Tensor, x: Tensor) -> Tensor:
         """Apply a symbol on the coarse torus to (B, n, h, w)."""
-        height, width = self.blocks
-        spectrum = torch.fft.rfft2(x, s=self.torus)
-        product = torch.einsum("yxij,bjyx->biyx", symbol, spectrum)
-        return torch.fft.irfft2(product, s=self.torus)[..., :height, :width]
+        height, width = x.shape[-2:]
+        size = self.torus(height)
+        product = torch.einsum("yxij,bjyx->biyx", symbol, torch.fft.rfft2(x, s=size))
+        return torch.fft.irfft2(product, s=size)[..., :height, :width]
 
     def solve(self, gain: Gain, residual: Tensor, present: Tensor) -> Tensor:
         """(A V A^T + S)^-1 d over the present cells: preconditioned conjugate gradients, each sample on its own."""
@@ -178,7 +204,10 @@ class AnalysisSolver:
         w, r = torch.zeros_like(residual), residual * mask
         z = mask * self._convolve(gain.inverse, r)
         p, rz = z, (r * z).sum((1, 2, 3), keepdim=True)
+        target = TOLERANCE**2 * r.square().sum((1, 2, 3))
         for _ in range(ITERATIONS):
+            if bool((r.square().sum((1, 2, 3)) <= target).all()):
+                break
             q = mask * self._convolve(gain.coarse, p)
             step = rz / (p * q).sum((1, 2, 3), keepdim=True).clamp(min=1e-30)
             w, r = w + step * p, r - step * q
@@ -187,25 +216,22 @@ class AnalysisSolver:
             p, rz = z + rz_next / rz.clamp(min=1e-30) * p, rz_next
         return w
 
-    def spread(self, gain: Gain, w: Tensor, rows: slice) -> Tensor:
-        """V A^T w on the fine cells of the block rows ``rows``, (B, C, rows * s, blocks * s)."""
-        r = self.reach
-        padded = F.pad(w, (r, r, 0, 0), mode="circular") if self.circular else F.pad(w, (r, r))
-        padded = F.pad(padded, (0, 0, r, r))[..., rows.start : rows.stop + 2 * r, :]
-        near = F.unfold(padded, 2 * r + 1)
-        fine = (gain.fine @ near).unflatten(2, (rows.stop - rows.start, -1))
+    def spread(self, band: Band, gain: Gain, w: Tensor) -> Tensor:
+        """V A^T w, w on the rows ``band.seen``, on the fine cells of the rows ``band.blocks``: (B, C, rows * s, blocks * s)."""
+        r, seen, blocks = self.reach, band.seen, band.blocks
+        below, above = seen.start - (blocks.start - r), blocks.stop + r - seen.stop
+        padded = F.pad(w, (r, r, 0, 0), mode="circular") if self.circular else F.pad(w, (r, r + 1))
+        near = F.unfold(F.pad(padded, (0, 0, below, above)), 2 * r + 1)
+        fine = (gain.fine @ near).unflatten(2, (blocks.stop - blocks.start, -1))
         return F.pixel_shuffle(fine, self.factor)
 
     def increment(self, residual: Tensor, present: Tensor, sigma: float) -> Tensor:
         """The correction of the denoised field, (B, n, h, w) -> (B, C, H, W)."""
         (height, width), s = self.shape, self.factor
-        result = residual.new_zeros(len(residual), len(self.bands[0].spectrum.values[0, 0]), height, width)
-        extra = 0 if self.circular else 1
+        result = residual.new_zeros(len(residual), self.bands[0].spectrum.values.shape[-1], height, width)
         for band, gain in zip(self.bands, self.gains(sigma), strict=True):
-            touched = torch.nonzero(band.weight > 0).flatten()
-            first, last = int(touched[0]) // s, int(touched[-1]) // s
-            w = F.pad(self.solve(gain, residual, present), (0, extra, 0, 1))
-            fine = self.spread(gain, w, slice(first, last + 1))
-            top, bottom = first * s, min((last + 1) * s, height)
+            w = self.solve(gain, residual[:, :, band.seen], present[:, :, band.seen])
+            fine = self.spread(band, gain, w)
+            top, bottom = band.blocks.start * s, min(band.blocks.stop * s, height)
             result[:, :, top:bottom] += fine[:, :, : bottom - top, :width] * band.weight[top:bottom, None].to(result)
         return result

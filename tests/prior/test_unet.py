@@ -1,0 +1,99 @@
+"""The network is local, shift-equivariant on the circle, and independent of what else is in the batch."""
+
+import pytest
+import torch
+
+from tests.worlds import REACH, TINY, noise, random_conditions, random_denoiser
+from zssd_cli.config import UNetConfig
+from zssd_cli.prior.unet import TimeTokens, UNet
+
+torch.set_num_threads(1)
+CONFIGS = {
+    "tiny": TINY,
+    "three-levels": UNetConfig(channels=(8, 8, 12), blocks=2, embedding=16, token=8, attention_from=1),
+    "flat": UNetConfig(channels=(8,), blocks=1, embedding=8, token=8, attention_from=0),
+}
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def network(request):
+    return random_denoiser(config=CONFIGS[request.param]).network
+
+
+def run(network, x, conditions, circular):
+    level = torch.linspace(-2, 2, len(x))
+    static = conditions.static.expand(len(x), -1, -1, -1)
+    with torch.no_grad():
+        return network(x, level, static, conditions.time.expand(len(x), -1), circular)
+
+
+@pytest.mark.parametrize("strides", [1, 3])
+def test_rolling_the_circle_rolls_the_answer(network, strides):
+    x, conditions = noise(2, 3, 16, 48), random_conditions(16, 48)
+    shift = strides * network.stride
+    straight = run(network, x, conditions, True)
+    rolled = run(
+        network, x.roll(shift, -1), type(conditions)(conditions.static.roll(shift, -1), conditions.time), True
+    )
+    assert straight.std() > 0.1
+    torch.testing.assert_close(rolled, straight.roll(shift, -1), rtol=0, atol=1e-5)
+    # and without the circle the rim would show: the property is not there by accident
+    flat = run(network, x.roll(shift, -1), type(conditions)(conditions.static.roll(shift, -1), conditions.time), False)
+    assert (flat - straight.roll(shift, -1)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("circular", [True, False])
+def test_a_cell_is_felt_nearby_and_nowhere_else(circular):
+    network = random_denoiser().network
+    x, conditions = noise(1, 3, 64, 64), random_conditions(64, 64)
+    touched = x.clone()
+    touched[0, 1, 30, 33] += 1.0
+    change = (run(network, touched, conditions, circular) - run(network, x, conditions, circular)).abs().amax((0, 1))
+    rows, columns = torch.nonzero(change > 1e-6, as_tuple=True)
+    assert change[30, 33] > 1e-3
+    assert 3 < int((rows - 30).abs().max()) <= REACH
+    assert 3 < int((columns - 33).abs().max()) <= REACH
+
+
+def test_the_seam_is_no_rim():
+    network = random_denoiser().network
+    x, conditions = noise(1, 3, 32, 64), random_conditions(32, 64)
+    touched = x.clone()
+    touched[..., 0] += 1.0
+    change = (run(network, touched, conditions, True) - run(network, x, conditions, True)).abs().amax((0, 1, 2))
+    assert change[-1] > 1e-3
+    assert change[REACH + 1 : -REACH - 1].max() < 1e-6
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_parameter_is_used(name):
+    network = random_denoiser(config=CONFIGS[name]).network.requires_grad_(True)
+    conditions = random_conditions(16, 16, 3)
+    conditions.time[0] = torch.nan
+    static = conditions.static.expand(3, -1, -1, -1)
+    network(noise(3, 3, 16, 16), torch.tensor([-3.0, 0, 3]), static, conditions.time).square().sum().backward()
+    for key, parameter in network.named_parameters():
+        assert parameter.grad is not None, key
+        assert torch.isfinite(parameter.grad).all(), key
+        assert parameter.grad.abs().max() > 0, key
+
+
+def test_a_fresh_network_answers_zero():
+    """The preconditioned denoiser then starts as the best linear guess for white data."""
+    network = UNet(2, TINY)
+    assert not run(network, noise(1, 2, 8, 8), random_conditions(8, 8), False).any()
+
+
+def test_time_tokens_are_cyclic_and_know_the_unknown():
+    torch.manual_seed(0)
+    tokens = TimeTokens(8)
+    with torch.no_grad():
+        start, end, other = tokens(torch.tensor([[0.0, 0.25], [1.0, 0.25], [0.5, 0.25]]))
+        torch.testing.assert_close(start, end, rtol=0, atol=1e-5)
+        assert (start[1] - other[1]).abs().max() > 0.1
+        torch.testing.assert_close(start[2], other[2])
+        year, day, both = tokens(torch.tensor([[torch.nan, 0.25], [0.0, torch.nan], [torch.nan, torch.nan]]))
+        torch.testing.assert_close(year[2], start[2])
+        torch.testing.assert_close(day[1], start[1])
+        torch.testing.assert_close(torch.stack([both[1], both[2]]), torch.stack([year[1], day[2]]))
+        torch.testing.assert_close(both[1:], tokens.unknown[1:])
