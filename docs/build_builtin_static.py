@@ -5,7 +5,7 @@ Surface height and land fraction on the 0.25 degree grid, from data that ship wi
 * height, 56 S to 60 N: ``pvlib`` 0.16.1 ``Altitude.h5`` (5 arcminutes, Mapzen/Tilezen "joerd": SRTM, GMTED2010,
   ETOPO1 and national models; steps of 28 m); elsewhere and where it has no value: NOAA ETOPO5 (public domain,
   1988), as in Debian's ``ferret-datasets`` 7.6.0 (``etopo5.cdf``). Depths are 0.
-* land fraction: ``global-land-mask`` 1.0.0 (MIT), NOAA GLOBE at 30 arcseconds. Lakes count as land, ice shelves too.
+* land fraction: ``global-land-mask`` 1.0.0 (MIT), NOAA GLOBE at 30 arcseconds. Lakes count as land, the large Antarctic ice shelves as sea.
 
 Usage: python docs/build_builtin_static.py Altitude.h5 globe_combined_mask_compressed.npz etopo5.cdf OUT.nc
 """

@@ -12,7 +12,7 @@ class _Strict(BaseModel):
 class UNetConfig(_Strict):
     """Shape of the network."""
 
-    channels: tuple[Annotated[int, Field(ge=4, multiple_of=4)], ...] = (32, 80, 144, 208)
+    channels: tuple[Annotated[int, Field(ge=4, multiple_of=4)], ...] = (24, 80, 160, 240)
     """Features at full, half, quarter ... resolution."""
     blocks: Annotated[int, Field(ge=1)] = 2
     """Residual blocks per level and direction (the finest level has one, in the decoder)."""
@@ -50,7 +50,7 @@ class TrainConfig(_Strict):
 class DownscaleConfig(_Strict):
     """How a coarse series is turned into a fine one. Every field is recorded in the output."""
 
-    filter_scale: Annotated[float, Field(gt=0)] = 5.0
+    filter_scale: Annotated[float, Field(ge=1, le=15)] = 5.0
     """Side in degrees of the blocks whose means guide the prior."""
     members: Annotated[int, Field(ge=1, le=10_000)] = 1
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

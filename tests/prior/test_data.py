@@ -164,14 +164,14 @@ def test_only_a_few_fields_stay_in_memory(source, static):
     assert many.reads == [*range(60), 59 - CACHED]
 
 
-@pytest.mark.parametrize("south", [-65, 35])
+@pytest.mark.parametrize("south", [-55, 35])
 def test_covariances_know_that_wind_follows_pressure(tmp_path, south):
     """North of the equator, and mirrored south of it: northerly wind east of a high, westerly wind polewards of it."""
-    source = open_source(write_world(tmp_path / "era5.nc", Region(0, 40, south, south + 30), times=4), VARIABLES)
+    source = open_source(write_world(tmp_path / "era5.nc", Region(0, 30, south, south + 20), times=2), VARIABLES)
     lags = lag_covariances(source, np.array([1.0, 1.0, -1.0]))
     assert lags.shape == (9, 3, 3, MAX_LAG + 1, 2 * MAX_LAG + 1)
     here = lags[4]
     assert here[0, 0, 0, MAX_LAG] > 0
     east, west = here[0, 2, 0, MAX_LAG + 8], here[0, 2, 0, MAX_LAG - 8]
     assert east < 0 < west
-    assert here[0, 1, 8, MAX_LAG] > 0
+    assert here[0, 1, 8, MAX_LAG] > here[1, 0, 8, MAX_LAG]

@@ -254,7 +254,7 @@ def test_there_is_one_default(shipped, text):
 
 def test_row_of_a_new_prior_can_be_pasted(shipped):
     path = shipped / "fresh.safetensors"
-    save_file({"a": np.zeros(2, np.float32)}, path, {"config": '{"variables": ["msl", "v10"]}'})
+    save_file({"a": np.zeros(2, np.float32)}, path, {"header": '{"variables": ["msl", "v10"]}'})
     (shipped / "registry.toml").write_text(row() + "\n" + registry.row_of(path))
     assert registry.entry("fresh").variables == ("msl", "v10")
     assert registry.locate("fresh")[0] == path

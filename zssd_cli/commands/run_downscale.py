@@ -22,6 +22,7 @@ from zssd_cli.fields.reading import Source, open_source
 from zssd_cli.fields.static import load_static
 from zssd_cli.fields.writing import create_output
 from zssd_cli.grids.latlon import parse_region
+from zssd_cli.posterior.domain import describe_centres
 from zssd_cli.posterior.downscaling import Job, observe, prepare, run
 from zssd_cli.prior.checkpoint import Prior, load_prior
 from zssd_cli.prior.denoiser import Conditions
@@ -149,8 +150,7 @@ def _announce(console: Console, job: Job, wanted: tuple[str, ...], prior: str) -
         _say(console, f"Inferred   {', '.join(inferred)}: not in the input, drawn from the prior given {given}")
     draws = "1 member" if config.members == 1 else f"{config.members} members"
     _say(console, f"Output     {', '.join(wanted)}; {draws}, {' x '.join(map(str, grid.shape))} cells of 0.25 degrees,")
-    west, east, south, north = grid.lon[0], grid.lon[-1], grid.lat[0], grid.lat[-1]
-    _say(console, f"           longitude {west:g} to {east:g}, latitude {south:g} to {north:g}")
+    _say(console, f"           {describe_centres(grid)}")
     _say(
         console,
         f"Method     prior {prior}; guidance {config.guidance}, block means of {config.filter_scale:g} degrees;",

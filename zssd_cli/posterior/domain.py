@@ -100,3 +100,9 @@ def describe_extent(grid: LatLonGrid) -> str:
     """Outer edges of a grid's cells in words."""
     west, east, south, north = grid.lon_edges[0], grid.lon_edges[-1], grid.lat_edges[0], grid.lat_edges[-1]
     return f"longitude {west:g} to {east:g}, latitude {south:g} to {north:g}"
+
+
+def describe_centres(grid: LatLonGrid) -> str:
+    """First and last cell centres of a grid in words."""
+    west, east, south, north = grid.lon[0], grid.lon[-1], grid.lat[0], grid.lat[-1]
+    return f"longitude {west:g} to {east:g}, latitude {south:g} to {north:g}"

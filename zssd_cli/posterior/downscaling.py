@@ -20,7 +20,7 @@ from zssd_cli.fields.static import StaticFields
 from zssd_cli.grids.latlon import GLOBE, LatLonGrid, Region
 from zssd_cli.grids.regrid import Regrid, make_regrid
 from zssd_cli.operators.coarsen import Coarsen
-from zssd_cli.posterior.domain import Domain, describe_extent, make_domain, source_region
+from zssd_cli.posterior.domain import Domain, describe_centres, describe_extent, make_domain, source_region
 from zssd_cli.posterior.guidance import Guidance, Observation
 from zssd_cli.posterior.guidance.analysis import Analysis
 from zssd_cli.posterior.guidance.projection import projection
@@ -168,7 +168,7 @@ def observe(job: Job, start: int, stop: int) -> np.ndarray:
             time = format_time(job.source.times[start + k])
             msg = (
                 f"The input has no value in the region at {time}: expected data for "
-                f"{describe_extent(job.domain.output)}, the input covers {where}. Choose another --region."
+                f"{describe_centres(job.domain.output)}, the input covers {where}. Choose another --region."
             )
             raise InputError(msg)
     index = list(job.channels)

@@ -25,18 +25,20 @@ class Tiles:
     weights: Tensor
 
 
-def tile_axis(length: int, window: int, overlap: int = OVERLAP) -> Tiles:
+def tile_axis(length: int, window: int, overlap: int = OVERLAP, stride: int = 1) -> Tiles:
     """Cover an axis with windows of one size that share at least ``overlap`` cells.
 
-    Weights (windows, size) rise linearly over the overlap, are 0 half a cell outside it, and add up to 1 at every cell.
+    Windows begin on multiples of ``stride`` (of which the size may fall short by less than one): a network that
+    halves its resolution answers alike only there. Weights (windows, size) rise linearly over the overlap, are 0 half a
+    cell outside it, and add up to 1 at every cell.
     """
+    window = max(window, 2 * overlap + stride)
     if window >= length:
         return Tiles((0,), length, torch.ones(1, length))
-    window = max(window, 2 * overlap)
-    if window >= length:
-        return Tiles((0,), length, torch.ones(1, length))
-    count = -(-(length - overlap) // (window - overlap))
-    starts = tuple(round(i * (length - window) / (count - 1)) for i in range(count))
+    window -= (window - length) % stride
+    steps, longest = (length - window) // stride, max((window - overlap) // stride, 1)
+    count = -(-steps // longest) + 1
+    starts = tuple(stride * round(i * steps / (count - 1)) for i in range(count))
     ramp = ((torch.arange(window) + 0.5 - overlap / 4) / (overlap / 2)).clamp(0, 1)
     weights = torch.stack([torch.ones(window) for _ in starts])
     weights[1:] *= ramp
@@ -48,7 +50,7 @@ def tile_axis(length: int, window: int, overlap: int = OVERLAP) -> Tiles:
     return Tiles(starts, window, weights)
 
 
-def plan(height: int, width: int, circular: bool, max_cells: int) -> tuple[Tiles, Tiles]:
+def plan(height: int, width: int, circular: bool, max_cells: int, stride: int = 1) -> tuple[Tiles, Tiles]:
     """Windows of at most about ``max_cells`` cells; bands around the whole circle where the domain is one."""
     if height * width <= max_cells:
         rows, columns = height, width
@@ -61,7 +63,7 @@ def plan(height: int, width: int, circular: bool, max_cells: int) -> tuple[Tiles
         side = int(max_cells**0.5)
         columns = min(width, max(side, max_cells // height))
         rows = min(height, max_cells // columns)
-    return tile_axis(height, rows), tile_axis(width, columns)
+    return tile_axis(height, rows, stride=stride), tile_axis(width, columns, stride=stride)
 
 
 def windowed(
@@ -84,7 +86,7 @@ def windowed(
     def denoise(x: Tensor, sigma: float) -> Tensor:
         batch, _, height, width = x.shape
         level = torch.tensor([sigma], dtype=x.dtype, device=x.device)
-        rows, columns = plan(height, width, circular, max_cells)
+        rows, columns = plan(height, width, circular, max_cells, denoiser.network.stride)
         group = max(1, max_cells // (rows.size * columns.size))
         result = torch.zeros_like(x)
         for part in (slice(i, i + group) for i in range(0, batch, group)):

@@ -1,8 +1,7 @@
 """Checkpoints on disk: safetensors only, with everything that a run needs in the header.
 
 A prior is one file: network weights (the moving average, half precision), scales of the variables, climatological lag
-covariances; in the header a JSON text with variables, network configuration, the hash of the static fields, training
-data and card.
+covariances; in the header a JSON text with variables, network configuration, the hash of the static fields and the training data.
 """
 
 import json
@@ -57,8 +56,6 @@ class PriorHeader(BaseModel):
     static_sha256: str
     training: dict[str, Any]
     """Data, times, steps and settings of the training, for people."""
-    card: str = ""
-    """The model card in Markdown."""
 
 
 @dataclass(frozen=True)

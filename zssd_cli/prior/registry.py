@@ -301,7 +301,7 @@ def row_of(path: Path, name: str | None = None) -> str:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-        variables = list(json.loads(metadata["config"])["variables"])
+        variables = list(json.loads(metadata["header"])["variables"])
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         msg = f"{path}: expected a prior with its settings in the header, got {error!r}. Make it with `zssd train`."
         raise WeightsError(msg) from error

@@ -71,12 +71,16 @@ class Gain:
     inverse
         Its inverse, the preconditioner.
     fine
-        V A^T as a matrix from (n, 2r + 1, 2r + 1) coarse neighbours to (C, s, s) fine cells of a block.
+        V A^T as a matrix from (n, 2r + 1, 2r + 1) coarse neighbours to (C, s, s) fine cells of a block, divided by
+        ``scale`` and kept in half precision: the globe needs several hundred of them.
+    scale
+        Its largest element.
     """
 
     coarse: Tensor
     inverse: Tensor
     fine: Tensor
+    scale: float
 
 
 def latitude_bands(lags: Tensor, signs: Tensor, lat: np.ndarray, factor: int, coarse_rows: int) -> list[Band]:
@@ -111,6 +115,7 @@ class Analysis:
 
     def __init__(self, lags: Tensor, signs: Tensor) -> None:
         self.lags, self.signs = lags, signs
+        self._last: tuple[Observation, AnalysisSolver] | None = None
 
     def __call__(self, denoise: Denoise, observation: Observation) -> GuidedDenoise:
         """Bind the observation."""
@@ -123,8 +128,15 @@ class Analysis:
         return guided
 
     def solver(self, observation: Observation) -> "AnalysisSolver":
-        """The linear algebra for the observation's grids and variables (the same for every batch on them)."""
-        return AnalysisSolver(self.lags, self.signs, observation)
+        """The linear algebra for the observation's grids and variables, the same for every batch on them."""
+        if self._last is None or not _alike(self._last[0], observation):
+            self._last = (observation, AnalysisSolver(self.lags, self.signs, observation))
+        return self._last[1]
+
+
+def _alike(one: Observation, other: Observation) -> bool:
+    same = one.operator is other.operator and one.channels == other.channels
+    return same and torch.equal(one.error, other.error)
 
 
 class AnalysisSolver:
@@ -137,7 +149,7 @@ class AnalysisSolver:
         self.circular = fine.circular
         self.shape, self.columns = fine.shape, coarse.shape[1]
         self.factor = round(float(coarse.lat_edges[1] - coarse.lat_edges[0]) / FINE_STEP)
-        self.reach = -(-MAX_LAG // self.factor) + 1
+        self.reach = max(1, min(-(-MAX_LAG // self.factor) + 1, TORUS // 2 // self.factor - 1))
         self.bands = latitude_bands(lags, signs, fine.lat, self.factor, coarse.shape[0])
         self._gains: dict[float, list[Gain]] = {}
 
@@ -171,7 +183,8 @@ class AnalysisSolver:
         fine = fine.permute(0, 2, 4, 1, 3, 5).reshape(count * s * s, n * (2 * r + 1) ** 2)
         kernel = full[:, :, (s * lags) % TORUS][..., (s * lags) % TORUS]
         coarse = self._coarse_spectrum(kernel, self.torus(band.seen.stop - band.seen.start))
-        return Gain(coarse, torch.linalg.inv(coarse), fine.to(self.device))
+        scale = float(fine.abs().max())
+        return Gain(coarse, torch.linalg.inv(coarse), (fine / scale).half().to(self.device), scale)
 
     def _coarse_spectrum(self, kernel: Tensor, size: tuple[int, int]) -> Tensor:
         """Block covariance (n, n, 2r + 1, 2r + 1) plus observation error as a symbol on the coarse torus."""
@@ -206,10 +219,12 @@ class AnalysisSolver:
         p, rz = z, (r * z).sum((1, 2, 3), keepdim=True)
         target = TOLERANCE**2 * r.square().sum((1, 2, 3))
         for _ in range(ITERATIONS):
-            if bool((r.square().sum((1, 2, 3)) <= target).all()):
+            active = (r.square().sum((1, 2, 3)) > target)[:, None, None, None]
+            if not active.any():
                 break
             q = mask * self._convolve(gain.coarse, p)
-            step = rz / (p * q).sum((1, 2, 3), keepdim=True).clamp(min=1e-30)
+            # a sample that has converged stays as it is, so that it does not depend on the others
+            step = active * rz / (p * q).sum((1, 2, 3), keepdim=True).clamp(min=1e-30)
             w, r = w + step * p, r - step * q
             z = mask * self._convolve(gain.inverse, r)
             rz_next = (r * z).sum((1, 2, 3), keepdim=True)
@@ -222,7 +237,7 @@ class AnalysisSolver:
         below, above = seen.start - (blocks.start - r), blocks.stop + r - seen.stop
         padded = F.pad(w, (r, r, 0, 0), mode="circular") if self.circular else F.pad(w, (r, r + 1))
         near = F.unfold(F.pad(padded, (0, 0, below, above)), 2 * r + 1)
-        fine = (gain.fine @ near).unflatten(2, (blocks.stop - blocks.start, -1))
+        fine = (gain.fine.float() @ (gain.scale * near)).unflatten(2, (blocks.stop - blocks.start, -1))
         return F.pixel_shuffle(fine, self.factor)
 
     def increment(self, residual: Tensor, present: Tensor, sigma: float) -> Tensor:

@@ -1,0 +1,165 @@
+"""Guidance modes: what they promise exactly, their gradients, and that members do not feel each other."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.posterior.gaussian import lag_table
+from tests.worlds import noise
+from zssd_cli.grids.latlon import Region, block_grid, fine_grid
+from zssd_cli.operators.coarsen import Coarsen
+from zssd_cli.posterior.guidance import Observation
+from zssd_cli.posterior.guidance.analysis import Analysis
+from zssd_cli.posterior.guidance.projection import projection
+from zssd_cli.posterior.guidance.ucg import dps, mismatch_gradient, ucg
+
+torch.set_num_threads(1)
+BOX = Region(0, 15, 40, 55)
+
+
+def operator(dtype=torch.float32):
+    return Coarsen(fine_grid(BOX), block_grid(5.0, BOX), dtype=dtype)
+
+
+def observation(batch=3, channels=(0, 1), dtype=torch.float32, missing=False):
+    values = noise(batch, len(channels), 3, 3, seed=9).to(dtype)
+    if missing:
+        values[:, 0, 1, 2] = torch.nan
+    return Observation(values, channels, operator(dtype), torch.full((len(channels),), 0.01, dtype=dtype))
+
+
+def linear(x, sigma):
+    """A small linear denoiser with a memory of its neighbours: shrink and blur."""
+    kernel = torch.tensor([0.2, 0.6, 0.2], dtype=x.dtype)
+    padded = torch.nn.functional.pad(x, (1, 1, 0, 0), mode="replicate")
+    blurred = sum(k * padded[..., i : i + x.shape[-1]] for i, k in enumerate(kernel))
+    return blurred / (1 + 0.1 * sigma**2)
+
+
+def field(batch=3, dtype=torch.float32, seed=4):
+    return noise(batch, 2, 61, 61, seed=seed).to(dtype)
+
+
+MODES = {
+    "projection": projection,
+    "ucg": ucg(0.7),
+    "dps": dps(0.7),
+    "analysis": Analysis(lag_table(), torch.tensor([1.0, 1.0])),
+}
+
+
+@pytest.mark.parametrize("channels", [(0, 1), (1,), (1, 0)])
+def test_projection_gives_exactly_the_observed_block_means(channels):
+    seen = observation(channels=channels)
+    x = field()
+    x0 = projection(linear, seen)(x, 0.5, 0.3)
+    torch.testing.assert_close(seen.operator(x0[:, list(channels)]), seen.values, rtol=0, atol=2e-5)
+    for other in {0, 1} - set(channels):
+        assert torch.equal(x0[:, other], linear(x, 0.5)[:, other])
+
+
+def test_projection_leaves_missing_blocks_alone_and_corrects_the_rest():
+    seen = observation(missing=True)
+    x0 = projection(linear, seen)(field(), 0.5, 0.3)
+    means, before = seen.operator(x0), seen.operator(linear(field(), 0.5))
+    there = ~seen.values.isnan()
+    torch.testing.assert_close(means[there], seen.values[there], rtol=0, atol=2e-5)
+    torch.testing.assert_close(means[~there], before[~there], rtol=0, atol=2e-5)
+
+
+def test_projection_of_a_right_field_changes_nothing():
+    seen = observation()
+    x = field()
+    right = projection(lambda x, _: x, seen)(x, 0.5, 0.3)
+    again = projection(lambda x, _: x, seen)(right, 0.5, 0.3)
+    torch.testing.assert_close(again, right, rtol=0, atol=5e-5)
+
+
+def test_the_prior_is_not_changed_in_place():
+    kept = field()
+    for guidance in MODES.values():
+        answer = kept.clone()
+        guidance(lambda *_, a=answer: a * 1.0, observation())(field(), 0.5, 0.3)
+        assert torch.equal(answer, kept)
+
+
+def mismatch(x, seen, sigma, fine):
+    """The norm of the paper, one number per member, written out."""
+    residual = seen.values - seen.operator(linear(x, sigma)[:, list(seen.channels)])
+    residual = torch.where(seen.values.isnan(), 0, residual)
+    grid = seen.operator.fine if fine else seen.operator.coarse
+    weights = torch.as_tensor(np.cos(np.deg2rad(grid.lat)), dtype=x.dtype)
+    if fine:
+        residual = seen.operator.refine(residual)
+    return ((weights / weights.mean())[:, None] * residual).square().sum((1, 2, 3)).sqrt()
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("fine", [True, False])
+def test_gradient_against_finite_differences(fine, missing):
+    seen = observation(dtype=torch.float64, missing=missing)
+    x, direction, h = field(dtype=torch.float64), field(dtype=torch.float64, seed=6), 1e-5
+    x0, gradient = mismatch_gradient(linear, seen, x, 0.8, fine)
+    torch.testing.assert_close(x0, linear(x, 0.8))
+    up, down = (mismatch(x + s * h * direction, seen, 0.8, fine) for s in (1, -1))
+    slope = (gradient * direction).sum((1, 2, 3))
+    torch.testing.assert_close(slope, (up - down) / (2 * h), rtol=1e-6, atol=1e-9)
+    assert not gradient.requires_grad
+    assert (slope.abs() > 1e-4).all()
+
+
+@pytest.mark.parametrize("make", [ucg, dps])
+def test_the_ddpm_step_moves_by_zeta_times_the_gradient(make):
+    """x_{t-1} = DDPM(x_t) - zeta G in the variance-preserving variable, G with respect to x_t."""
+    seen, sigma, following, zeta = observation(dtype=torch.float64), 2.0, 1.7, 0.4
+    x = field(dtype=torch.float64)
+    x0 = make(zeta)(linear, seen)(x, sigma, following)
+    plain = linear(x, sigma)
+    ratio = (following / sigma) ** 2
+    step = (1 - ratio) * (x0 - plain) / (1 + following**2) ** 0.5
+    # x_t = x / sqrt(1 + sigma^2), so the gradient with respect to x_t is sqrt(1 + sigma^2) times that of x
+    x_t = (x / (1 + sigma**2) ** 0.5).requires_grad_()
+    norm = mismatch(x_t * (1 + sigma**2) ** 0.5, seen, sigma, make is ucg).sum()
+    (gradient,) = torch.autograd.grad(norm, x_t)
+    torch.testing.assert_close(step, -zeta * gradient, rtol=1e-6, atol=1e-9)
+
+
+def test_the_paper_s_point_the_coarse_gradient_is_smaller():
+    seen, x = observation(), field()
+    sizes = [mismatch_gradient(linear, seen, x, 0.5, fine)[1].norm() for fine in (True, False)]
+    assert 8 < float(sizes[0] / sizes[1]) < 30
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_members_do_not_feel_each_other(name):
+    """One norm, one residual and one solver per member: a batch of three is three batches of one."""
+    x, seen = field(), observation(missing=True)
+    x[2] *= 30
+    together = MODES[name](linear, seen)(x, 0.6, 0.4)
+    for k in range(3):
+        alone = Observation(seen.values[k : k + 1], seen.channels, seen.operator, seen.error)
+        answer = MODES[name](linear, alone)(x[k : k + 1], 0.6, 0.4)
+        torch.testing.assert_close(together[k : k + 1], answer, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_every_mode_brings_the_block_means_nearer(name):
+    x, seen = field(), observation()
+    guided, plain = MODES[name](linear, seen)(x, 0.9, 0.6), linear(x, 0.9)
+    before, after = (seen.residual(f).square().mean((1, 2, 3)) for f in (plain, guided))
+    assert (after < before).all()
+    assert torch.isfinite(guided).all()
+
+
+@pytest.mark.parametrize("name", ["projection", "analysis"])
+def test_all_missing_means_no_guidance(name):
+    seen = observation()
+    seen.values.fill_(torch.nan)
+    x = field()
+    torch.testing.assert_close(MODES[name](linear, seen)(x, 0.9, 0.6), linear(x, 0.9), rtol=0, atol=1e-6)
+
+
+def test_residual_is_zero_where_nothing_was_observed():
+    seen = observation(missing=True)
+    residual = seen.residual(field())
+    assert torch.equal(residual == 0, seen.values.isnan())
