@@ -1,5 +1,6 @@
 """What every test shares: no network, and the real data where this machine has them."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ from pytest_socket import disable_socket
 def pytest_runtest_setup(item):
     if not item.get_closest_marker("allow_hosts"):
         disable_socket(allow_unix_socket=True)
+    if "torch" in sys.modules:
+        # zssd_cli.prior flushes denormal numbers to zero, with which hypothesis refuses to draw floats
+        sys.modules["torch"].set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ from zssd_cli.prior.denoiser import Conditions, Denoiser
 from zssd_cli.prior.unet import UNet
 
 TINY = UNetConfig(channels=(8, 16), blocks=1, embedding=16, token=8, attention_from=0)
-"""Receptive field of 13 cells to either side: stem 1, four convolutions at half resolution, decoder 2, out 1, parity 1."""
 REACH = 13
+"""How far TINY looks to either side: stem 1, four convolutions at half resolution, decoder 2, out 1, parity 1."""
 
 
 def random_denoiser(variables: int = 3, config: UNetConfig = TINY, seed: int = 0, **options) -> Denoiser:
@@ -75,7 +75,7 @@ ATTRIBUTES = {
 
 def write_world(
     path: Path,
-    region: Region = Region(-12, 8, 40, 60),
+    region: Region,
     times: int = 3,
     *,
     seed: int = 0,

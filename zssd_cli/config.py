@@ -9,10 +9,13 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+_Features = Annotated[int, Field(ge=4, multiple_of=4)]
+
+
 class UNetConfig(_Strict):
     """Shape of the network."""
 
-    channels: tuple[Annotated[int, Field(ge=4, multiple_of=4)], ...] = (24, 80, 160, 240)
+    channels: Annotated[tuple[_Features, ...], Field(min_length=1)] = (24, 80, 160, 240)
     """Features at full, half, quarter ... resolution."""
     blocks: Annotated[int, Field(ge=1)] = 2
     """Residual blocks per level and direction (the finest level has one, in the decoder)."""
@@ -27,7 +30,7 @@ class UNetConfig(_Strict):
 class TrainConfig(_Strict):
     """How a prior is trained. Every field can be set in a YAML file or by a flag of ``zssd train``."""
 
-    variables: tuple[str, ...] = ("msl", "u10", "v10")
+    variables: Annotated[tuple[str, ...], Field(min_length=1)] = ("msl", "u10", "v10")
     network: UNetConfig = UNetConfig()
     patch: Annotated[int, Field(ge=16, multiple_of=8)] = 64
     """Side of a training patch in 0.25 degree cells."""
@@ -42,7 +45,7 @@ class TrainConfig(_Strict):
     """Mirror hemispheres at random: flip latitude, reverse v and sin(latitude)."""
     time_dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Share of patches whose season and hour are hidden; 1 trains a prior that knows neither."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
     validate_every: Annotated[int, Field(ge=1)] = 500
 

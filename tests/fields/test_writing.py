@@ -77,7 +77,7 @@ def test_dates_come_back_exactly(tmp_path, times):
 @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), SystemExit(143)])
 def test_nothing_is_left_when_the_block_fails(tmp_path, error):
     seen = []
-    with pytest.raises(type(error)), create_output(tmp_path / "o.nc", GRID, TIMES, 1, VARIABLES, {}):
+    with pytest.raises(type(error)), create_output(tmp_path / "o.nc", GRID, TIMES, 1, VARIABLES, {}):  # noqa: PT012
         seen.extend(tmp_path.iterdir())
         raise error
     assert [path.suffix for path in seen] == [".part"]

@@ -92,7 +92,9 @@ def test_blocks_outside_a_regional_source_are_missing():
 
 
 def test_no_value_of_a_block_leaves_the_range_of_its_cells():
-    source, _, _ = rectilinear_grid(np.rad2deg(np.arcsin(np.polynomial.legendre.leggauss(32)[0])), np.arange(0, 360, 5.625))
+    source, _, _ = rectilinear_grid(
+        np.rad2deg(np.arcsin(np.polynomial.legendre.leggauss(32)[0])), np.arange(0, 360, 5.625)
+    )
     field = np.random.default_rng(0).normal(size=source.shape)
     field[np.random.default_rng(1).random(source.shape) < 0.2] = np.nan
     blocks = separable(source, block_grid(10.0))(field)

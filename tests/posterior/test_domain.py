@@ -37,7 +37,9 @@ def test_geometry(name, step):
     np.testing.assert_array_equal(output.lon, fine_grid(region).lon)
     rows, columns = domain.crop
     np.testing.assert_allclose(fine.lat[rows], output.lat, atol=1e-9)
-    np.testing.assert_allclose(np.exp(1j * np.deg2rad(fine.lon[columns])), np.exp(1j * np.deg2rad(output.lon)), atol=1e-9)
+    np.testing.assert_allclose(
+        np.exp(1j * np.deg2rad(fine.lon[columns])), np.exp(1j * np.deg2rad(output.lon)), atol=1e-9
+    )
     assert columns.max() < fine.shape[1]
     assert fine.circular == coarse.circular
     # a halo of four degrees, where the globe does not end first
@@ -56,17 +58,28 @@ def test_geometry(name, step):
     assert Coarsen(fine, coarse)._down[0].sum(1).numpy() == pytest.approx(x[: coarse.shape[0], 0], rel=1e-5)
 
 
+def touched(domain, row, column):
+    """Output cells that lie in or on the edge of a block, found point by point."""
+    coarse = domain.coarse
+    lat, lon = domain.output.lat, domain.output.lon
+    rows = (coarse.lat_edges[row] <= lat) & (lat <= coarse.lat_edges[row + 1])
+    width = coarse.lon_edges[column + 1] - coarse.lon_edges[column]
+    offset = (lon - coarse.lon_edges[column]) % 360
+    columns = (offset <= width) | (offset == 0)
+    return rows[:, None] & columns
+
+
 @pytest.mark.parametrize("step", [5.0, 1.5])
 @pytest.mark.parametrize("name", REGIONS)
-def test_block_of(name, step):
+def test_unseen_cells_touch_missing_blocks_only(name, step):
     domain = make_domain(REGIONS[name], step)
-    coarse = domain.coarse
-    rows, columns = domain.block_of
-    lat, lon = domain.output.lat, domain.output.lon
-    assert (coarse.lat_edges[rows] <= lat).all()
-    assert (lat <= coarse.lat_edges[rows + 1]).all()
-    offset = (lon - coarse.lon_edges[columns]) % 360
-    assert (offset <= step + 1e-9).all()
+    missing = np.random.default_rng(0).random(domain.coarse.shape) < 0.8
+    seen = np.zeros(domain.output.shape, dtype=bool)
+    for row, column in np.argwhere(~missing):
+        seen |= touched(domain, row, column)
+    np.testing.assert_array_equal(domain.unseen(missing), ~seen)
+    assert domain.unseen(np.ones(domain.coarse.shape, bool)).all()
+    assert not domain.unseen(np.zeros(domain.coarse.shape, bool)).any()
 
 
 def test_a_ring_that_starts_at_minus_180_is_rotated():
@@ -77,8 +90,6 @@ def test_a_ring_that_starts_at_minus_180_is_rotated():
     assert columns[0] == 720
     assert sorted(columns) == list(range(1440))
     assert rows.tolist() == list(range(721))
-    assert domain.block_of[1][0] == 36
-    assert domain.block_of[0][-1] == 35
 
 
 def test_poles_are_not_passed():
@@ -88,15 +99,10 @@ def test_poles_are_not_passed():
     assert make_domain(REGIONS["south-pole"], 5.0).coarse.lat_edges[0] == -90
 
 
-def test_a_cell_on_an_edge_belongs_to_one_block():
-    domain = make_domain(Region(0, 10, 0, 10), 5.0)
-    rows, columns = domain.block_of
-    assert domain.coarse.lat_edges[rows[20]] == 5
-    assert domain.coarse.lon_edges[columns[20]] == 5
-
-
 @settings(deadline=None, max_examples=50)
-@given(st.floats(-180, 180), st.floats(0.25, 360), st.floats(-90, 89), st.floats(0.25, 180), st.sampled_from([1.5, 5.0]))
+@given(
+    st.floats(-180, 180), st.floats(0.25, 360), st.floats(-90, 89), st.floats(0.25, 180), st.sampled_from([1.5, 5.0])
+)
 def test_any_region(west, width, south, height, step):
     region = Region(round(west, 2), min(round(west, 2) + width, round(west, 2) + 360), south, min(south + height, 90))
     domain = make_domain(region, step)
@@ -107,8 +113,7 @@ def test_any_region(west, width, south, height, step):
     offset = (domain.output.lon - domain.fine.lon[columns]) % 360
     np.testing.assert_allclose(np.minimum(offset, 360 - offset), 0, atol=1e-6)
     assert domain.fine.circular or len(np.unique(columns)) == columns.size
-    blocks = domain.block_of[1]
-    assert ((domain.output.lon - domain.coarse.lon_edges[blocks]) % 360 <= step + 1e-6).all()
+    assert not domain.unseen(np.zeros(domain.coarse.shape, bool)).any()
 
 
 def test_source_region_is_whole_blocks():

@@ -19,7 +19,7 @@ def smooth(rng, rows, columns, scale):
 
 
 def pair(rng, lat):
-    """Two variables: the second is the first, three cells further north and five further east, and something rougher."""
+    """Two variables: the second is the first, three cells further north and five east, and something rougher."""
     rows = lat.size
     first = smooth(rng, 512, COLUMNS, SCALE)
     second = MIX * np.roll(first, (-SHIFT[0], -SHIFT[1]), (0, 1))

@@ -47,9 +47,10 @@ def test_the_synthetic_wind_turns_the_right_way():
         narrow = np.cos(np.deg2rad(lat))[:, None]
         dv_dx = np.gradient(fields["v10"][0], 0.25, axis=1) / narrow
         vorticity = dv_dx - np.gradient(fields["u10"][0], 0.25, axis=0)
-        curvature = np.gradient(np.gradient(fields["msl"][0], 0.25, axis=0), 0.25, axis=0) + np.gradient(
-            np.gradient(fields["msl"][0], 0.25, axis=1), 0.25, axis=1
-        ) / narrow**2
+        curvature = (
+            np.gradient(np.gradient(fields["msl"][0], 0.25, axis=0), 0.25, axis=0)
+            + np.gradient(np.gradient(fields["msl"][0], 0.25, axis=1), 0.25, axis=1) / narrow**2
+        )
         assert np.corrcoef((vorticity * np.sign(south)).ravel(), curvature.ravel())[0, 1] > 0.8
         assert 3 < np.abs(fields["u10"]).max() < 80
     assert set(ATTRIBUTES) == set(fields)

@@ -181,7 +181,12 @@ def test_seed_decides_the_start():
 
 @pytest.mark.parametrize(
     ("change", "name"),
-    [({"steps": 7}, "steps"), ({"patch": 24}, "patch"), ({"seed": 1}, "seed"), ({"variables": ("msl", "u10")}, "variables")],
+    [
+        ({"steps": 7}, "steps"),
+        ({"patch": 24}, "patch"),
+        ({"seed": 1}, "seed"),
+        ({"variables": ("msl", "u10")}, "variables"),
+    ],
 )
 def test_the_state_of_other_settings_is_refused(tmp_path, change, name):
     Trainer(config()).save(tmp_path / "state")
@@ -231,7 +236,8 @@ def test_a_failing_step_keeps_what_was_learned(tmp_path):
     class Failing(list):
         def __getitem__(self, index):
             if trainer.step == 2:
-                raise RuntimeError("disk gone")
+                msg = "disk gone"
+                raise RuntimeError(msg)
             return super().__getitem__(index)
 
     trainer = Trainer(config())

@@ -32,9 +32,7 @@ def test_rolling_the_circle_rolls_the_answer(network, strides):
     x, conditions = noise(2, 3, 16, 48), random_conditions(16, 48)
     shift = strides * network.stride
     straight = run(network, x, conditions, True)
-    rolled = run(
-        network, x.roll(shift, -1), type(conditions)(conditions.static.roll(shift, -1), conditions.time), True
-    )
+    rolled = run(network, x.roll(shift, -1), type(conditions)(conditions.static.roll(shift, -1), conditions.time), True)
     assert straight.std() > 0.1
     torch.testing.assert_close(rolled, straight.roll(shift, -1), rtol=0, atol=1e-5)
     # and without the circle the rim would show: the property is not there by accident

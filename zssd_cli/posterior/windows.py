@@ -32,11 +32,11 @@ def tile_axis(length: int, window: int, overlap: int = OVERLAP, stride: int = 1)
     halves its resolution answers alike only there. Weights (windows, size) rise linearly over the overlap, are 0 half a
     cell outside it, and add up to 1 at every cell.
     """
-    window = max(window, 2 * overlap + stride)
+    window = max(window, overlap + max(overlap, stride) + stride)
     if window >= length:
         return Tiles((0,), length, torch.ones(1, length))
     window -= (window - length) % stride
-    steps, longest = (length - window) // stride, max((window - overlap) // stride, 1)
+    steps, longest = (length - window) // stride, (window - overlap) // stride
     count = -(-steps // longest) + 1
     starts = tuple(stride * round(i * steps / (count - 1)) for i in range(count))
     ramp = ((torch.arange(window) + 0.5 - overlap / 4) / (overlap / 2)).clamp(0, 1)

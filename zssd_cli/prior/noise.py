@@ -30,8 +30,8 @@ def log_snr_sigmas(steps: int, sigma_min: float = SIGMA_MIN, sigma_max: float = 
 def ddpm_sigmas(steps: int = 1000, beta_min: float = 1e-4, beta_max: float = 0.02) -> Tensor:
     """Sigma of Ho et al.'s (2020) linear beta schedule from the noisiest level down, and a final 0, shape (steps + 1,).
 
-    Fewer than 1000 steps visit levels of the 1000-step schedule at even distances (Nichol and Dhariwal 2021), more scale
-    the betas down: the first level stays near 157 and the last near 0.01 whatever the number of steps.
+    Fewer than 1000 steps visit levels of the 1000-step schedule at even distances (Nichol and Dhariwal 2021), more
+    scale the betas down: the first level stays near 157 and the last near 0.01 whatever the number of steps.
     """
     count = max(steps, 1000)
     betas = torch.linspace(beta_min, beta_max, count, dtype=torch.float64) * (1000 / count)
