@@ -64,6 +64,8 @@ class DownscaleConfig(_Strict):
     """Network calls per sample; None: 1000 for ucg and dps, 20 else."""
     obs_error: Annotated[float, Field(ge=0, le=10)] = 0.01
     """Standard deviation of the error of the block means, in standard deviations of each variable."""
+    gaussian_above: Annotated[float, Field(ge=0)] = 2.0
+    """Noise level above which the climatological Gaussian stands in for the network (not for ucg and dps)."""
     zeta: Annotated[float, Field(gt=0)] = 1.0
     """Step size of ucg and dps."""
     regridder: Literal["auto", "builtin", "xesmf"] = "auto"

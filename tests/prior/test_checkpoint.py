@@ -27,7 +27,7 @@ def make_prior(**header):
     settings = {"variables": VARIABLES, "network": TINY, "time_known": True, "static_sha256": "ab" * 32, "training": {}}
     lags = torch.from_numpy(np.random.default_rng(0).normal(size=(9, 3, 3, 5, 9)).astype(np.float32))
     mean, std = torch.tensor([101000.0, 1, 0]), torch.tensor([1200.0, 5, 4])
-    return Prior(random_denoiser(), mean, std, lags, PriorHeader(**(settings | header)))
+    return Prior(random_denoiser(), mean, std, torch.zeros(len(mean), 721), lags, PriorHeader(**(settings | header)))
 
 
 @pytest.fixture

@@ -215,6 +215,7 @@ def describe(job: Job, prior: str, sha256: str) -> dict[str, Any]:
         "zssd_filter_scale": config.filter_scale,
         "zssd_obs_error": config.obs_error,
         "zssd_zeta": config.zeta,
+        "zssd_gaussian_above": 0.0 if config.stepwise else config.gaussian_above,
         "zssd_regridder": job.regridder,
         "zssd_time_noise": "independent",
         "zssd_torch": torch.__version__,

@@ -15,7 +15,7 @@ from zssd_cli.fields.calendar import format_time
 from zssd_cli.fields.reading import Source, open_source
 from zssd_cli.fields.static import load_static
 from zssd_cli.prior.checkpoint import Prior, PriorHeader, mirror_signs, save_prior
-from zssd_cli.prior.data import SourceFields, check_training_source, lag_covariances, statistics
+from zssd_cli.prior.data import SourceFields, check_training_source, global_rows, lag_covariances, statistics
 from zssd_cli.prior.training import Trainer, run_training
 from zssd_cli.variables import lookup
 
@@ -70,7 +70,7 @@ def execute(
     sources = [open_source(files, config.variables) for files in (inputs, held_out) if files]
     for source in sources:
         check_training_source(source, config.variables, config.patch)
-    mean, std, _ = statistics(sources[0])
+    mean, std, zonal = statistics(sources[0])
     fields = [SourceFields(source, static, mean, std) for source in sources]
     trainer = Trainer(config)
     if resume and state.exists():
@@ -92,7 +92,8 @@ def execute(
         training=training_record(sources, config, trainer.step),
     )
     scales = (torch.as_tensor(s, dtype=torch.float32) for s in (mean, std))
-    save_prior(output, Prior(trainer.ema.module, *scales, lags, header))
+    rows = global_rows((zonal[..., 0] - mean[:, None]) / std[:, None], sources[0].grid.lat)
+    save_prior(output, Prior(trainer.ema.module, *scales, rows, lags, header))
     console.print(f"Wrote      {output}; the state to go on from stays in {state}", highlight=False, soft_wrap=True)
 
 

@@ -21,7 +21,7 @@ from zssd_cli.grids.latlon import GLOBE, LatLonGrid, Region
 from zssd_cli.grids.regrid import Regrid, make_regrid
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.posterior.domain import Domain, describe_centres, describe_extent, make_domain, source_region
-from zssd_cli.posterior.guidance import Guidance, Observation
+from zssd_cli.posterior.guidance import Denoise, Guidance, Observation
 from zssd_cli.posterior.guidance.analysis import Analysis
 from zssd_cli.posterior.guidance.projection import projection
 from zssd_cli.posterior.guidance.ucg import dps, ucg
@@ -30,6 +30,7 @@ from zssd_cli.posterior.sampler import sample
 from zssd_cli.posterior.windows import windowed
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.prior.denoiser import Conditions
+from zssd_cli.prior.gaussian import GaussianDenoiser
 from zssd_cli.prior.noise import ddpm_sigmas, karras_sigmas
 
 MEANS = {"day": "daily", "mon": "monthly", "yr": "yearly"}
@@ -208,6 +209,20 @@ def run(job: Job, tick: Callable[[int], None] = lambda _: None) -> Iterator[Resu
             yield from _draw(job, operator, guidance, observed, start, part, tick)
 
 
+def two_stage(job: Job, conditions: Conditions) -> Denoise:
+    """The prior on the domain: the climatological Gaussian at high noise, the network below; ``ucg`` and ``dps`` as in the paper."""
+    network = windowed(job.prior.denoiser, conditions, job.domain.fine.circular, job.config.window_cells)
+    if job.config.stepwise:
+        return network
+    prior = job.prior
+    gaussian = GaussianDenoiser(prior.lags, prior.signs, prior.zonal, job.domain.fine, job.static.device)
+
+    def denoise(x: Tensor, sigma: float) -> Tensor:
+        return gaussian(x, sigma) if sigma > job.config.gaussian_above else network(x, sigma)
+
+    return denoise
+
+
 def _draw(
     job: Job,
     operator: Coarsen,
@@ -226,7 +241,7 @@ def _draw(
     fractions = torch.tensor([year_day_fractions(t) for t in times], dtype=torch.float32, device=device)
     conditions = Conditions(job.static, fractions.repeat_interleave(count, 0))
     with torch.no_grad():
-        prior = windowed(job.prior.denoiser, conditions, job.domain.fine.circular, config.window_cells)
+        prior = two_stage(job, conditions)
         keys = [(member, time_key(t)) for t in times for member in members]
         shape = (len(job.prior.variables), *job.domain.fine.shape)
         noise = NoiseStream(config.seed, keys, shape, device)

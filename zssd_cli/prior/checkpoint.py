@@ -68,6 +68,8 @@ class Prior:
         Network in evaluation mode, standardised units.
     mean, std
         Scales of the variables in physical units, (C,).
+    zonal
+        Climatological mean of the standardised variables per row of the global grid, (C, 721).
     lags
         Lag covariances, see :mod:`zssd_cli.prior.covariance`.
     header
@@ -77,6 +79,7 @@ class Prior:
     denoiser: Denoiser
     mean: Tensor
     std: Tensor
+    zonal: Tensor
     lags: Tensor
     header: PriorHeader
 
@@ -99,7 +102,7 @@ def mirror_signs(variables: tuple[str, ...]) -> Tensor:
 def save_prior(path: Path, prior: Prior) -> None:
     """Write a prior atomically; the network goes to half precision."""
     tensors = {f"network.{k}": v.half() for k, v in prior.denoiser.network.state_dict().items()}
-    tensors |= {"mean": prior.mean.float(), "std": prior.std.float(), "lags": prior.lags.float()}
+    tensors |= {name: getattr(prior, name).float() for name in ("mean", "std", "zonal", "lags")}
     with atomic_path(path) as temporary:
         write_safetensors(temporary, tensors, {"format": FORMAT, "header": prior.header.model_dump_json()})
 
@@ -114,9 +117,10 @@ def load_prior(path: Path, device: str | torch.device = "cpu") -> Prior:
         header = PriorHeader.model_validate(json.loads(meta["header"]))
         network = UNet(len(header.variables), header.network)
         network.load_state_dict({k[8:]: v.float() for k, v in tensors.items() if k.startswith("network.")})
-        mean, std, lags = (tensors[k].float() for k in ("mean", "std", "lags"))
+        mean, std, zonal, lags = (tensors[k].float() for k in ("mean", "std", "zonal", "lags"))
         count = len(header.variables)
-        if mean.shape != (count,) or std.shape != (count,) or lags.shape[1:3] != (count, count) or not (std > 0).all():
+        shapes = (mean.shape, std.shape, zonal.shape, lags.shape[1:3])
+        if shapes != ((count,), (count,), (count, 721), (count, count)) or not (std > 0).all():
             msg = "scales or covariances do not fit the variables"
             raise ValueError(msg)  # noqa: TRY301
         broken = [key for key, tensor in tensors.items() if not tensor.isfinite().all()]
@@ -129,4 +133,4 @@ def load_prior(path: Path, device: str | torch.device = "cpu") -> Prior:
         raise WeightsError(msg) from error
     denoiser = Denoiser(network, header.time_known).eval().requires_grad_(False)
     denoiser.to(device=device, memory_format=torch.channels_last)
-    return Prior(denoiser, mean, std, lags, header)
+    return Prior(denoiser, mean, std, zonal, lags, header)

@@ -1,10 +1,12 @@
 r"""Climatological covariance of the standardised variables: what pressure says about wind before any network is asked.
 
 In a band of latitude the fields are taken as stationary: :math:`C_{ij}(\delta) = E[a_i(p)\,a_j(p + \delta)]` of the
-anomalies :math:`a` from the zonal mean, for lags :math:`\delta` up to 20 degrees, from all pairs of cells whose midpoint
+anomalies :math:`a` from the zonal mean, for lags :math:`\delta` up to 40 degrees, from all pairs of cells whose midpoint
 lies in the band. Both hemispheres feed one set of bands through the mirror (flip latitude, reverse v). The covariance
-is tapered with a Hann window in both lags, made positive by clipping the spectrum, and is all that the ``analysis``
-guidance needs: geostrophy, the anisotropy of cells and the width of weather systems at every latitude are in it.
+is tapered with a Hann window in both lags (a shorter one leaks the power of the largest pressure systems into the
+synoptic scales and hides how strongly wind goes with pressure: with 20 degrees the regression of v10 on msl kept 23
+percent of the wind's amplitude, with 40 degrees 57), made positive by clipping the spectrum, and is all that the
+``analysis`` guidance needs: geostrophy, the anisotropy of cells and the width of weather systems at every latitude are in it.
 """
 
 from dataclasses import dataclass
@@ -15,8 +17,10 @@ from torch import Tensor
 
 BAND_WIDTH = 10.0
 HALF_BAND = 10.0
-MAX_LAG = 80
-TORUS = 240
+MAX_LAG = 160
+TORUS = 384
+SHORT_RANGE = 4.0
+"""Below this noise level V reaches less than TORUS / 4 cells and half the torus holds it."""
 
 
 def band_centres() -> np.ndarray:
@@ -94,9 +98,14 @@ class BandSpectrum:
     vectors: Tensor
 
     def conditional(self, sigma: float) -> Tensor:
-        r"""Spectrum of :math:`V = B \sigma^2 (B + \sigma^2)^{-1}`, the covariance of x0 given x0 + sigma n: (ky, kx, C, C)."""
-        shrunk = self.values * (sigma**2 / (self.values + sigma**2))
-        return torch.einsum("yxir,yxr,yxjr->yxij", self.vectors, shrunk.to(self.vectors.dtype), self.vectors.conj())
+        r"""Lag function of :math:`V = B \sigma^2 (B + \sigma^2)^{-1}`, the covariance of x0 given x0 + sigma n.
+
+        Returns its rfft2, (C, C, n, n // 2 + 1) with n = TORUS, or TORUS // 2 below SHORT_RANGE.
+        """
+        step = 2 if sigma < SHORT_RANGE else 1
+        values, vectors = self.values[::step, ::step], self.vectors[::step, ::step]
+        shrunk = (values * (sigma**2 / (values + sigma**2))).to(vectors.dtype)
+        return torch.einsum("yxir,yxr,yxjr->ijyx", vectors.conj(), shrunk, vectors)
 
 
 def band_spectrum(lags: np.ndarray | Tensor, signs: np.ndarray | None = None) -> BandSpectrum:
@@ -128,3 +137,29 @@ def band_spectrum(lags: np.ndarray | Tensor, signs: np.ndarray | None = None) ->
     spectrum = (spectrum + spectrum.mH) / 2
     values, vectors = torch.linalg.eigh(spectrum)
     return BandSpectrum(values.clamp(min=1e-10).float(), vectors.to(torch.complex64))
+
+
+@dataclass(frozen=True)
+class Band:
+    """One band of latitude: its statistics and its weight on every row of a grid, (H,).
+
+    Weights fall linearly from the band's centre to its neighbours' and add up to 1 on every row.
+    """
+
+    spectrum: BandSpectrum
+    weight: Tensor
+
+
+def latitude_bands(lags: Tensor, signs: Tensor, lat: np.ndarray) -> list[Band]:
+    """The bands of both hemispheres that matter for the rows ``lat`` (degrees, ascending)."""
+    north = band_centres()
+    centres = np.concatenate([-north[::-1], north])
+    rows = np.clip(lat, centres[0], centres[-1])
+    weights = np.maximum(1 - np.abs(rows[None] - centres[:, None]) / BAND_WIDTH, 0)
+    bands = []
+    for centre, weight in zip(centres, weights, strict=True):
+        if weight.max() > 0:
+            index = int(np.argmin(np.abs(north - abs(centre))))
+            spectrum = band_spectrum(lags[index], signs.numpy() if centre < 0 else None)
+            bands.append(Band(spectrum, torch.as_tensor(weight, dtype=torch.float32)))
+    return bands

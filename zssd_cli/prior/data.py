@@ -70,6 +70,12 @@ def statistics(source: Source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return first, np.sqrt(variance), zonal
 
 
+def global_rows(zonal: np.ndarray, lat: np.ndarray) -> Tensor:
+    """Zonal means (C, lat) on all 721 rows of the globe; rows beyond the data repeat the nearest, (C, 721)."""
+    rows = np.clip(np.arange(721) - round((lat[0] + 90) / FINE_STEP), 0, lat.size - 1)
+    return torch.as_tensor(zonal[:, rows], dtype=torch.float32)
+
+
 def lag_covariances(source: Source, signs: np.ndarray) -> np.ndarray:
     """Lag covariances of the standardised anomalies from the zonal mean, see :mod:`zssd_cli.prior.covariance`."""
     _, std, zonal = statistics(source)

@@ -21,14 +21,13 @@ noise levels takes care of the difference.
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from zssd_cli.grids.latlon import FINE_STEP
 from zssd_cli.posterior.guidance import Denoise, GuidedDenoise, Observation
-from zssd_cli.prior.covariance import BAND_WIDTH, MAX_LAG, TORUS, BandSpectrum, band_centres, band_spectrum
+from zssd_cli.prior.covariance import MAX_LAG, Band, BandSpectrum, latitude_bands
 
 ITERATIONS = 150
 TOLERANCE = 1e-3
@@ -39,7 +38,7 @@ SIGHT = 60
 
 
 @dataclass(frozen=True)
-class Band:
+class PlacedBand:
     """One band of latitude that touches the domain.
 
     Attributes
@@ -75,31 +74,27 @@ class Gain:
         ``scale`` and kept in half precision: the globe needs several hundred of them.
     scale
         Its largest element.
+    reach
+        r, the neighbourhood in blocks.
+    size
+        (h', w') of the coarse torus.
     """
 
     coarse: Tensor
     inverse: Tensor
     fine: Tensor
     scale: float
+    reach: int
+    size: tuple[int, int]
 
 
-def latitude_bands(lags: Tensor, signs: Tensor, lat: np.ndarray, factor: int, coarse_rows: int) -> list[Band]:
-    """The bands that matter for the fine rows ``lat`` (degrees, ascending), in blocks of ``factor`` rows."""
-    north = band_centres()
-    centres = np.concatenate([-north[::-1], north])
-    rows = np.clip(lat, centres[0], centres[-1])
-    weights = np.maximum(1 - np.abs(rows[None] - centres[:, None]) / BAND_WIDTH, 0)
-    bands = []
-    for centre, weight in zip(centres, weights, strict=True):
-        if weight.max() > 0:
-            index = int(np.argmin(np.abs(north - abs(centre))))
-            spectrum = band_spectrum(lags[index], signs.numpy() if centre < 0 else None)
-            touched = np.flatnonzero(weight)
-            first, last = int(touched[0]) // factor, int(touched[-1]) // factor
-            margin = -(-SIGHT // factor)
-            seen = slice(max(first - margin, 0), min(last + 1 + margin, coarse_rows))
-            bands.append(Band(spectrum, torch.as_tensor(weight, dtype=torch.float32), slice(first, last + 1), seen))
-    return bands
+def place(band: Band, factor: int, coarse_rows: int) -> PlacedBand:
+    """Where a band lies on a coarse grid of ``coarse_rows`` rows with blocks of ``factor`` fine rows."""
+    touched = torch.nonzero(band.weight > 0).flatten()
+    first, last = int(touched[0]) // factor, int(touched[-1]) // factor
+    margin = -(-SIGHT // factor)
+    seen = slice(max(first - margin, 0), min(last + 1 + margin, coarse_rows))
+    return PlacedBand(band.spectrum, band.weight, slice(first, last + 1), seen)
 
 
 class Analysis:
@@ -149,13 +144,8 @@ class AnalysisSolver:
         self.circular = fine.circular
         self.shape, self.columns = fine.shape, coarse.shape[1]
         self.factor = round(float(coarse.lat_edges[1] - coarse.lat_edges[0]) / FINE_STEP)
-        self.reach = max(1, min(-(-MAX_LAG // self.factor) + 1, TORUS // 2 // self.factor - 1))
-        self.bands = latitude_bands(lags, signs, fine.lat, self.factor, coarse.shape[0])
+        self.bands = [place(band, self.factor, coarse.shape[0]) for band in latitude_bands(lags, signs, fine.lat)]
         self._gains: dict[float, list[Gain]] = {}
-
-    def torus(self, rows: int) -> tuple[int, int]:
-        """Size of the periodic coarse grid on which ``rows`` rows of blocks do not meet themselves."""
-        return rows + self.reach, self.columns if self.circular else self.columns + self.reach
 
     def gains(self, sigma: float) -> list[Gain]:
         """Gains of every band at this noise level, computed once."""
@@ -163,32 +153,34 @@ class AnalysisSolver:
             self._gains[sigma] = [self._gain(band, sigma) for band in self.bands]
         return self._gains[sigma]
 
-    def _gain(self, band: Band, sigma: float) -> Gain:
-        s, r, observed = self.factor, self.reach, self.channels
+    def _gain(self, band: PlacedBand, sigma: float) -> Gain:
+        s, observed = self.factor, self.channels
+        # lag function c(d) as rfft2; covariance with a block at lag e is sum_q w_q c(e + q)
+        symbol = band.spectrum.conditional(sigma)[:, observed]
+        period = symbol.shape[-2]
+        r = max(1, min(-(-MAX_LAG // s) + 1, period // 2 // s - 1))
         weights = torch.ones(s + 1)
         weights[0] = weights[-1] = 0.5
-        cells = torch.arange(s + 1)
-        rows = torch.arange(TORUS)
-        block = (weights / s * torch.exp(2j * torch.pi * rows[:, None] * cells / TORUS)).sum(1)
-        window = block[:, None] * block[: TORUS // 2 + 1]
-        # lag function c(d) = irfft2(conj(V)); covariance with a block at lag e is sum_q w_q c(e + q)
-        symbol = band.spectrum.conditional(sigma).conj().permute(2, 3, 0, 1)[:, observed]
-        half = torch.fft.irfft2(symbol * window, s=(TORUS, TORUS))
-        full = torch.fft.irfft2(symbol[observed] * window.abs().square(), s=(TORUS, TORUS))
+        wave = torch.exp(2j * torch.pi * torch.arange(period)[:, None] * torch.arange(s + 1) / period)
+        block = (weights / s * wave).sum(1)
+        window = block[:, None] * block[: period // 2 + 1]
+        half = torch.fft.irfft2(symbol * window, s=(period, period))
+        full = torch.fft.irfft2(symbol[observed] * window.abs().square(), s=(period, period))
         lags = torch.arange(-r, r + 1)
-        phase = torch.arange(s)
-        index = (s * lags[None, :] - phase[:, None]) % TORUS
+        index = (s * lags[None, :] - torch.arange(s)[:, None]) % period
         fine = half[:, :, index[:, :, None, None], index[None, None]]  # C, n, phase_y, lag_y, phase_x, lag_x
         count, n = fine.shape[:2]
         fine = fine.permute(0, 2, 4, 1, 3, 5).reshape(count * s * s, n * (2 * r + 1) ** 2)
-        kernel = full[:, :, (s * lags) % TORUS][..., (s * lags) % TORUS]
-        coarse = self._coarse_spectrum(kernel, self.torus(band.seen.stop - band.seen.start))
+        kernel = full[:, :, (s * lags) % period][..., (s * lags) % period]
+        # on this torus the rows and columns do not meet themselves, but where the domain is the whole circle
+        size = (band.seen.stop - band.seen.start + r, self.columns if self.circular else self.columns + r)
+        coarse = self._coarse_spectrum(kernel, size)
         scale = float(fine.abs().max())
-        return Gain(coarse, torch.linalg.inv(coarse), (fine / scale).half().to(self.device), scale)
+        return Gain(coarse, torch.linalg.inv(coarse), (fine / scale).half().to(self.device), scale, r, size)
 
     def _coarse_spectrum(self, kernel: Tensor, size: tuple[int, int]) -> Tensor:
         """Block covariance (n, n, 2r + 1, 2r + 1) plus observation error as a symbol on the coarse torus."""
-        n, r = kernel.shape[0], self.reach
+        n, r = kernel.shape[0], kernel.shape[-1] // 2
         lags = torch.arange(-r, r + 1)
         torus = torch.zeros(n, n, *size)
         lag_y, lag_x = (lags % size[0])[:, None].expand(-1, lags.numel()), (lags % size[1]).expand(lags.numel(), -1)
@@ -204,36 +196,34 @@ class AnalysisSolver:
         symbol = symbol + torch.diag(MODEL_ERROR**2 * variance).to(symbol.dtype)
         return (symbol + torch.diag(self.error.cpu().square()).to(symbol.dtype)).to(self.device)
 
-    def _convolve(self, symbol: Tensor, x: Tensor) -> Tensor:
-        """Apply a symbol on the coarse torus to (B, n, h, w)."""
-        height, width = x.shape[-2:]
-        size = self.torus(height)
-        product = torch.einsum("yxij,bjyx->biyx", symbol, torch.fft.rfft2(x, s=size))
-        return torch.fft.irfft2(product, s=size)[..., :height, :width]
-
     def solve(self, gain: Gain, residual: Tensor, present: Tensor) -> Tensor:
         """(A V A^T + S)^-1 d over the present cells: preconditioned conjugate gradients, each sample on its own."""
         mask = present.to(residual)
+
+        def convolve(symbol: Tensor, x: Tensor) -> Tensor:
+            product = torch.einsum("yxij,bjyx->biyx", symbol, torch.fft.rfft2(x, s=gain.size))
+            return mask * torch.fft.irfft2(product, s=gain.size)[..., : x.shape[2], : x.shape[3]]
+
         w, r = torch.zeros_like(residual), residual * mask
-        z = mask * self._convolve(gain.inverse, r)
+        z = convolve(gain.inverse, r)
         p, rz = z, (r * z).sum((1, 2, 3), keepdim=True)
         target = TOLERANCE**2 * r.square().sum((1, 2, 3))
         for _ in range(ITERATIONS):
             active = (r.square().sum((1, 2, 3)) > target)[:, None, None, None]
             if not active.any():
                 break
-            q = mask * self._convolve(gain.coarse, p)
+            q = convolve(gain.coarse, p)
             # a sample that has converged stays as it is, so that it does not depend on the others
             step = active * rz / (p * q).sum((1, 2, 3), keepdim=True).clamp(min=1e-30)
             w, r = w + step * p, r - step * q
-            z = mask * self._convolve(gain.inverse, r)
+            z = convolve(gain.inverse, r)
             rz_next = (r * z).sum((1, 2, 3), keepdim=True)
             p, rz = z + rz_next / rz.clamp(min=1e-30) * p, rz_next
         return w
 
-    def spread(self, band: Band, gain: Gain, w: Tensor) -> Tensor:
+    def spread(self, band: PlacedBand, gain: Gain, w: Tensor) -> Tensor:
         """V A^T w, w on the rows ``band.seen``, on the fine cells of the rows ``band.blocks``: (B, C, rows * s, blocks * s)."""
-        r, seen, blocks = self.reach, band.seen, band.blocks
+        r, seen, blocks = gain.reach, band.seen, band.blocks
         below, above = seen.start - (blocks.start - r), blocks.stop + r - seen.stop
         padded = F.pad(w, (r, r, 0, 0), mode="circular") if self.circular else F.pad(w, (r, r + 1))
         near = F.unfold(F.pad(padded, (0, 0, below, above)), 2 * r + 1)
