@@ -98,7 +98,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments, options = parser.parse_known_args()
     observed = tuple(arguments.observed.split(","))
-    table = Table("scale", "variable", "method", "MAE", "CRPS", "P99 error", "spread/skill", "LSD dB", "corr mean, member")
+    table = Table(
+        "scale", "variable", "method", "MAE", "CRPS", "P99 error", "spread/skill", "LSD dB", "corr mean, member"
+    )
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for scale in arguments.scales.split(","):
@@ -106,9 +108,26 @@ def main() -> None:
             write_coarse(arguments.reference, float(scale), observed, arguments.every, coarse)
             started = time.monotonic()
             region = ["--region", arguments.region] if arguments.region else []
-            zssd("downscale", str(coarse), "--filter-scale", scale, "--members", arguments.members, *region, "-o", str(out), *options)
+            zssd(
+                "downscale",
+                str(coarse),
+                "--filter-scale",
+                scale,
+                "--members",
+                arguments.members,
+                *region,
+                "-o",
+                str(out),
+                *options,
+            )
             seconds = time.monotonic() - started
-            zssd("evaluate", str(out), *(part for path in arguments.reference for part in ("-r", path)), "--json", str(scores))
+            zssd(
+                "evaluate",
+                str(out),
+                *(part for path in arguments.reference for part in ("-r", path)),
+                "--json",
+                str(scores),
+            )
             for row in json.loads(scores.read_text())["scores"]:
                 inferred = row["method"] == "zssd" and row["variable"] in VARS and row["variable"] not in observed
                 pair = correlations(arguments.reference, out, row["variable"]) if inferred else ()

@@ -57,7 +57,11 @@ def main(altitude: str, mask: str, etopo5: str, out: str) -> None:
 
     data = xr.Dataset(
         {
-            "height": (("lat", "lon"), np.rint(height).astype("i2"), {"units": "m", "standard_name": "surface_altitude"}),
+            "height": (
+                ("lat", "lon"),
+                np.rint(height).astype("i2"),
+                {"units": "m", "standard_name": "surface_altitude"},
+            ),
             "lsm": (
                 ("lat", "lon"),
                 np.rint(fraction * 100).astype("i1"),

@@ -61,7 +61,7 @@ class DownscaleConfig(_Strict):
     sampler: Literal["dpmpp_2m", "dpmpp_2m_sde", "ddim", "ddpm"] | None = None
     """None: the guidance's own (``ddpm`` for ucg and dps, ``dpmpp_2m`` else)."""
     steps: Annotated[int, Field(ge=2, le=10_000)] | None = None
-    """Network calls per sample; None: 1000 for ucg and dps, 20 else."""
+    """Denoising steps per sample; None: 1000 for ucg and dps, 20 else."""
     obs_error: Annotated[float, Field(ge=0, le=10)] = 0.01
     """Standard deviation of the error of the block means, in standard deviations of each variable."""
     gaussian_above: Annotated[float, Field(ge=0)] = 2.0

@@ -43,7 +43,9 @@ def toy_prior(static_sha256: str) -> Prior:
         variables=VARIABLES, network=NETWORK, time_known=True, static_sha256=static_sha256, training={"data": "none"}
     )
     mean, std = torch.tensor([101174.0, -0.3, -0.4]), torch.tensor([1188.0, 5.7, 4.7])
-    return Prior(Denoiser(network).eval().requires_grad_(False), mean, std, torch.zeros(len(mean), 721), toy_lags(), header)
+    return Prior(
+        Denoiser(network).eval().requires_grad_(False), mean, std, torch.zeros(len(mean), 721), toy_lags(), header
+    )
 
 
 @pytest.fixture(scope="session")

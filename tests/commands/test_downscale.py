@@ -326,7 +326,7 @@ def test_dry_run_writes_nothing(zssd, model, tmp_path):
     source = model()
     done = zssd("downscale", source, "-o", tmp_path / "out.nc", "--plot", tmp_path / "p.png", "--dry-run", *FAST)
     assert done.code == 0
-    assert "Dry run    4 network calls, about " in done.err
+    assert "Dry run    4 steps, " in done.err
     assert "nothing written" in done.err
     assert list(tmp_path.iterdir()) == [source]
 

@@ -1,6 +1,8 @@
 """``zssd train`` from files to a prior that loads, its resumption, and one line for whatever is wrong."""
 
+import os
 import re
+import signal
 
 import pytest
 import torch
@@ -99,17 +101,18 @@ def test_resume_goes_on_and_ends_where_an_unbroken_run_does(capfd, files, monkey
 
     def interrupted(self, fields):
         count.append(1)
-        if len(count) == 3:
-            raise KeyboardInterrupt
+        if len(count) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
         return step(self, fields)
 
     monkeypatch.setattr(training.Trainer, "train_step", interrupted)
     code, text = train(capfd, files)
     assert code == 130, text
+    assert "Stopped" in text
     assert not (files / "prior.safetensors").exists()
     assert read_safetensors(files / "prior.safetensors.state")[1]["step"] == "2"
     monkeypatch.setattr(training.Trainer, "train_step", step)
-    fails(capfd, "unfinished training.*--resume", files)
+    fails(capfd, "earlier training.*--resume", files)
     code, text = train(capfd, files, "--resume")
     assert code == 0, text
     assert "step 2 of 4" in text

@@ -63,7 +63,9 @@ class World:
 
     def draw(self, count: int, seed: int) -> torch.Tensor:
         """Samples of the prior, (count, 2, H, W)."""
-        noise = torch.randn(count, self.values.numel(), dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+        noise = torch.randn(
+            count, self.values.numel(), dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+        )
         return ((noise * self.values.sqrt()) @ self.vectors.T).reshape(count, *self.shape).float()
 
     def posterior(self, observation: Observation) -> tuple[torch.Tensor, torch.Tensor]:

@@ -32,7 +32,9 @@ def observe(world: World, channels: tuple[int, ...], members: int = MEMBERS) -> 
 def ensemble(world: World, guidance: Guidance, observation: Observation, sampler: str, steps: int) -> torch.Tensor:
     """Draws from the guided prior."""
     noise = NoiseStream(1, [(m, 0) for m in range(len(observation.values))], world.shape)
-    fields: Iterator[torch.Tensor] = sample(guidance(world.denoise, observation), noise.draw, karras_sigmas(steps), sampler)
+    fields: Iterator[torch.Tensor] = sample(
+        guidance(world.denoise, observation), noise.draw, karras_sigmas(steps), sampler
+    )
     return list(fields)[-1]
 
 

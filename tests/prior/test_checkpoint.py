@@ -19,13 +19,16 @@ from zssd_cli.prior.checkpoint import (
     save_prior,
     write_safetensors,
 )
+from zssd_cli.prior.covariance import MAX_LAG
 
 VARIABLES = ("msl", "u10", "v10")
 
 
 def make_prior(**header):
     settings = {"variables": VARIABLES, "network": TINY, "time_known": True, "static_sha256": "ab" * 32, "training": {}}
-    lags = torch.from_numpy(np.random.default_rng(0).normal(size=(9, 3, 3, 5, 9)).astype(np.float32))
+    lags = torch.from_numpy(
+        np.random.default_rng(0).normal(size=(9, 3, 3, MAX_LAG + 1, 2 * MAX_LAG + 1)).astype(np.float32)
+    )
     mean, std = torch.tensor([101000.0, 1, 0]), torch.tensor([1200.0, 5, 4])
     return Prior(random_denoiser(), mean, std, torch.zeros(len(mean), 721), lags, PriorHeader(**(settings | header)))
 
@@ -56,7 +59,7 @@ def test_roundtrip(saved):
     before, after = make_prior(frequency_hours=3.0), load_prior(saved)
     assert after.header == before.header
     assert after.variables == VARIABLES
-    for name in ("mean", "std", "lags"):
+    for name in ("mean", "std", "zonal", "lags"):
         assert torch.equal(getattr(after, name), getattr(before, name))
     for (key, ours), theirs in zip(
         before.denoiser.network.state_dict().items(), after.denoiser.network.state_dict().values(), strict=True

@@ -182,7 +182,6 @@ def test_seed_decides_the_start():
 @pytest.mark.parametrize(
     ("change", "name"),
     [
-        ({"steps": 7}, "steps"),
         ({"patch": 24}, "patch"),
         ({"seed": 1}, "seed"),
         ({"variables": ("msl", "u10")}, "variables"),

@@ -175,12 +175,16 @@ def _estimate(console: Console, job: Job, wanted: tuple[str, ...]) -> None:
             seconds.append(time.monotonic() - started)
     cells = int(np.prod(job.domain.fine.shape))
     factor = 4.0 if job.config.stepwise else 1.15
-    total = min(seconds) / side**2 * cells * job.network_calls * factor + 3
+    linear = 0.4 * (job.steps - job.network_calls)
+    total = min(seconds) / side**2 * cells * (job.network_calls * factor + linear) + 8
     seen = min(cells * job.batch, job.config.window_cells)
     memory = 0.5 + seen * (20e-6 if job.config.stepwise else 1.6e-6) + cells * job.batch * 0.15e-6
     size = job.samples * int(np.prod(job.domain.output.shape)) * len(wanted) * 2.7e-9
     disk = f"{size:.1f} GB" if size >= 0.1 else f"{size * 1000:.1f} MB"
-    _say(console, f"Dry run    {job.network_calls} network calls, about {duration(total)}, {memory:.1f} GB of memory,")
+    _say(
+        console,
+        f"Dry run    {job.steps} steps, {job.network_calls} network calls, about {duration(total)}, {memory:.1f} GB of memory,",
+    )
     _say(console, f"           {disk} on disk; nothing written")
 
 
@@ -240,7 +244,7 @@ def _write(
         _progress(console) as progress,
         create_output(request.output, job.domain.output, times, job.config.members, extra, attributes) as out,
     ):
-        task = progress.add_task("", total=job.network_calls)
+        task = progress.add_task("", total=job.steps)
         for result in run(job, lambda count: progress.advance(task, count)):
             _check_finite(result.values, format_time(times[result.time]))
             member = slice(result.first_member, result.first_member + len(result.values))
@@ -255,7 +259,7 @@ def _write(
 def _progress(console: Console) -> Progress:
     """A bar on a terminal, nothing in a log file."""
     columns = (
-        TextColumn("Sampling"), BarColumn(), MofNCompleteColumn(), TextColumn("network calls"), TimeElapsedColumn(),
+        TextColumn("Sampling"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeElapsedColumn(),
         TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -1,5 +1,8 @@
 """What ``zssd train`` does after its options are parsed: check the data, train, measure covariances, write the prior."""
 
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +66,8 @@ def execute(
         msg = f"{output} exists. Choose another name with -o, or pass --overwrite."
         raise OutputError(msg)
     state = output.with_name(output.name + ".state")
-    if state.exists() and not resume:
-        msg = f"{state} holds an unfinished training. Pass --resume to go on, or remove it to start anew."
+    if state.exists() and not resume and not overwrite:
+        msg = f"{state} holds an earlier training. Pass --resume to go on, or --overwrite to start anew."
         raise OutputError(msg)
     static = load_static(static_file)
     sources = [open_source(files, config.variables) for files in (inputs, held_out) if files]
@@ -81,7 +84,9 @@ def execute(
         f"step {trainer.step} of {config.steps}",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
-    _train(console, trainer, fields, state)
+    if not _train(console, trainer, fields, state):
+        console.print(f"Stopped    at step {trainer.step}; the same command with --resume goes on", soft_wrap=True)
+        raise SystemExit(130)
     console.print("Measuring climatological covariances ...")
     lags = torch.as_tensor(lag_covariances(sources[0], mirror_signs(config.variables).numpy()))
     header = PriorHeader(
@@ -112,16 +117,33 @@ def training_record(sources: list[Source], config: TrainConfig, steps: int) -> d
     return record
 
 
-def _train(console: Console, trainer: Trainer, fields: list[SourceFields], state: Path) -> None:
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C, SIGTERM and SIGUSR1 (Slurm's warning) ask for a stop after the current step."""
+    asked: list[int] = []
+    names = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    before = [signal.signal(name, lambda number, _: asked.append(number)) for name in names]
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for name, handler in zip(names, before, strict=True):
+            signal.signal(name, handler)
+
+
+def _train(console: Console, trainer: Trainer, fields: list[SourceFields], state: Path) -> bool:
+    """Train with a progress bar; False where a signal ended it early."""
     columns = (
         TextColumn("Step"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}"),
         TextColumn("{task.fields[rate]:.1f} patches/s"), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console) as progress, stop_signals() as stop:
         task = progress.add_task("", total=trainer.config.steps, completed=trainer.step, loss=float("nan"), rate=0.0)
         held_out = fields[1] if len(fields) > 1 else []
-        for now in run_training(trainer, fields[0], held_out, state):
+        for now in run_training(trainer, fields[0], held_out, state, stop):
             progress.update(task, completed=now.step, loss=now.loss, rate=now.rate)
             if now.validation:
                 levels = "  ".join(f"{level}: {value:.4f}" for level, value in now.validation.items())
-                console.print(f"step {now.step}  held-out error by noise level  {levels}", highlight=False, soft_wrap=True)
+                console.print(
+                    f"step {now.step}  held-out error by noise level  {levels}", highlight=False, soft_wrap=True
+                )
+    return trainer.step >= trainer.config.steps

@@ -9,18 +9,29 @@ import typer
 def train(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="FILES...", help="Reanalysis at 0.25 degree, NetCDF or GRIB, or quoted globs.", show_default=False),
+        typer.Argument(
+            metavar="FILES...", help="Reanalysis at 0.25 degree, NetCDF or GRIB, or quoted globs.", show_default=False
+        ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="PRIOR.safetensors", help="File to write.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="PRIOR.safetensors", help="File to write.", show_default=False)
+    ],
     variables: Annotated[
-        str | None, typer.Option("--vars", metavar="NAMES", help="Comma-separated; default msl,u10,v10.", show_default=False)
+        str | None,
+        typer.Option("--vars", metavar="NAMES", help="Comma-separated; default msl,u10,v10.", show_default=False),
     ] = None,
     held_out: Annotated[
         list[str] | None,
-        typer.Option("--held-out", metavar="FILE", help="Fields for validation, never trained on; repeat for more.", show_default=False),
+        typer.Option(
+            "--held-out",
+            metavar="FILE",
+            help="Fields for validation, never trained on; repeat for more.",
+            show_default=False,
+        ),
     ] = None,
     static: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Static fields of fetch-static; default: built-in.", show_default=False)
+        Path | None,
+        typer.Option(metavar="FILE", help="Static fields of fetch-static; default: built-in.", show_default=False),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE.yaml", help="Settings of the training; flags win.", show_default=False)
@@ -30,7 +41,13 @@ def train(
     patch: Annotated[int | None, typer.Option(min=16, help="Side of a patch in cells.", show_default=False)] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.", show_default=False)] = None,
     time_dropout: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of patches without season and hour; 1 when the files cover too few.", show_default=False)
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of patches without season and hour; 1 when the files cover too few.",
+            show_default=False,
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same prior.", show_default=False)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from OUTPUT.state where it exists.")] = False,
@@ -54,4 +71,6 @@ def train(
         "learning_rate": learning_rate, "time_dropout": time_dropout, "seed": seed,
     }  # fmt: skip
     settings = run_train.read_settings(config, {k: v for k, v in flags.items() if v is not None})
-    run_train.execute(tuple(inputs), tuple(held_out or ()), static, output, settings, resume=resume, overwrite=overwrite)
+    run_train.execute(
+        tuple(inputs), tuple(held_out or ()), static, output, settings, resume=resume, overwrite=overwrite
+    )

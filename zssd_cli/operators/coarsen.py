@@ -53,7 +53,11 @@ class Coarsen:
     """
 
     def __init__(
-        self, fine: LatLonGrid, coarse: LatLonGrid, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
+        self,
+        fine: LatLonGrid,
+        coarse: LatLonGrid,
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = "cpu",
     ) -> None:
         period = 360.0 if fine.circular else None
         down = (

@@ -75,9 +75,22 @@ class Job:
         return len(self.source.times) * self.config.members
 
     @property
-    def network_calls(self) -> int:
-        """Network calls for all samples (a call for a whole field counts as one)."""
+    def steps(self) -> int:
+        """Denoising steps for all samples (a step of a whole field counts as one)."""
         return self.samples * self.config.used_steps
+
+    @property
+    def network_calls(self) -> int:
+        """Those steps that call the network; the others are linear."""
+        levels = [float(s) for s in noise_levels(self.config)[:-1]]
+        network = [s for s in levels if self.config.stepwise or s <= self.config.gaussian_above]
+        return self.samples * len(network)
+
+
+def noise_levels(config: DownscaleConfig) -> Tensor:
+    """Falling noise levels that end with 0."""
+    levels = ddpm_sigmas if config.used_sampler == "ddpm" else karras_sigmas
+    return levels(config.used_steps)
 
 
 @dataclass(frozen=True)
@@ -245,8 +258,7 @@ def _draw(
         keys = [(member, time_key(t)) for t in times for member in members]
         shape = (len(job.prior.variables), *job.domain.fine.shape)
         noise = NoiseStream(config.seed, keys, shape, device)
-        sigmas = ddpm_sigmas(config.used_steps) if config.used_sampler == "ddpm" else karras_sigmas(config.used_steps)
-        for step in sample(guidance(prior, observation), noise.draw, sigmas, config.used_sampler):
+        for step in sample(guidance(prior, observation), noise.draw, noise_levels(config), config.used_sampler):
             field = step
             tick(len(values))
         residual = observation.residual(field).square().mean((2, 3)).sqrt().cpu().numpy()

@@ -18,6 +18,7 @@ from torch import Tensor
 from zssd_cli.config import UNetConfig
 from zssd_cli.errors import WeightsError
 from zssd_cli.files import atomic_path
+from zssd_cli.prior.covariance import MAX_LAG, band_centres
 from zssd_cli.prior.denoiser import Denoiser
 from zssd_cli.prior.unet import UNet
 
@@ -119,8 +120,9 @@ def load_prior(path: Path, device: str | torch.device = "cpu") -> Prior:
         network.load_state_dict({k[8:]: v.float() for k, v in tensors.items() if k.startswith("network.")})
         mean, std, zonal, lags = (tensors[k].float() for k in ("mean", "std", "zonal", "lags"))
         count = len(header.variables)
-        shapes = (mean.shape, std.shape, zonal.shape, lags.shape[1:3])
-        if shapes != ((count,), (count,), (count, 721), (count, count)) or not (std > 0).all():
+        shapes = (mean.shape, std.shape, zonal.shape, lags.shape)
+        expected = (band_centres().size, count, count, MAX_LAG + 1, 2 * MAX_LAG + 1)
+        if shapes != ((count,), (count,), (count, 721), expected) or not (std > 0).all():
             msg = "scales or covariances do not fit the variables"
             raise ValueError(msg)  # noqa: TRY301
         broken = [key for key, tensor in tensors.items() if not tensor.isfinite().all()]

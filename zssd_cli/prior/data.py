@@ -25,7 +25,9 @@ def check_training_source(source: Source, variables: tuple[str, ...], patch: int
         msg = f"The training files lack {', '.join(source.missing)}; expected {', '.join(variables)}. Add files or shorten --vars."
         raise InputError(msg)
     if source.grid is None:
-        msg = "The training files are not on a latitude-longitude grid; expected 0.25 degree cells on multiples of 0.25."
+        msg = (
+            "The training files are not on a latitude-longitude grid; expected 0.25 degree cells on multiples of 0.25."
+        )
         raise InputError(msg)
     for name, axis in (("latitude", source.grid.lat), ("longitude", source.grid.lon)):
         cells = axis / FINE_STEP

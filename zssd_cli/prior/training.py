@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from zssd_cli.config import TrainConfig
-from zssd_cli.errors import WeightsError
+from zssd_cli.errors import ConfigError, WeightsError
 from zssd_cli.files import atomic_path
 from zssd_cli.prior.checkpoint import mirror_signs, read_safetensors, write_safetensors
 from zssd_cli.prior.denoiser import Conditions, Denoiser
@@ -143,6 +143,9 @@ class Trainer:
         error = weighted_error(self.denoiser, batch)
         u = self.log_variance(batch.sigma)
         loss = (error / u.exp() + u).mean()
+        if not torch.isfinite(loss):
+            msg = f"The loss is not finite at step {self.step}. Lower --learning-rate and start anew, or --resume from the last state."
+            raise ConfigError(msg)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
@@ -184,7 +187,8 @@ class Trainer:
             msg = f"{path}: expected a training state (zssd-training-1), got {meta.get('format')!r}; remove it or drop --resume."
             raise WeightsError(msg)
         ours, theirs = json.loads(self.config.model_dump_json()), json.loads(meta["config"])
-        changed = sorted(k for k in ours if ours[k] != theirs.get(k) and k not in ("checkpoint_minutes", "validate_every"))
+        free = ("steps", "checkpoint_minutes", "validate_every")
+        changed = sorted(k for k in ours if ours[k] != theirs.get(k) and k not in free)
         if changed:
             msg = f"{path} was made with other settings: {', '.join(changed)}. Use the same settings, or start anew without --resume."
             raise WeightsError(msg)
@@ -221,18 +225,19 @@ def run_training(
     state: Path,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Progress]:
-    """Train to ``config.steps``, saving the state every few minutes and whenever the run ends; yields after every step."""
+    """Train to ``config.steps`` or until ``stop()``; yields after every step.
+
+    The state is saved every few minutes and at the end, always between two steps; an error leaves the last one.
+    """
     config, smooth, saved = trainer.config, None, time.monotonic()
-    try:
-        while trainer.step < config.steps and not stop():
-            start = time.monotonic()
-            loss = trainer.train_step(fields)
-            rate = config.batch / (time.monotonic() - start)
-            smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
-            due = len(held_out) and (trainer.step % config.validate_every == 0 or trainer.step == config.steps)
-            yield Progress(trainer.step, smooth, rate, trainer.validate(held_out) if due else None)
-            if time.monotonic() - saved > 60 * config.checkpoint_minutes:
-                trainer.save(state)
-                saved = time.monotonic()
-    finally:
-        trainer.save(state)
+    while trainer.step < config.steps and not stop():
+        start = time.monotonic()
+        loss = trainer.train_step(fields)
+        rate = config.batch / (time.monotonic() - start)
+        smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
+        due = len(held_out) and (trainer.step % config.validate_every == 0 or trainer.step == config.steps)
+        yield Progress(trainer.step, smooth, rate, trainer.validate(held_out) if due else None)
+        if time.monotonic() - saved > 60 * config.checkpoint_minutes:
+            trainer.save(state)
+            saved = time.monotonic()
+    trainer.save(state)

@@ -42,7 +42,7 @@ class Observation:
     error: Tensor
 
     def residual(self, x0: Tensor) -> Tensor:
-        """y - A x0 of the observed variables, 0 where y is missing: (B, observed, h, w)."""
+        """Y - A x0 of the observed variables, 0 where y is missing: (B, observed, h, w)."""
         return (self.values - self.operator(x0[:, list(self.channels)])).nan_to_num(0.0)
 
 

@@ -22,7 +22,9 @@ from torch import Tensor
 from zssd_cli.posterior.guidance import Denoise, Guidance, GuidedDenoise, Observation
 
 
-def mismatch_gradient(denoise: Denoise, observation: Observation, x: Tensor, sigma: float, fine: bool) -> tuple[Tensor, Tensor]:
+def mismatch_gradient(
+    denoise: Denoise, observation: Observation, x: Tensor, sigma: float, fine: bool
+) -> tuple[Tensor, Tensor]:
     """D(x) and the gradient of the norm of the mismatch with respect to x, both (B, C, H, W)."""
     grid = observation.operator.fine if fine else observation.operator.coarse
     weights = torch.as_tensor(grid.lat, dtype=x.dtype, device=x.device).deg2rad().cos()

@@ -1,0 +1,80 @@
+"""The linear denoiser: closed forms, mirror symmetry; and what the shipped covariances say about wind and pressure."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from zssd_cli.grids.latlon import Region, block_grid, fine_grid
+from zssd_cli.operators.coarsen import Coarsen
+from zssd_cli.posterior.guidance import Observation
+from zssd_cli.posterior.guidance.analysis import Analysis
+from zssd_cli.prior import registry
+from zssd_cli.prior.checkpoint import load_prior
+from zssd_cli.prior.covariance import MAX_LAG, band_centres, band_spectrum
+from zssd_cli.prior.gaussian import GaussianDenoiser
+
+SIGNS = torch.tensor([1.0, -1.0])
+
+
+def table(cross: float = 0.5) -> torch.Tensor:
+    """Two variables with Gaussian lag covariances; the second leans on the first, moved north."""
+    y, x = np.meshgrid(np.arange(MAX_LAG + 1), np.arange(-MAX_LAG, MAX_LAG + 1), indexing="ij")
+
+    def bump(dy, dx):
+        return np.exp(-(dy**2 + dx**2) / (2 * 10.0**2))
+
+    lags = np.array([[bump(y, x), cross * bump(y - 4, x)], [cross * bump(y + 4, x), bump(y, x)]])
+    lags[0, 0, 0, MAX_LAG] += 1e-2
+    lags[1, 1, 0, MAX_LAG] += 1e-2
+    return torch.as_tensor(np.repeat(lags[None], band_centres().size, 0), dtype=torch.float32)
+
+
+def test_a_wave_is_damped_by_its_signal_to_noise_ratio():
+    """On a ring, far from its rims, a zonal wave of the first variable alone comes back times lambda / (lambda + sigma^2)."""
+    grid, period, sigma = fine_grid(Region(0, 360, -32, 32)), 96, 6.0
+    lags = table(cross=0.0)
+    wave = torch.cos(2 * math.pi * torch.arange(1440) / period).expand(1, 1, grid.lat.size, 1440)
+    x = torch.cat([wave, torch.zeros_like(wave)], 1)
+    zonal = torch.full((2, 721), 0.3)
+    answer = GaussianDenoiser(lags, SIGNS, zonal, grid)(x + 0.3, sigma)
+    values = band_spectrum(lags[0]).values[0, 384 // period]
+    expected = float(values[0] / (values[0] + sigma**2))
+    middle = answer[0, :, grid.lat.size // 2]
+    assert 0.3 < expected < 0.95
+    torch.testing.assert_close(middle[0], 0.3 + expected * wave[0, 0, 0], atol=0.02, rtol=0)
+    torch.testing.assert_close(middle[1], torch.full((1440,), 0.3), atol=1e-3, rtol=0)
+
+
+def test_mirrored_fields_have_mirrored_answers():
+    grid = fine_grid(Region(0, 25, -20, 20))
+    x = torch.randn(1, 2, *grid.shape, generator=torch.Generator().manual_seed(0)) * 5
+    denoise = GaussianDenoiser(table(), SIGNS, torch.zeros(2, 721), grid)
+
+    def mirror(field: torch.Tensor) -> torch.Tensor:
+        return field.flip(2) * SIGNS[:, None, None]
+
+    torch.testing.assert_close(denoise(mirror(x), 5.0), mirror(denoise(x, 5.0)), atol=1e-4, rtol=0)
+    assert (denoise(x, 5.0) - x).abs().max() > 1
+
+
+@pytest.mark.parametrize(("south", "turn"), [(35, 1), (-65, -1)])
+def test_wind_turns_the_right_way_around_a_low(south, turn):
+    """A low in the pressure alone: counter-clockwise inferred wind in the north, clockwise in the south."""
+    prior = load_prior(registry.locate(None, offline=True)[0])
+    region = Region(0, 40, south, south + 30)
+    fine, coarse = fine_grid(region), block_grid(5.0, region)
+    lat, lon = coarse.lat[:, None], coarse.lon[None]
+    low = -2.0 * np.exp(-(((lat - south - 15) / 8) ** 2 + ((lon - 20) / 12) ** 2))
+    values = torch.as_tensor(low, dtype=torch.float32)[None, None]
+    observation = Observation(values, (0,), Coarsen(fine, coarse), torch.tensor([0.01]))
+    solver = Analysis(prior.lags, prior.signs).solver(observation)
+    increment = solver.increment(values, torch.ones_like(values, dtype=torch.bool), 1000.0)[0]
+    _, u, v = increment * prior.std[:, None, None]
+    row, column, step = fine.lat.size // 2, fine.lon.size // 2, 24
+    assert increment[0, row, column] < -1
+    assert turn * v[row, column + step] > 1
+    assert turn * v[row, column - step] < -1
+    assert turn * u[row - step, column] > 1
+    assert turn * u[row + step, column] < -1
