@@ -21,7 +21,7 @@ test: $(VENV)/.test  ## install what the tests need into .venv and run them
 	@$(BIN)/python -m pytest $(ARGS)
 
 bench: $(VENV)/.run  ## measure: prints tables, see benchmarks/
-	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; done
 
 lint: $(VENV)/.lint  ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -29,6 +29,7 @@ from zssd_cli.posterior.domain import source_region
 from zssd_cli.variables import VARIABLES
 
 VARS = ("msl", "u10", "v10")
+DEFAULT = "../shared/data/reanalysis/ifs/ifs_global_msl_u10_v10_20250129T06.nc"
 
 
 def write_coarse(reference: list[str], scale: float, observed: tuple[str, ...], every: int, out: Path) -> None:
@@ -89,7 +90,7 @@ def correlations(reference: list[str], out: Path, variable: str) -> tuple[float,
 def main() -> None:
     """Run all scales and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("reference", nargs="+")
+    parser.add_argument("reference", nargs="*", default=[DEFAULT])
     parser.add_argument("--region", help="W,E,S,N; default: all blocks that the reference covers")
     parser.add_argument("--scales", default="5,2.5,1.5")
     parser.add_argument("--members", default="8")

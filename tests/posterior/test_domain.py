@@ -7,9 +7,18 @@ from hypothesis import strategies as st
 
 from zssd_cli.errors import ConfigError
 from zssd_cli.grids.bounds import rectilinear_grid
-from zssd_cli.grids.latlon import GLOBE, NAMED_REGIONS, LatLonGrid, Region, block_grid, fine_grid, parse_region
+from zssd_cli.grids.latlon import (
+    GLOBE,
+    NAMED_REGIONS,
+    LatLonGrid,
+    Region,
+    block_grid,
+    describe_extent,
+    fine_grid,
+    parse_region,
+)
 from zssd_cli.operators.coarsen import Coarsen
-from zssd_cli.posterior.domain import describe_extent, make_domain, source_region
+from zssd_cli.posterior.domain import make_domain, source_region
 
 REGIONS = NAMED_REGIONS | {
     "seam": parse_region("170,-170,-10,10"),

@@ -1,5 +1,6 @@
 """What ``zssd train`` does after its options are parsed: check the data, train, measure covariances, write the prior."""
 
+import hashlib
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from zssd_cli.errors import ConfigError, OutputError
 from zssd_cli.fields.calendar import format_time
 from zssd_cli.fields.reading import Source, open_source
 from zssd_cli.fields.static import load_static
+from zssd_cli.grids.latlon import describe_centres
 from zssd_cli.prior.checkpoint import Prior, PriorHeader, mirror_signs, save_prior
 from zssd_cli.prior.data import SourceFields, check_training_source, global_rows, lag_covariances, statistics
 from zssd_cli.prior.training import Trainer, run_training
@@ -75,7 +77,7 @@ def execute(
         check_training_source(source, config.variables, config.patch)
     mean, std, zonal = statistics(sources[0])
     fields = [SourceFields(source, static, mean, std) for source in sources]
-    trainer = Trainer(config)
+    trainer = Trainer(config, data_name(sources[0], static.sha256))
     if resume and state.exists():
         trainer.load(state)
     parameters = sum(p.numel() for p in trainer.denoiser.parameters())
@@ -100,6 +102,12 @@ def execute(
     rows = global_rows((zonal[..., 0] - mean[:, None]) / std[:, None], sources[0].grid.lat)
     save_prior(output, Prior(trainer.ema.module, *scales, rows, lags, header))
     console.print(f"Wrote      {output}; the state to go on from stays in {state}", highlight=False, soft_wrap=True)
+
+
+def data_name(source: Source, static_sha256: str) -> str:
+    """A hash of what the network's scales and conditions hang on: grid, times and static fields."""
+    parts = [static_sha256, describe_centres(source.grid), *(format_time(t) for t in source.times)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def training_record(sources: list[Source], config: TrainConfig, steps: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from zssd_cli.errors import ConfigError
 from zssd_cli.fields.reading import Source
-from zssd_cli.grids.latlon import LatLonGrid
+from zssd_cli.grids.latlon import LatLonGrid, Region, block_grid
 
 MISSING = (
     "This input's grid is not rectilinear and needs xESMF with ESMF, which pip alone cannot install. "
@@ -21,14 +21,23 @@ MISSING = (
 
 
 def esmf_regrid(source: Source, target: LatLonGrid) -> Callable[[np.ndarray], np.ndarray]:
-    """Conservative where the cells' corners are known, else bilinear (curvilinear) or nearest (unstructured)."""
+    """Conservative for rectilinear cells; others by way of a 0.5 degree grid, whose cells are then averaged.
+
+    To the 0.5 degree grid curvilinear cells go bilinearly and unstructured ones by the nearest centre: a mean over
+    every part of a block, not a sample at its middle.
+    """
     try:
         import xesmf
     except Exception as error:
         raise ConfigError(MISSING) from error
     from scipy.sparse import csr_matrix
 
-    weights = csr_matrix(_regridder(xesmf, source, target).weights.data.to_scipy_sparse())
+    from zssd_cli.grids.regrid import separable
+
+    west, east, south, north = target.lon_edges[0], target.lon_edges[-1], target.lat_edges[0], target.lat_edges[-1]
+    middle = target if source.points is None else block_grid(0.5, Region(west, east, south, north))
+    average = separable(middle, target) if middle is not target else None
+    weights = csr_matrix(_regridder(xesmf, source, middle).weights.data.to_scipy_sparse())
     axes = 2 if source.points is None else source.points.lat.ndim
 
     def regrid(values: np.ndarray) -> np.ndarray:
@@ -40,7 +49,8 @@ def esmf_regrid(source: Source, target: LatLonGrid) -> Callable[[np.ndarray], np
         share[~np.isfinite(total)] = 0
         with np.errstate(invalid="ignore"):
             result = np.where(share >= 0.5, total / np.maximum(share, 1e-12), np.nan)
-        return result.reshape(*lead, *target.shape)
+        result = result.reshape(*lead, *middle.shape)
+        return result if average is None else average(result)
 
     return regrid
 

@@ -150,3 +150,15 @@ def block_grid(step: float, region: Region = GLOBE) -> LatLonGrid:
     if lon_edges[-1] - lon_edges[0] > 360 + 1e-9:
         lon_edges = lon_edges[: round(360 / step) + 1]
     return LatLonGrid((lat_edges[1:] + lat_edges[:-1]) / 2, (lon_edges[1:] + lon_edges[:-1]) / 2, lat_edges, lon_edges)
+
+
+def describe_extent(grid: LatLonGrid) -> str:
+    """Outer edges of a grid's cells in words."""
+    west, east, south, north = grid.lon_edges[0], grid.lon_edges[-1], grid.lat_edges[0], grid.lat_edges[-1]
+    return f"longitude {west:g} to {east:g}, latitude {south:g} to {north:g}"
+
+
+def describe_centres(grid: LatLonGrid) -> str:
+    """First and last cell centres of a grid in words."""
+    west, east, south, north = grid.lon[0], grid.lon[-1], grid.lat[0], grid.lat[-1]
+    return f"longitude {west:g} to {east:g}, latitude {south:g} to {north:g}"

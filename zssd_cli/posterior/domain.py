@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from zssd_cli.errors import ConfigError
-from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid, Region, block_grid, fine_grid
+from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid, Region, block_grid, describe_extent, fine_grid
 
 HALO_DEGREES = 4.0
 
@@ -94,15 +94,3 @@ def source_region(grid: LatLonGrid, step: float) -> Region:
         )
         raise ConfigError(msg)
     return Region(west * step, east * step, south * step, north * step)
-
-
-def describe_extent(grid: LatLonGrid) -> str:
-    """Outer edges of a grid's cells in words."""
-    west, east, south, north = grid.lon_edges[0], grid.lon_edges[-1], grid.lat_edges[0], grid.lat_edges[-1]
-    return f"longitude {west:g} to {east:g}, latitude {south:g} to {north:g}"
-
-
-def describe_centres(grid: LatLonGrid) -> str:
-    """First and last cell centres of a grid in words."""
-    west, east, south, north = grid.lon[0], grid.lon[-1], grid.lat[0], grid.lat[-1]
-    return f"longitude {west:g} to {east:g}, latitude {south:g} to {north:g}"

@@ -17,10 +17,10 @@ from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.fields.calendar import format_time, year_day_fractions
 from zssd_cli.fields.reading import Source
 from zssd_cli.fields.static import StaticFields
-from zssd_cli.grids.latlon import GLOBE, LatLonGrid, Region
+from zssd_cli.grids.latlon import GLOBE, LatLonGrid, Region, describe_centres, describe_extent
 from zssd_cli.grids.regrid import Regrid, make_regrid
 from zssd_cli.operators.coarsen import Coarsen
-from zssd_cli.posterior.domain import Domain, describe_centres, describe_extent, make_domain, source_region
+from zssd_cli.posterior.domain import Domain, make_domain, source_region
 from zssd_cli.posterior.guidance import Denoise, Guidance, Observation
 from zssd_cli.posterior.guidance.analysis import Analysis
 from zssd_cli.posterior.guidance.projection import projection
@@ -34,7 +34,7 @@ from zssd_cli.prior.gaussian import GaussianDenoiser
 from zssd_cli.prior.noise import ddpm_sigmas, karras_sigmas
 
 MEANS = {"day": "daily", "mon": "monthly", "yr": "yearly"}
-BATCH_CELLS = 1_500_000
+BATCH_CELLS = 800_000
 
 
 @dataclass(frozen=True)
@@ -132,11 +132,13 @@ def prepare(source: Source, prior: Prior, static: StaticFields, config: Downscal
             "Pass --static with the file used in training, or train a prior with yours."
         )
         raise ConfigError(msg)
+    if config.stepwise and config.used_sampler != "ddpm":
+        msg = f"--guidance {config.guidance} is defined by the ddpm sampler's step, got --sampler {config.sampler}. Leave --sampler out."
+        raise ConfigError(msg)
     if source.frequency in MEANS and not config.any_frequency:
-        every = f"{prior.header.frequency_hours:g}"
         msg = (
-            f"The input is {MEANS[source.frequency]} data; the prior knows fields at one moment, {every} hours apart, "
-            f"and would add weather that a mean lacks. Use {every}-hourly or finer input, or pass --any-frequency."
+            f"The input is {MEANS[source.frequency]} data; the prior knows fields at one moment and would add weather "
+            "that a mean lacks. Use 6-hourly or finer input, or pass --any-frequency."
         )
         raise InputError(msg)
     step = config.filter_scale
@@ -150,7 +152,7 @@ def prepare(source: Source, prior: Prior, static: StaticFields, config: Downscal
     cells = domain.fine.shape[0] * domain.fine.shape[1]
     device = prior.denoiser.network.out.weight.device
     channels_static = torch.as_tensor(static.channels(domain.fine), device=device)[None]
-    batch = max(1, min(BATCH_CELLS // cells, 64))
+    batch = 1 if config.stepwise else max(1, min(BATCH_CELLS // cells, 64))
     job = Job(source, prior, config, domain, channels_static, channels, regrid, name, batch)
     observe(job, 0, 1)
     return job
@@ -211,7 +213,8 @@ def run(job: Job, tick: Callable[[int], None] = lambda _: None) -> Iterator[Resu
     Yields one :class:`Result` per time and run of members, in order.
     """
     operator = Coarsen(job.domain.fine, job.domain.coarse, device=job.static.device)
-    guidance = make_guidance(job.config, job.prior)
+    guidance, prior = make_guidance(job.config, job.prior), job.prior
+    gaussian = GaussianDenoiser(prior.lags, prior.signs, prior.zonal, job.domain.fine, job.static.device)
     members = job.config.members
     times_at_once = max(1, job.batch // members)
     for start in range(0, len(job.source.times), times_at_once):
@@ -219,16 +222,14 @@ def run(job: Job, tick: Callable[[int], None] = lambda _: None) -> Iterator[Resu
         observed = observe(job, start, stop)
         for first in range(0, members, job.batch):
             part = range(first, min(first + job.batch, members))
-            yield from _draw(job, operator, guidance, observed, start, part, tick)
+            yield from _draw(job, operator, guidance, gaussian, observed, start, part, tick)
 
 
-def two_stage(job: Job, conditions: Conditions) -> Denoise:
+def two_stage(job: Job, conditions: Conditions, gaussian: GaussianDenoiser) -> Denoise:
     """The prior on the domain: the climatological Gaussian at high noise, the network below; ``ucg`` and ``dps`` as in the paper."""
     network = windowed(job.prior.denoiser, conditions, job.domain.fine.circular, job.config.window_cells)
     if job.config.stepwise:
         return network
-    prior = job.prior
-    gaussian = GaussianDenoiser(prior.lags, prior.signs, prior.zonal, job.domain.fine, job.static.device)
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
         return gaussian(x, sigma) if sigma > job.config.gaussian_above else network(x, sigma)
@@ -240,6 +241,7 @@ def _draw(
     job: Job,
     operator: Coarsen,
     guidance: Guidance,
+    gaussian: GaussianDenoiser,
     observed: np.ndarray,
     start: int,
     members: range,
@@ -254,18 +256,25 @@ def _draw(
     fractions = torch.tensor([year_day_fractions(t) for t in times], dtype=torch.float32, device=device)
     conditions = Conditions(job.static, fractions.repeat_interleave(count, 0))
     with torch.no_grad():
-        prior = two_stage(job, conditions)
+        prior = two_stage(job, conditions, gaussian)
         keys = [(member, time_key(t)) for t in times for member in members]
         shape = (len(job.prior.variables), *job.domain.fine.shape)
         noise = NoiseStream(config.seed, keys, shape, device)
         for step in sample(guidance(prior, observation), noise.draw, noise_levels(config), config.used_sampler):
             field = step
             tick(len(values))
-        residual = observation.residual(field).square().mean((2, 3)).sqrt().cpu().numpy()
+        present = (~values.isnan()).sum((2, 3)).clamp(min=1)
+        residual = (observation.residual(field).square().sum((2, 3)) / present).sqrt().cpu().numpy()
         mean, std = (s.to(device)[:, None, None] for s in (job.prior.mean, job.prior.std))
         rows, columns = job.domain.crop
         fine = (field * std + mean)[:, :, rows][:, :, :, columns].cpu().numpy()
     for k in range(len(times)):
         part = fine[k * count : (k + 1) * count]
+        if not np.isfinite(part).all():
+            msg = (
+                f"The sampling gave values that are not finite at {format_time(times[k])}. "
+                "Check the input's units, use more --steps, or a smaller --zeta."
+            )
+            raise InputError(msg)
         part[:, :, job.domain.unseen(np.isnan(observed[k]).all(0))] = np.nan
         yield Result(start + k, members.start, part, residual[k * count : (k + 1) * count].max(0))

@@ -52,8 +52,6 @@ class PriorHeader(BaseModel):
     network: UNetConfig
     time_known: bool
     """False where the prior was trained without season and hour."""
-    frequency_hours: float = 6.0
-    """Spacing of the instantaneous fields it was trained on."""
     static_sha256: str
     training: dict[str, Any]
     """Data, times, steps and settings of the training, for people."""

@@ -32,10 +32,16 @@ def check_training_source(source: Source, variables: tuple[str, ...], patch: int
     for name, axis in (("latitude", source.grid.lat), ("longitude", source.grid.lon)):
         cells = axis / FINE_STEP
         if np.abs(cells - np.rint(cells)).max() > 0.02 or not np.allclose(np.diff(axis), FINE_STEP, atol=0.005):
-            msg = f"The training files' {name} runs from {axis[0]:g} in steps of {np.diff(axis).mean():g}; expected multiples of 0.25 in steps of 0.25."
+            msg = (
+                f"The training files' {name} runs from {axis[0]:g} in steps of {np.diff(axis).mean():g}; "
+                "expected multiples of 0.25 in steps of 0.25."
+            )
             raise InputError(msg)
         if axis.size < patch:
-            msg = f"The training files have {axis.size} cells of {name}, fewer than a patch of {patch}. Give larger fields or a smaller patch."
+            msg = (
+                f"The training files have {axis.size} cells of {name}, fewer than a patch of {patch}. "
+                "Give larger fields or a smaller patch."
+            )
             raise InputError(msg)
 
 
@@ -49,7 +55,10 @@ def read_whole(source: Source, index: int) -> np.ndarray:
     values = source.read(index, index + 1)[0]
     for name, field in zip(source.variables, values, strict=True):
         if np.isnan(field).any():
-            msg = f"{name} at {format_time(source.times[index])} has {int(np.isnan(field).sum())} missing values; training needs whole fields. Leave that time out."
+            msg = (
+                f"{name} at {format_time(source.times[index])} has {int(np.isnan(field).sum())} missing values; "
+                "training needs whole fields. Leave that time out."
+            )
             raise InputError(msg)
     return values
 

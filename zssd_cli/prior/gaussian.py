@@ -19,6 +19,8 @@ from zssd_cli.prior.covariance import Band, latitude_bands
 
 REACH = 90
 """Largest lag in cells that the convolution keeps: the weights of B (B + sigma^2)^-1 are short but for the highest noise."""
+FILLS = 8
+"""How often what lies beyond the rim is filled with its own estimate."""
 
 
 class GaussianDenoiser:
@@ -46,7 +48,11 @@ class GaussianDenoiser:
         self._device = device
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W); beyond the rim of the domain the anomaly counts as 0."""
+        """(B, C, H, W) -> (B, C, H, W).
+
+        What lies beyond the rim is not known, which is not the same as no anomaly: it is filled with its own estimate,
+        a few times over (expectation-maximisation, whose fixed point is the denoiser given the domain alone).
+        """
         height, width = x.shape[2:]
         anomaly = x - self._mean
         result = self._mean.expand_as(x).clone()
@@ -58,9 +64,14 @@ class GaussianDenoiser:
                 next_fast_len(high - low + REACH, real=True),
                 width if self._circular else next_fast_len(width + REACH, real=True),
             )
-            spectrum = torch.fft.rfft2(anomaly[:, :, low:high], s=size)
-            product = torch.einsum("ijyx,bjyx->biyx", self._symbol(band, sigma, size), spectrum)
-            smooth = torch.fft.irfft2(product, s=size)[:, :, first - low : last - low, :width]
+            inside = (..., slice(0, high - low), slice(0, width))
+            symbol = self._symbol(band, sigma, size)
+            padded = x.new_zeros(*x.shape[:2], *size)
+            for _ in range(FILLS):
+                padded[inside] = anomaly[:, :, low:high]
+                product = torch.einsum("ijyx,bjyx->biyx", symbol, torch.fft.rfft2(padded))
+                padded = torch.fft.irfft2(product, s=size)
+            smooth = padded[:, :, first - low : last - low, :width]
             result[:, :, first:last] += band.weight[first:last, None].to(x) * smooth
         return result
 

@@ -109,12 +109,20 @@ def weighted_error(denoiser: nn.Module, batch: Batch) -> Tensor:
 
 
 class Trainer:
-    """The state of one training: network, its moving average, optimiser, step."""
+    """The state of one training: network, its moving average, optimiser, step.
 
-    def __init__(self, config: TrainConfig) -> None:
+    Parameters
+    ----------
+    config
+        Settings.
+    data
+        A text that names the training data; a state made with another one is not resumed.
+    """
+
+    def __init__(self, config: TrainConfig, data: str = "") -> None:
         torch.set_flush_denormal(True)
         torch.manual_seed(config.seed)
-        self.config = config
+        self.config, self.data = config, data
         count = len(config.variables)
         self.denoiser = Denoiser(UNet(count, config.network), time_known=config.time_dropout < 1)
         self.denoiser.to(memory_format=torch.channels_last)
@@ -140,7 +148,8 @@ class Trainer:
     def train_step(self, fields: Sequence[TrainingField]) -> float:
         """One optimiser step; returns the weighted error without the learned variance."""
         batch = sample_batch(fields, self.config, (self.config.seed, self.step))
-        error = weighted_error(self.denoiser, batch)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bf16):
+            error = weighted_error(self.denoiser, batch).float()
         u = self.log_variance(batch.sigma)
         loss = (error / u.exp() + u).mean()
         if not torch.isfinite(loss):
@@ -176,7 +185,12 @@ class Trainer:
         tensors |= {f"u.{k}": v for k, v in self.log_variance.state_dict().items()}
         for index, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{k}": v for k, v in state.items()}
-        meta = {"format": "zssd-training-1", "step": str(self.step), "config": self.config.model_dump_json()}
+        meta = {
+            "format": "zssd-training-1",
+            "step": str(self.step),
+            "config": self.config.model_dump_json(),
+            "data": self.data,
+        }
         with atomic_path(path) as temporary:
             write_safetensors(temporary, tensors, meta)
 
@@ -191,6 +205,10 @@ class Trainer:
         changed = sorted(k for k in ours if ours[k] != theirs.get(k) and k not in free)
         if changed:
             msg = f"{path} was made with other settings: {', '.join(changed)}. Use the same settings, or start anew without --resume."
+            raise WeightsError(msg)
+
+        if meta.get("data", "") != self.data:
+            msg = f"{path} was made with other training files or static fields. Give the same ones, or start anew without --resume."
             raise WeightsError(msg)
 
         def part(prefix: str) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 A guidance is a transform of a denoiser. The prior's denoiser answers "what is the clean field, given this noisy one?";
 a guided denoiser answers the same question given the coarse observation as well. Samplers fold guided denoisers and do
-not know which they got, so every mode works with every sampler.
+not know which they got. (``ucg`` and ``dps`` are defined by the ancestral step and want the ``ddpm`` sampler.)
 """
 
 from collections.abc import Callable

@@ -31,6 +31,7 @@ from zssd_cli.prior.covariance import MAX_LAG, Band, BandSpectrum, latitude_band
 
 ITERATIONS = 150
 TOLERANCE = 1e-3
+KEPT = 40
 MODEL_ERROR = 0.1
 """Error of B itself, as a share of the block means' conditional standard deviation: keeps badly known combinations small."""
 SIGHT = 60
@@ -148,10 +149,13 @@ class AnalysisSolver:
         self._gains: dict[float, list[Gain]] = {}
 
     def gains(self, sigma: float) -> list[Gain]:
-        """Gains of every band at this noise level, computed once."""
-        if sigma not in self._gains:
-            self._gains[sigma] = [self._gain(band, sigma) for band in self.bands]
-        return self._gains[sigma]
+        """Gains of every band at this noise level; those of the first KEPT levels are kept."""
+        if sigma in self._gains:
+            return self._gains[sigma]
+        gains = [self._gain(band, sigma) for band in self.bands]
+        if len(self._gains) < KEPT:
+            self._gains[sigma] = gains
+        return gains
 
     def _gain(self, band: PlacedBand, sigma: float) -> Gain:
         s, observed = self.factor, self.channels
@@ -227,7 +231,7 @@ class AnalysisSolver:
         below, above = seen.start - (blocks.start - r), blocks.stop + r - seen.stop
         padded = F.pad(w, (r, r, 0, 0), mode="circular") if self.circular else F.pad(w, (r, r + 1))
         near = F.unfold(F.pad(padded, (0, 0, below, above)), 2 * r + 1)
-        fine = (gain.fine.float() @ (gain.scale * near)).unflatten(2, (blocks.stop - blocks.start, -1))
+        fine = ((gain.scale * gain.fine.float()) @ near).unflatten(2, (blocks.stop - blocks.start, -1))
         return F.pixel_shuffle(fine, self.factor)
 
     def increment(self, residual: Tensor, present: Tensor, sigma: float) -> Tensor:

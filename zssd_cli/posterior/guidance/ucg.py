@@ -14,8 +14,6 @@ variable the ancestral step is x' = D + (s'/s)^2 (x - D) + noise, so shifting D 
 x_t = x / sqrt(1 + s^2) the wanted move is -zeta G sqrt(1 + s^2) sqrt(1 + s'^2), G the gradient with respect to x.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -60,6 +58,3 @@ def ucg(zeta: float = 1.0) -> Guidance:
 def dps(zeta: float = 1.0) -> Guidance:
     """Gradient of the mismatch on the coarse grid: plain diffusion posterior sampling (Chung et al. 2023)."""
     return _stepwise(fine=False, zeta=zeta)
-
-
-MakeGuidance = Callable[[float], Guidance]
