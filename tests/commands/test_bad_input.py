@@ -116,7 +116,7 @@ def missing_everywhere(values):
         ({"hours": (0.0, 24.0, 48.0), "attributes": {"frequency": ""}}, ("daily", "--any-frequency")),
         ({"hours": (0.0, 744.0), "attributes": {"frequency": "mon"}}, ("monthly", "--any-frequency")),
         ({"lat": np.arange(-30.0, -9, 2), "lon": np.arange(0.0, 30, 2)}, ("no value in the region", "latitude 40")),
-        ({"lat": np.arange(-80.0, 81, 20), "lon": np.arange(0.0, 360, 20)}, ("20", "--filter-scale 22.5")),
+        ({"lat": np.arange(-80.0, 81, 20), "lon": np.arange(0.0, 360, 20)}, ("20 degrees", "coarser than 10")),
     ],
 )
 def test_content(refused, model, options, words):
@@ -233,7 +233,7 @@ def test_attributes_that_are_not_utf8(zssd, model, tmp_path):
         (("--region", "0.1,0.2,40,40.1"), ("smaller than one output cell",)),
         (("--filter-scale", "1"), ("finer than the input's cells of 5 degrees", "--filter-scale 5")),
         (("--filter-scale", "7"), ("divides 90", "got 7")),
-        (("--filter-scale", "12"), ("divides 90", "got 12")),
+        (("--filter-scale", "12"), ("--filter-scale", "equal to 10", "got 12")),
         (("--filter-scale", "180"), ("ilter", "got 180")),
         (("--filter-scale", "inf"), ("--filter-scale",)),
         (("--filter-scale", "-5"), ("--filter-scale", "greater than", "got -5")),

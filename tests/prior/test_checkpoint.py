@@ -36,7 +36,7 @@ def make_prior(**header):
 @pytest.fixture
 def saved(tmp_path):
     path = tmp_path / "prior.safetensors"
-    save_prior(path, make_prior(time_known=False))
+    save_prior(path, make_prior(training={"steps": 3}))
     return path
 
 
@@ -56,7 +56,7 @@ def one_line(path, match):
 
 
 def test_roundtrip(saved):
-    before, after = make_prior(time_known=False), load_prior(saved)
+    before, after = make_prior(training={"steps": 3}), load_prior(saved)
     assert after.header == before.header
     assert after.variables == VARIABLES
     for name in ("mean", "std", "zonal", "lags"):

@@ -161,10 +161,11 @@ def prepare(source: Source, prior: Prior, static: StaticFields, config: Downscal
 def _check_scale(grid: LatLonGrid, step: float) -> None:
     widest = max(float(np.median(np.diff(grid.lat_edges))), float(np.median(np.diff(grid.lon_edges))))
     if widest > 1.05 * step:
-        enough = next((s for s in (1, 1.5, 2, 2.5, 3, 5, 6, 7.5, 10, 15, 22.5, 30) if 1.05 * s >= widest), 45)
+        enough = next((s for s in (1, 1.5, 2, 2.5, 3, 5, 6, 7.5, 10) if 1.05 * s >= widest), None)
+        remedy = f"Use --filter-scale {enough:g}." if enough else "Input coarser than 10 degrees cannot be downscaled."
         msg = (
             f"Filter scale {step:g} is finer than the input's cells of {widest:.3g} degrees, "
-            f"whose edges would be taken for weather. Use --filter-scale {enough:g}."
+            f"whose edges would be taken for weather. {remedy}"
         )
         raise ConfigError(msg)
 

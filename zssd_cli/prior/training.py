@@ -245,17 +245,19 @@ def run_training(
 ) -> Iterator[Progress]:
     """Train to ``config.steps`` or until ``stop()``; yields after every step.
 
-    The state is saved every few minutes and at the end, always between two steps; an error leaves the last one.
+    The state is saved every few minutes and however the run ends; a step that fails does so before it changes anything.
     """
     config, smooth, saved = trainer.config, None, time.monotonic()
-    while trainer.step < config.steps and not stop():
-        start = time.monotonic()
-        loss = trainer.train_step(fields)
-        rate = config.batch / (time.monotonic() - start)
-        smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
-        due = len(held_out) and (trainer.step % config.validate_every == 0 or trainer.step == config.steps)
-        yield Progress(trainer.step, smooth, rate, trainer.validate(held_out) if due else None)
-        if time.monotonic() - saved > 60 * config.checkpoint_minutes:
-            trainer.save(state)
-            saved = time.monotonic()
-    trainer.save(state)
+    try:
+        while trainer.step < config.steps and not stop():
+            start = time.monotonic()
+            loss = trainer.train_step(fields)
+            rate = config.batch / (time.monotonic() - start)
+            smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
+            due = len(held_out) and (trainer.step % config.validate_every == 0 or trainer.step == config.steps)
+            yield Progress(trainer.step, smooth, rate, trainer.validate(held_out) if due else None)
+            if time.monotonic() - saved > 60 * config.checkpoint_minutes:
+                trainer.save(state)
+                saved = time.monotonic()
+    finally:
+        trainer.save(state)
