@@ -10,7 +10,7 @@ from zssd_cli.grids.latlon import Region, block_grid, fine_grid
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.posterior.guidance import Observation
 from zssd_cli.posterior.guidance.analysis import Analysis
-from zssd_cli.prior import registry
+from zssd_cli.prior import gaussian, registry
 from zssd_cli.prior.checkpoint import load_prior
 from zssd_cli.prior.covariance import MAX_LAG, band_centres, band_spectrum
 from zssd_cli.prior.gaussian import GaussianDenoiser
@@ -45,6 +45,29 @@ def test_a_wave_is_damped_by_its_signal_to_noise_ratio():
     assert 0.3 < expected < 0.95
     torch.testing.assert_close(middle[0], 0.3 + expected * wave[0, 0, 0], atol=0.02, rtol=0)
     torch.testing.assert_close(middle[1], torch.full((1440,), 0.3), atol=1e-3, rtol=0)
+
+
+def test_a_box_is_denoised_as_the_dense_algebra_does(monkeypatch):
+    """B (B + sigma^2)^-1 x of the box alone, from the halo's inner side on: what lies outside is unknown, not zero."""
+    grid, sigma, halo = fine_grid(Region(0, 11, -5, 6)), 4.0, 16
+    height, width = grid.shape
+    row, column = (a.ravel() for a in np.meshgrid(np.arange(height), np.arange(width), indexing="ij"))
+    spectrum = band_spectrum(table(cross=0.0)[0])
+    lags = torch.fft.irfft2(spectrum.conditional(1e4)[0, 0], s=(384, 384)).double()
+    prior = lags[(row[None] - row[:, None]) % 384, (column[None] - column[:, None]) % 384]
+    ones = torch.ones(len(prior)).double()
+    exact = (prior @ torch.linalg.solve(prior + sigma**2 * torch.eye(len(prior)), ones)).reshape(height, width).float()
+    x = torch.stack([torch.ones(height, width), torch.zeros(height, width)])[None]
+    inner = (slice(halo, -halo), slice(halo, -halo))
+
+    def error() -> float:
+        answer = GaussianDenoiser(table(cross=0.0), SIGNS, torch.zeros(2, 721), grid)(x, sigma)[0, 0]
+        return float((answer - exact)[inner].abs().max())
+
+    filled = error()
+    monkeypatch.setattr(gaussian, "FILLS", 1)
+    assert filled < 0.03
+    assert error() > 2 * filled
 
 
 def test_mirrored_fields_have_mirrored_answers():

@@ -20,7 +20,7 @@ from zssd_cli.prior.covariance import Band, latitude_bands
 REACH = 90
 """Largest lag in cells that the convolution keeps: the weights of B (B + sigma^2)^-1 are short but for the highest noise."""
 FILLS = 8
-"""How often what lies beyond the rim is filled with its own estimate."""
+"""How often what lies beyond a region's rim is filled with its own estimate; the globe has no rim but the poles."""
 
 
 class GaussianDenoiser:
@@ -67,7 +67,7 @@ class GaussianDenoiser:
             inside = (..., slice(0, high - low), slice(0, width))
             symbol = self._symbol(band, sigma, size)
             padded = x.new_zeros(*x.shape[:2], *size)
-            for _ in range(FILLS):
+            for _ in range(1 if self._circular else FILLS):
                 padded[inside] = anomaly[:, :, low:high]
                 product = torch.einsum("ijyx,bjyx->biyx", symbol, torch.fft.rfft2(padded))
                 padded = torch.fft.irfft2(product, s=size)
