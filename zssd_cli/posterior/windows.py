@@ -2,7 +2,7 @@
 
 Noise and guidance live on the whole domain; only the network sees windows, one after the other, so memory is bounded
 by the window. The network is local (see :mod:`zssd_cli.prior.unet`), so inside a window, away from its rim, the answer
-does not depend on where the windows lie; the blend gives the rim no weight.
+hardly depends on where the windows lie (measured in docs/method.md); the blend gives the rim little weight.
 """
 
 from collections.abc import Callable
@@ -29,8 +29,8 @@ def tile_axis(length: int, window: int, overlap: int = OVERLAP, stride: int = 1)
     """Cover an axis with windows of one size that share at least ``overlap`` cells.
 
     Windows begin on multiples of ``stride`` (of which the size may fall short by less than one): a network that
-    halves its resolution answers alike only there. Weights (windows, size) rise linearly over the overlap, are 0 half a
-    cell outside it, and add up to 1 at every cell.
+    halves its resolution answers alike only there. Weights (windows, size) rise linearly over the middle half of the
+    overlap and add up to 1 at every cell.
     """
     window = max(window, overlap + max(overlap, stride) + stride)
     if window >= length:
