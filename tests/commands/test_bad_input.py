@@ -400,7 +400,11 @@ def test_signals_leave_nothing_behind(model, tmp_path, prior_file, number, code,
     source = model()
     command = [sys.executable, "-m", "zssd_cli", "downscale", source, "-o", tmp_path / "out.nc", "--members", "1000"]
     command += ["--guidance", "projection", "--weights", prior_file]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+
+    def attentive() -> None:  # a shell's background job ignores SIGINT, and so would its children
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=attentive) as process:
         deadline = time.monotonic() + 100
         while not list(tmp_path.glob(".out.nc.*.part")) and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
