@@ -20,9 +20,9 @@ from zssd_cli.errors import WeightsError
 from zssd_cli.files import atomic_path
 from zssd_cli.prior.covariance import MAX_LAG, band_centres
 from zssd_cli.prior.denoiser import Denoiser
-from zssd_cli.prior.unet import UNet
+from zssd_cli.prior.unet import BANDS, UNet
 
-FORMAT = "zssd-prior-1"
+FORMAT = "zssd-prior-2"
 
 
 def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -102,6 +102,7 @@ def save_prior(path: Path, prior: Prior) -> None:
     """Write a prior atomically; the network goes to half precision."""
     tensors = {f"network.{k}": v.half() for k, v in prior.denoiser.network.state_dict().items()}
     tensors |= {name: getattr(prior, name).float() for name in ("mean", "std", "zonal", "lags")}
+    tensors["detail_std"] = prior.denoiser.detail_std.float()
     with atomic_path(path) as temporary:
         write_safetensors(temporary, tensors, {"format": FORMAT, "header": prior.header.model_dump_json()})
 
@@ -118,9 +119,10 @@ def load_prior(path: Path, device: str | torch.device = "cpu") -> Prior:
         network.load_state_dict({k[8:]: v.float() for k, v in tensors.items() if k.startswith("network.")})
         mean, std, zonal, lags = (tensors[k].float() for k in ("mean", "std", "zonal", "lags"))
         count = len(header.variables)
-        shapes = (mean.shape, std.shape, zonal.shape, lags.shape)
+        detail_std = tensors["detail_std"].float()
+        shapes = (mean.shape, std.shape, zonal.shape, lags.shape, detail_std.shape)
         expected = (band_centres().size, count, count, MAX_LAG + 1, 2 * MAX_LAG + 1)
-        if shapes != ((count,), (count,), (count, 721), expected) or not (std > 0).all():
+        if shapes != ((count,), (count,), (count, 721), expected, (BANDS, count)) or not (std > 0).all():
             msg = "scales or covariances do not fit the variables"
             raise ValueError(msg)  # noqa: TRY301
         broken = [key for key, tensor in tensors.items() if not tensor.isfinite().all()]
@@ -132,5 +134,6 @@ def load_prior(path: Path, device: str | torch.device = "cpu") -> Prior:
         msg = f"{path}: the weights are damaged or of another version ({reason}). Fetch them again or train anew."
         raise WeightsError(msg) from error
     denoiser = Denoiser(network, header.time_known).eval().requires_grad_(False)
+    denoiser.detail_std.copy_(detail_std)
     denoiser.to(device=device, memory_format=torch.channels_last)
     return Prior(denoiser, mean, std, zonal, lags, header)

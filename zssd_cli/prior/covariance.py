@@ -9,6 +9,7 @@ percent of the wind's amplitude, with 40 degrees 57), made positive by clipping 
 ``analysis`` guidance needs: geostrophy, the anisotropy of cells and the width of weather systems at every latitude are in it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,8 +45,8 @@ class LagSums:
     def __init__(self, lat: np.ndarray, circular: bool, signs: np.ndarray) -> None:
         self._lat, self._circular, self._signs = np.asarray(lat), circular, np.asarray(signs, dtype=np.float32)
         count = len(self._signs)
-        self._total = np.zeros((band_centres().size, count, count, MAX_LAG + 1, 2 * MAX_LAG + 1))
-        self._pairs = np.zeros((band_centres().size, MAX_LAG + 1, 2 * MAX_LAG + 1))
+        self.total = np.zeros((band_centres().size, count, count, MAX_LAG + 1, 2 * MAX_LAG + 1))
+        self.pairs = np.zeros((band_centres().size, MAX_LAG + 1, 2 * MAX_LAG + 1))
 
     def add(self, anomalies: np.ndarray) -> None:
         """Add one field (C, lat, lon) and its mirror image."""
@@ -67,8 +68,8 @@ class LagSums:
                 south = spectrum[..., rows[0] : rows[-1] + 1].conj()
                 north = spectrum[..., rows[0] + lag : rows[-1] + lag + 1]
                 product = (south @ north.transpose(1, 2)).permute(1, 2, 0)
-                self._total[band, :, :, lag] += torch.fft.irfft(product, n=length).numpy()[..., east % length]
-                self._pairs[band, lag] += rows.size * overlap
+                self.total[band, :, :, lag] += torch.fft.irfft(product, n=length).numpy()[..., east % length]
+                self.pairs[band, lag] += rows.size * overlap
 
     def result(self) -> np.ndarray:
         """Covariances (bands, C, C, MAX_LAG + 1, 2 MAX_LAG + 1), float32, not tapered.
@@ -76,10 +77,16 @@ class LagSums:
         Entry [b, i, j, y, x] is the covariance of variable i at a point with variable j at a point y rows further
         north and x - MAX_LAG columns further east. A band without data repeats the nearest one that has some.
         """
-        lags = self._total / np.maximum(self._pairs, 1)[:, None, None]
-        known = np.flatnonzero(self._pairs[:, 0, MAX_LAG] > 0)
-        nearest = known[np.abs(np.arange(len(lags))[:, None] - known).argmin(1)]
-        return lags[nearest].astype(np.float32)
+        return merged([self])
+
+
+def merged(sums: Sequence[LagSums]) -> np.ndarray:
+    """:meth:`LagSums.result` of several sums, from grids that may differ, together."""
+    pairs = sum(one.pairs for one in sums)
+    lags = sum(one.total for one in sums) / np.maximum(pairs, 1)[:, None, None]
+    known = np.flatnonzero(pairs[:, 0, MAX_LAG] > 0)
+    nearest = known[np.abs(np.arange(len(lags))[:, None] - known).argmin(1)]
+    return lags[nearest].astype(np.float32)
 
 
 @dataclass(frozen=True)

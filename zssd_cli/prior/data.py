@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,16 +13,62 @@ from zssd_cli.fields.calendar import format_time, year_day_fractions
 from zssd_cli.fields.reading import Source
 from zssd_cli.fields.static import StaticFields
 from zssd_cli.grids.latlon import FINE_STEP
-from zssd_cli.prior.covariance import LagSums
+from zssd_cli.prior.covariance import LagSums, merged
+from zssd_cli.prior.denoiser import details
+from zssd_cli.prior.lowpass import lowpass
 from zssd_cli.prior.training import TrainingField
 
 SAMPLE = 48
 CACHED = 24
 
 
-def check_training_source(source: Source, variables: tuple[str, ...], patch: int) -> None:
-    """Raise :class:`InputError` where the files cannot train a prior: variables, grid or size."""
-    if source.missing:
+@dataclass(frozen=True)
+class Part:
+    """Training files of one origin.
+
+    Attributes
+    ----------
+    source
+        The files.
+    variables
+        The prior's variables; the source may lack some.
+    smooth
+        Variables that the network must not see, see :class:`zssd_cli.config.MoreData`.
+    lowpass_km
+        Filter, see :mod:`zssd_cli.prior.lowpass`.
+    share
+        Share of the training patches.
+    """
+
+    source: Source
+    variables: tuple[str, ...]
+    smooth: tuple[str, ...] = ()
+    lowpass_km: float = 0.0
+    share: float = 1.0
+
+    @property
+    def complete(self) -> bool:
+        """True where the files hold every variable."""
+        return not self.source.missing
+
+    def read(self, index: int) -> np.ndarray:
+        """One time, (C, lat, lon), filtered, NaN where a variable is absent; missing values name variable and time."""
+        values = self.source.read(index, index + 1)[0]
+        whole = np.full((len(self.variables), *values.shape[1:]), np.nan, np.float32)
+        for name, field in zip(self.source.variables, values, strict=True):
+            if np.isnan(field).any():
+                msg = (
+                    f"{name} at {format_time(self.source.times[index])} has {int(np.isnan(field).sum())} missing values; "
+                    "training needs whole fields. Leave that time out."
+                )
+                raise InputError(msg)
+            whole[self.variables.index(name)] = field
+        return lowpass(whole, self.source.grid.lat, self.lowpass_km, circular=self.source.grid.circular)
+
+
+def check_training_source(source: Source, variables: tuple[str, ...], patch: int, *, partial: bool = False) -> None:
+    """Raise :class:`InputError` where the files cannot train a prior: variables (unless ``partial``), grid or size."""
+    if source.missing and not partial:
         msg = f"The training files lack {', '.join(source.missing)}; expected {', '.join(variables)}. Add files or shorten --vars."
         raise InputError(msg)
     if source.grid is None:
@@ -50,74 +97,92 @@ def sampled_times(source: Source) -> list[int]:
     return np.unique(np.linspace(0, len(source.times) - 1, SAMPLE).astype(int)).tolist()
 
 
-def read_whole(source: Source, index: int) -> np.ndarray:
-    """One time, (C, lat, lon); missing values are an error that names variable and time."""
-    values = source.read(index, index + 1)[0]
-    for name, field in zip(source.variables, values, strict=True):
-        if np.isnan(field).any():
-            msg = (
-                f"{name} at {format_time(source.times[index])} has {int(np.isnan(field).sum())} missing values; "
-                "training needs whole fields. Leave that time out."
-            )
-            raise InputError(msg)
-    return values
+@dataclass(frozen=True)
+class Scales:
+    """Area-weighted mean and standard deviation (C,) in physical units and those of the details (bands, C) in standard units."""
+
+    mean: np.ndarray
+    std: np.ndarray
+    detail_std: np.ndarray
 
 
-def statistics(source: Source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Area-weighted mean (C,), standard deviation (C,) and zonal mean (C, lat, 1) over a sample of times."""
-    weights = source.grid.area / source.grid.area.sum()
-    first = second = zonal = 0.0
-    times = sampled_times(source)
+def scales(part: Part) -> Scales:
+    """Over a sample of times of a complete part."""
+    weights = part.source.grid.area / part.source.grid.area.sum()
+    first = second = fine = 0.0
+    times = sampled_times(part.source)
     for index in times:
-        values = read_whole(source, index).astype(np.float64)
+        values = part.read(index).astype(np.float64)
         first = first + (values * weights).sum((1, 2)) / len(times)
         second = second + (values**2 * weights).sum((1, 2)) / len(times)
-        zonal = zonal + values.mean(2, keepdims=True) / len(times)
+        bands = np.stack([band.numpy() for band in details(torch.as_tensor(values), part.source.grid.circular)])
+        fine = fine + (bands**2 * weights).sum((2, 3)) / len(times)
     variance = second - first**2
-    for name, value, mean in zip(source.variables, variance, first, strict=True):
+    for name, value, mean in zip(part.variables, variance, first, strict=True):
         if not value > 1e-12 * mean**2:
             msg = f"{name} is constant ({mean:g}) over the training files; expected fields that vary. Check the files."
             raise InputError(msg)
-    return first, np.sqrt(variance), zonal
+    return Scales(first, np.sqrt(variance), np.sqrt(fine / variance))
 
 
-def global_rows(zonal: np.ndarray, lat: np.ndarray) -> Tensor:
-    """Zonal means (C, lat) on all 721 rows of the globe; rows beyond the data repeat the nearest, (C, 721)."""
-    rows = np.clip(np.arange(721) - round((lat[0] + 90) / FINE_STEP), 0, lat.size - 1)
-    return torch.as_tensor(zonal[:, rows], dtype=torch.float32)
+@dataclass(frozen=True)
+class Climatology:
+    """Standardised zonal means on the rows of the globe (C, 721) and lag covariances of the anomalies from them."""
+
+    zonal: np.ndarray
+    lags: np.ndarray
 
 
-def lag_covariances(source: Source, signs: np.ndarray) -> np.ndarray:
-    """Lag covariances of the standardised anomalies from the zonal mean, see :mod:`zssd_cli.prior.covariance`."""
-    _, std, zonal = statistics(source)
-    sums = LagSums(source.grid.lat, source.grid.circular, signs)
-    for index in sampled_times(source):
-        sums.add(((read_whole(source, index) - zonal) / std[:, None, None]).astype(np.float32))
-    return sums.result()
+def climatology(parts: Sequence[Part], known: Scales, signs: np.ndarray) -> Climatology:
+    """Over a sample of times of the complete parts; rows without data repeat the nearest."""
+    whole = [(part, index) for part in parts if part.complete for index in sampled_times(part.source)]
+    total, count = np.zeros((len(signs), 721)), np.zeros(721)
+    for part, index in whole:
+        rows = global_rows(part.source.grid.lat)
+        total[:, rows] += (part.read(index).mean(2) - known.mean[:, None]) / known.std[:, None]
+        count[rows] += 1
+    there = np.flatnonzero(count)
+    nearest = there[np.abs(np.arange(721)[:, None] - there).argmin(1)]
+    zonal = total[:, nearest] / count[nearest]
+    sums: dict[tuple[float, float, bool], LagSums] = {}
+    for part, index in whole:
+        grid = part.source.grid
+        key = (grid.lat[0], grid.lat[-1], grid.circular)
+        anomaly = (part.read(index) - known.mean[:, None, None]) / known.std[:, None, None]
+        anomaly = anomaly - zonal[:, global_rows(grid.lat), None]
+        sums.setdefault(key, LagSums(grid.lat, grid.circular, signs)).add(anomaly.astype(np.float32))
+    return Climatology(zonal, merged(list(sums.values())))
+
+
+def global_rows(lat: np.ndarray) -> np.ndarray:
+    """Rows of the 721 of the globe on which the given latitudes lie."""
+    return np.rint((lat + 90) / FINE_STEP).astype(int)
 
 
 class SourceFields(Sequence[TrainingField]):
-    """The times of a source as training fields; the last few read stay in memory."""
+    """The times of a part as training fields; the last few read stay in memory."""
 
-    def __init__(self, source: Source, static: StaticFields, mean: np.ndarray, std: np.ndarray) -> None:
-        self._source = source
-        self._static = torch.as_tensor(static.channels(source.grid))
-        self._mean, self._std = mean[:, None, None], std[:, None, None]
+    def __init__(self, part: Part, static: StaticFields, known: Scales) -> None:
+        self._part, self._scales = part, known
+        self._static = torch.as_tensor(static.channels(part.source.grid))
         self._cache: OrderedDict[int, Tensor] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._source.times)
+        return len(self._part.source.times)
 
     def __getitem__(self, index: int) -> TrainingField:  # type: ignore[override]
-        """One time, standardised."""
+        """One time, standardised; NaN where a variable is absent or too smooth."""
+        source = self._part.source
         if index not in self._cache:
-            values = (read_whole(self._source, index) - self._mean) / self._std
+            values = (self._part.read(index) - self._scales.mean[:, None, None]) / self._scales.std[:, None, None]
+            for name in self._part.smooth:
+                values[self._part.variables.index(name)] = np.nan
             self._cache[index] = torch.as_tensor(values, dtype=torch.float32)
             if len(self._cache) > CACHED:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(index)
-        time = torch.tensor(year_day_fractions(self._source.times[index]), dtype=torch.float32)
-        return TrainingField(self._cache[index], self._static, time, self._source.grid.circular)
+        time = torch.tensor(year_day_fractions(source.times[index]), dtype=torch.float32)
+        return TrainingField(self._cache[index], self._static, time, source.grid.circular)
 
     def __iter__(self) -> Iterator[TrainingField]:
         return (self[i] for i in range(len(self)))

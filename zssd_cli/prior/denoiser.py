@@ -10,7 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zssd_cli.prior.unet import UNet
+from zssd_cli.prior.unet import BANDS, UNet, extend
+
+GAINS = (0.890, 0.201, 0.0856)
+"""Standard deviation of :func:`details` of unit white noise."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,48 @@ class Conditions:
     time: Tensor
 
 
+def details(x: Tensor, circular: bool) -> list[Tensor]:
+    """What repeated smoothing takes away, finest first: (..., H, W) -> BANDS of the same shape.
+
+    Binomial smoothing of five cells, then of the result with every second, every fourth cell ("a trous"): bands around
+    wavelengths of 2 to 4, 4 to 8, 8 to 16 cells.
+    """
+    bands = []
+    for step in (2**k for k in range(BANDS)):
+        wide = extend(x, 2 * step, circular)
+        for axis in (-1, -2):
+            size = x.shape[axis]
+            a, b, c, d, e = (wide.narrow(axis, k * step, size) for k in range(5))
+            wide = (a + e) / 16 + (b + d) / 4 + c * (6 / 16)
+        bands.append(x - wide)
+        x = wide
+    return bands
+
+
 class Denoiser(nn.Module):
-    r"""Karras preconditioning around a U-Net: :math:`D = c_{skip} x + c_{out} F(c_{in} x, \ln\sigma, c)`, eq. 7 with data scale 1."""
+    r"""Karras preconditioning around a U-Net: :math:`D = c_{skip} x + c_{out} F(c_{in} x, \ln\sigma, c)`, eq. 7 with data scale 1.
+
+    F also sees the :func:`details` of x, each scaled to about 1 [ours]: weather is smooth, so at low noise all there is to
+    remove sits in them, a thousandth of the field, where bfloat16 would round it away and training would be slow to find it.
+    The scales of clean details are the buffer ``detail_std`` (bands, C), measured on the training data.
+    """
+
+    detail_std: Tensor
 
     def __init__(self, network: UNet, time_known: bool = True) -> None:
         super().__init__()
         self.network = network
         self.time_known = time_known
+        self.register_buffer("detail_std", torch.full((BANDS, network.variables), 0.05))
 
-    def forward(self, x: Tensor, sigma: Tensor, conditions: Conditions, circular: bool = False) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        sigma: Tensor,
+        conditions: Conditions,
+        circular: bool = False,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """Best guess of the clean field.
 
         Parameters
@@ -50,6 +86,8 @@ class Denoiser(nn.Module):
             Place and time, broadcast over the batch.
         circular
             True where W is the whole circle of longitude.
+        present
+            False where a variable is not known at all, (B, C); the answer for it means nothing. None: all are known.
 
         Returns
         -------
@@ -62,14 +100,21 @@ class Denoiser(nn.Module):
         if circular and width % stride:
             msg = f"A domain around the whole globe needs a width that is a multiple of {stride}, got {width}."
             raise ValueError(msg)
-        scale = (sigma.square() + 1).sqrt()[:, None, None, None]
+        level = sigma[:, None, None, None]
+        scale = (level.square() + 1).sqrt()
+        known = torch.ones_like(x[:, :, 0, 0]) if present is None else present.to(x)
+        x = x * known[:, :, None, None]
+        bands = [
+            band * ((gain * level).square() + std[:, None, None].square()).rsqrt()
+            for band, gain, std in zip(details(x, circular), GAINS, self.detail_std.to(x), strict=True)
+        ]
         static = conditions.static.to(x).expand(batch, -1, -1, -1)
         time = conditions.time.to(x).expand(batch, -1)
         if not self.time_known:
             time = torch.full_like(time, torch.nan)
-        inputs = F.pad(x / scale, (0, right, 0, bottom), mode="replicate")
+        inputs = F.pad(torch.cat([x / scale, *bands], 1), (0, right, 0, bottom), mode="replicate")
         static = F.pad(static, (0, right, 0, bottom), mode="replicate")
         if inputs.device.type == "cpu":
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-        raw = self.network(inputs, sigma.log(), static, time, circular)[..., :height, :width]
-        return x / scale.square() + raw * (sigma[:, None, None, None] / scale)
+        raw = self.network(inputs, sigma.log(), static, time, known, circular)[..., :height, :width]
+        return x / scale.square() + raw * (level / scale)

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-SIGMA_MIN = 0.005
+SIGMA_MIN = 0.002
 SIGMA_MAX = 120.0
 
 
@@ -43,11 +43,11 @@ def ddpm_sigmas(steps: int = 1000, beta_min: float = 1e-4, beta_max: float = 0.0
 def training_sigmas(count: int, generator: torch.Generator) -> Tensor:
     """Noise levels for training, shape (count,).
 
-    Log-normal as in Karras et al. (2022) but wider (mean -1, standard deviation 1.8 in log sigma), because smooth
+    Log-normal as in Karras et al. (2022) but lower and wider (mean -1.5, standard deviation 1.9 in log sigma), because smooth
     atmospheric fields keep their fine detail at low noise; one level in eight is log-uniform, so that the rare high
     levels, where the mean of a whole domain is decided, are learned too.
     """
-    normal = torch.randn(count, generator=generator) * 1.8 - 1.0
+    normal = torch.randn(count, generator=generator) * 1.9 - 1.5
     low, high = math.log(SIGMA_MIN / 2), math.log(SIGMA_MAX * 1.3)
     uniform = torch.rand(count, generator=generator) * (high - low) + low
     pick = torch.rand(count, generator=generator) < 1 / 8

@@ -10,7 +10,7 @@ All randomness of step k comes from a generator seeded with (seed, k): a resumed
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ class TrainingField:
     Attributes
     ----------
     values
-        (C, lat, lon), latitude ascending, standardised.
+        (C, lat, lon), latitude ascending, standardised; NaN all over where a variable is absent.
     static
         (4, lat, lon), see :data:`zssd_cli.prior.unet.STATIC_CHANNELS`.
     time
@@ -50,22 +50,39 @@ class TrainingField:
 
 
 @dataclass(frozen=True)
+class TrainingData:
+    """Fields of one or several origins and the share of the patches that each gives."""
+
+    parts: tuple[Sequence[TrainingField], ...]
+    shares: tuple[float, ...] = (1.0,)
+
+    def draw(self, rng: torch.Generator) -> TrainingField:
+        """A field of a random part, every field of it as likely."""
+        part = self.parts[int(torch.multinomial(torch.tensor(self.shares), 1, generator=rng))]
+        return part[int(torch.randint(len(part), (), generator=rng))]
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+
+@dataclass(frozen=True)
 class Batch:
-    """Clean patches (B, C, H, W), their conditions, noise levels (B,) and unit noise (B, C, H, W)."""
+    """Clean patches (B, C, H, W), their conditions, noise levels (B,), unit noise (B, C, H, W), variables present (B, C)."""
 
     clean: Tensor
     conditions: Conditions
     sigma: Tensor
     noise: Tensor
+    present: Tensor
 
 
-def sample_batch(fields: Sequence[TrainingField], config: TrainConfig, seed: tuple[int, int]) -> Batch:
+def sample_batch(data: TrainingData, config: TrainConfig, seed: tuple[int, int]) -> Batch:
     """Patches uniform in area, a function of ``seed`` alone."""
     key = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
     rng = torch.Generator().manual_seed(int(key) >> 1)
     size, clean, static, times = config.patch, [], [], []
     for _ in range(config.batch):
-        field = fields[int(torch.randint(len(fields), (), generator=rng))]
+        field = data.draw(rng)
         rows, columns = field.values.shape[1:]
         area = field.static[STATIC_CHANNELS.index("cos_latitude")][:, 0].unfold(0, size, 1).mean(-1).clamp(min=1e-3)
         top = int(torch.multinomial(area, 1, generator=rng))
@@ -83,8 +100,10 @@ def sample_batch(fields: Sequence[TrainingField], config: TrainConfig, seed: tup
     hidden = torch.rand(config.batch, generator=rng) < config.time_dropout
     time_ = torch.stack(times).masked_fill(hidden[:, None], torch.nan)
     x0 = torch.stack(clean)
+    present = ~x0[:, :, 0, 0].isnan()
     noise = torch.randn(x0.shape, generator=rng)
-    return Batch(x0, Conditions(torch.stack(static), time_), training_sigmas(config.batch, rng), noise)
+    conditions = Conditions(torch.stack(static), time_)
+    return Batch(x0.nan_to_num(0.0), conditions, training_sigmas(config.batch, rng), noise, present)
 
 
 class LogVariance(nn.Module):
@@ -104,7 +123,8 @@ class LogVariance(nn.Module):
 def weighted_error(denoiser: nn.Module, batch: Batch) -> Tensor:
     """Squared error with the weight of Karras et al. (2022), mean over space: (B, C)."""
     noisy = batch.clean + batch.sigma[:, None, None, None] * batch.noise
-    error = (denoiser(noisy, batch.sigma, batch.conditions) - batch.clean).square().mean((2, 3))
+    answer = denoiser(noisy, batch.sigma, batch.conditions, present=batch.present)
+    error = (answer - batch.clean).square().mean((2, 3))
     return error * ((batch.sigma.square() + 1) / batch.sigma.square())[:, None]
 
 
@@ -133,6 +153,12 @@ class Trainer:
             self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)
         )
         self.step = 0
+        self._compiled = torch.compile(self.denoiser, dynamic=False) if config.compile else self.denoiser
+
+    def set_detail_scales(self, scales: Tensor) -> None:
+        """Standard deviation of the clean details (bands, C), see :class:`Denoiser`."""
+        for denoiser in (self.denoiser, self.ema.module):
+            denoiser.detail_std.copy_(scales)
 
     def _average(self, average: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
         """Exponential moving average that forgets the random start: its memory grows with the number of steps."""
@@ -145,13 +171,14 @@ class Trainer:
         warm = min(1.0, (self.step + 1) / self.config.warmup)
         return self.config.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(done, 1.0))))
 
-    def train_step(self, fields: Sequence[TrainingField]) -> float:
+    def train_step(self, data: TrainingData) -> float:
         """One optimiser step; returns the weighted error without the learned variance."""
-        batch = sample_batch(fields, self.config, (self.config.seed, self.step))
+        batch = sample_batch(data, self.config, (self.config.seed, self.step))
         with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bf16):
-            error = weighted_error(self.denoiser, batch).float()
+            error = weighted_error(self._compiled, batch).float()
         u = self.log_variance(batch.sigma)
-        loss = (error / u.exp() + u).mean()
+        present = batch.present.float()
+        loss = ((error / u.exp() + u) * present).sum() / present.sum()
         if not torch.isfinite(loss):
             msg = f"The loss is not finite at step {self.step}. Lower --learning-rate and start anew, or --resume from the last state."
             raise ConfigError(msg)
@@ -163,17 +190,17 @@ class Trainer:
         self.optimiser.step()
         self.ema.update_parameters(self.denoiser)
         self.step += 1
-        return float(error.mean().detach())
+        return float((error.detach() * present).sum() / present.sum())
 
     @torch.inference_mode()
-    def validate(self, fields: Sequence[TrainingField], batches: int = 8) -> dict[str, float]:
+    def validate(self, held_out: TrainingData, batches: int = 8) -> dict[str, float]:
         """Denoising error of the moving average on held-out fields: mean square per noise level, same draws every time."""
         result = {}
         for level in (0.02, 0.1, 0.5, 2.0, 10.0):
             errors = []
             for k in range(batches):
-                batch = sample_batch(fields, self.config, (10**9 + k, 0))
-                batch = Batch(batch.clean, batch.conditions, torch.full_like(batch.sigma, level), batch.noise)
+                batch = sample_batch(held_out, self.config, (10**9 + k, 0))
+                batch = replace(batch, sigma=torch.full_like(batch.sigma, level))
                 errors.append(float(weighted_error(self.ema.module, batch).mean()))
             result[f"{level:g}"] = float(np.mean(errors))
         return result
@@ -238,8 +265,8 @@ class Progress:
 
 def run_training(
     trainer: Trainer,
-    fields: Sequence[TrainingField],
-    held_out: Sequence[TrainingField],
+    data: TrainingData,
+    held_out: TrainingData | None,
     state: Path,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Progress]:
@@ -251,11 +278,11 @@ def run_training(
     try:
         while trainer.step < config.steps and not stop():
             start = time.monotonic()
-            loss = trainer.train_step(fields)
+            loss = trainer.train_step(data)
             rate = config.batch / (time.monotonic() - start)
             smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
-            due = len(held_out) and (trainer.step % config.validate_every == 0 or trainer.step == config.steps)
-            yield Progress(trainer.step, smooth, rate, trainer.validate(held_out) if due else None)
+            due = held_out is not None and (trainer.step % config.validate_every == 0 or trainer.step == config.steps)
+            yield Progress(trainer.step, smooth, rate, trainer.validate(held_out) if due and held_out else None)
             if time.monotonic() - saved > 60 * config.checkpoint_minutes:
                 trainer.save(state)
                 saved = time.monotonic()

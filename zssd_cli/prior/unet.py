@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from zssd_cli.config import UNetConfig
 
+BANDS = 3
+"""Bands of detail that the network sees beside the field, see :func:`zssd_cli.prior.denoiser.details`."""
 STATIC_CHANNELS = ("height", "land_fraction", "sin_latitude", "cos_latitude")
 
 
@@ -27,11 +29,19 @@ class Conv(nn.Conv2d):
 
     def forward(self, x: Tensor, circular: bool) -> Tensor:  # type: ignore[override]
         """Pad longitude circular or replicate, latitude replicate, and convolve."""
-        if circular:
-            x = F.pad(F.pad(x, (1, 1, 0, 0), mode="circular"), (0, 0, 1, 1), mode="replicate")
-        else:
-            x = F.pad(x, (1, 1, 1, 1), mode="replicate")
-        return super().forward(x)
+        return super().forward(extend(x, 1, circular))
+
+
+def extend(x: Tensor, cells: int, circular: bool) -> Tensor:
+    """Rim of ``cells`` around (..., H, W): circular or replicate in longitude, replicate in latitude.
+
+    By concatenation: ``F.pad`` of a channels-last tensor copies it back and forth, and torch.compile cannot follow it.
+    """
+    if circular:
+        x = torch.cat([x[..., -cells:], x, x[..., :cells]], -1)
+    else:
+        x = torch.cat([x[..., :1]] * cells + [x] + [x[..., -1:]] * cells, -1)
+    return torch.cat([x[..., :1, :]] * cells + [x] + [x[..., -1:, :]] * cells, -2)
 
 
 def rms_norm(x: Tensor) -> Tensor:
@@ -127,11 +137,13 @@ class UNet(nn.Module):
     def __init__(self, variables: int, config: UNetConfig) -> None:
         super().__init__()
         ch, emb, blocks, depth = config.channels, config.embedding, config.blocks, len(config.channels) - 1
-        self.stride = 2**depth
+        self.stride, self.variables = 2**depth, variables
         self.register_buffer("frequencies", torch.linspace(0, math.log(64.0), emb // 4).exp(), persistent=False)
         self.embed = nn.Sequential(nn.Linear(emb // 2, emb), nn.SiLU(), nn.Linear(emb, emb), nn.SiLU())
+        self.absent = nn.Linear(variables, emb, bias=False)
+        nn.init.zeros_(self.absent.weight)
         self.tokens = TimeTokens(config.token)
-        self.stem = Conv(variables + len(STATIC_CHANNELS), ch[0])
+        self.stem = Conv((1 + BANDS) * variables + len(STATIC_CHANNELS), ch[0])
         self.down = nn.ModuleList(nn.Conv2d(4 * ch[i], ch[i + 1], 1) for i in range(depth))
         self.up = nn.ModuleList(nn.Conv2d(ch[i + 1], 4 * ch[i], 1) for i in range(depth))
         self.merge = nn.ModuleList(nn.Conv2d(2 * ch[i], ch[i], 1) for i in range(depth))
@@ -143,24 +155,28 @@ class UNet(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, x: Tensor, log_sigma: Tensor, static: Tensor, time: Tensor, circular: bool = False) -> Tensor:
+    def forward(
+        self, x: Tensor, log_sigma: Tensor, static: Tensor, time: Tensor, known: Tensor, circular: bool = False
+    ) -> Tensor:
         """Raw network output.
 
         Parameters
         ----------
         x
-            Scaled noisy field, (B, variables, H, W), H and W multiples of ``stride``.
+            Scaled noisy field and its bands of detail, (B, (1 + BANDS) variables, H, W), H and W multiples of ``stride``.
         log_sigma
             Natural logarithm of the noise level, (B,).
         static
             The channels of ``STATIC_CHANNELS``, (B, 4, H, W).
         time
             Fractions of the year and of the day, NaN where unknown, (B, 2).
+        known
+            1 where a variable is given, 0 where it is absent from the data, (B, variables).
         circular
             True where the width is the whole circle of longitude.
         """
         angle = log_sigma[:, None] * self.frequencies * 0.25
-        embedding = self.embed(torch.cat([angle.sin(), angle.cos()], 1))
+        embedding = self.embed(torch.cat([angle.sin(), angle.cos()], 1)) + self.absent(1 - known)
         tokens = self.tokens(time)
         h = self.stem(torch.cat([x, static], 1), circular)
         skips = []
