@@ -110,9 +110,8 @@ def test_sums_of_two_grids_go_together():
     exact = (wide.total[4] + tall.total[4]) / np.maximum(weight[0] + weight[1], 1)
     np.testing.assert_allclose(both[4], exact, rtol=1e-5, atol=1e-7)
     assert both[4, 0, 0, 0, MAX_LAG] == pytest.approx(1.0, abs=0.05)
-    np.testing.assert_array_equal(both[3], wide.result()[3])
-    np.testing.assert_array_equal(both[5], tall.result()[5])
-    np.testing.assert_array_equal(merged([wide]), wide.result())
+    np.testing.assert_allclose(both[2], wide.result()[2], atol=1e-6)
+    np.testing.assert_allclose(both[6], tall.result()[6], atol=1e-6)
 
 
 def table(nugget=0.5):

@@ -58,7 +58,7 @@ class TrainingData:
 
     def draw(self, rng: torch.Generator) -> TrainingField:
         """A field of a random part, every field of it as likely."""
-        part = self.parts[int(torch.multinomial(torch.tensor(self.shares), 1, generator=rng))]
+        part = self.parts[int(torch.multinomial(torch.tensor(self.shares, dtype=torch.float32), 1, generator=rng))]
         return part[int(torch.randint(len(part), (), generator=rng))]
 
     def __len__(self) -> int:
