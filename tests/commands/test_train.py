@@ -228,11 +228,10 @@ def test_the_table_says_what_there_is(capfd, files):
     later(files, hours=24.0)
     code, text = train(capfd, files, "--held-out", files / "held.nc", "--dry-run", data="era5_?.nc")
     assert code == 0, text
-    rows = [re.split(r"\s*\u2502\s*", line.strip("\u2502 ")) for line in text.splitlines() if "u10" in line]
-    assert rows[0][:6] == ["main", "u10", "2", "4", "2020-01-01T00:00", "2020-01-02T06:00"]
-    assert rows[0][6] == "6 h"
-    assert rows[0][8].startswith("2: 2020-01-01T12:00..2020-01-01T18:00 (2)"), rows[0]
-    assert rows[1][:4] == ["held out", "u10", "1", "1"]
+    rows = [re.split(r"  +", line.strip()) for line in text.splitlines() if "u10" in line]
+    assert rows[0][:5] == ["main", "u10", "2", "4", "2020-01-01T00:00 2020-01-02T06:00"]
+    assert rows[0][5:] == ["6 h", "2 in between: 2020-01-01T12:00..2020-01-01T18:00 (2)"]
+    assert rows[1] == ["held out", "u10", "1", "1", "2020-01-01T00:00 2020-01-01T00:00", "nothing"]
 
 
 def test_dry_run_measures_and_writes_nothing(capfd, files):
@@ -253,7 +252,7 @@ def test_a_variable_that_lacks_times_is_shown_with_them(capfd, files):
     later(files, variables=("msl", "v10"))
     match = r"u10 is absent at 2 of 4 times: 2020-01-01T12:00..2020-01-01T18:00 \(2\), for which .*era5_b.nc"
     table = fails(capfd, match, files, data="era5_?.nc")
-    assert "2020-01-01T12:00..2020-01-01T18:00 (2)" in table
+    assert "2 that others have: 2020-01-01T12:00..2020-01-01T18:00 (2)" in table
     code, text = train(capfd, files, "--allow-missing", data="era5_?.nc")
     assert code == 0, text
     assert "Training   2 fields" in text

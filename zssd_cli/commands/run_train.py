@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from zssd_cli.commands.train_report import TrainingLog, data_table, estimate, progress_bar
+from zssd_cli.commands.train_report import TrainingLog, data_table, estimate, progress_bar, report_console
 from zssd_cli.commands.train_settings import read_settings
 from zssd_cli.config import TrainConfig
 from zssd_cli.errors import ConfigError, OutputError
@@ -103,7 +103,7 @@ def execute(
 ) -> None:
     """Train a prior from open files to the last line on screen, together with the other processes of ``torchrun``."""
     with joined() as world:
-        console = Console(stderr=True, quiet=not world.first)
+        console = report_console(quiet=not world.first)
         if config.batch % world.size:
             msg = f"--batch {config.batch} is shared by {world.size} processes; expected a multiple of {world.size}."
             raise ConfigError(msg)
@@ -283,6 +283,8 @@ def _train(
                 console.print(
                     f"step {now.step}  held-out error by noise level  {levels}", highlight=False, soft_wrap=True
                 )
+    if log is not None:
+        log.close(trainer)
     return stopped
 
 

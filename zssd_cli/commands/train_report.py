@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -27,18 +28,27 @@ MEASURED = 3
 
 def data_table(origins: Sequence[tuple[str, Sequence[Coverage]]]) -> Table:
     """What each origin of the data holds and lacks, a row per variable."""
-    table = Table(
-        "data", "variable", "files", "times", "first", "last", "every", "lacks", "gaps", title="Training data"
-    )
+    table = Table("data", "variable", "files", "times", "first, last", "every", title="Training data", box=box.SIMPLE)
+    table.add_column("absent", overflow="fold")
     for origin, rows in origins:
         usual = next((row.step for row in rows if row.step is not None), None)
         for row in rows:
-            ends = (short(row.times[0]), short(row.times[-1])) if row.times else ("", "")
+            ends = f"{short(row.times[0])} {short(row.times[-1])}" if row.times else ""
             every = f"{row.step.total_seconds() / 3600:g} h" if row.step else ""
-            lacks = ("" if not row.lacking else spans(row.lacking, usual)) if row.times else "everything"
-            gaps = f"{len(row.gaps)}: {spans(row.gaps, row.step)}" if row.gaps else ""
-            table.add_row(origin, row.variable, str(row.files), str(len(row.times)), *ends, every, lacks, gaps)
+            absent = [] if row.times else ["everything"]
+            if row.lacking and row.times:
+                absent.append(f"{len(row.lacking)} that others have: {spans(row.lacking, usual)}")
+            if row.gaps:
+                absent.append(f"{len(row.gaps)} in between: {spans(row.gaps, row.step)}")
+            words = "; ".join(absent) or "nothing"
+            table.add_row(origin, row.variable, str(row.files), str(len(row.times)), ends, every, words)
     return table
+
+
+def report_console(quiet: bool) -> Console:
+    """Standard error; wide where nobody watches, so that a job's log holds whole lines."""
+    console = Console(stderr=True, quiet=quiet)
+    return console if console.is_terminal else Console(stderr=True, quiet=quiet, width=150)
 
 
 def progress_bar(console: Console) -> Progress:
@@ -73,6 +83,7 @@ class TrainingLog:
         self._losses: list[float] = []
         self._seconds = 0.0
         self._patches = 0
+        self._pending: training.Progress | None = None
         self._by_variable: defaultdict[str, list[float]] = defaultdict(list)
 
     def _lines(self) -> list[str]:
@@ -85,8 +96,17 @@ class TrainingLog:
         self._seconds += trainer.config.batch / now.rate
         for name, value in trainer.losses.items():
             self._by_variable[name].append(value)
-        if now.step % self._every and not now.validation and now.step != trainer.config.steps:
-            return
+        if now.step % self._every == 0 or now.validation:
+            self._flush(now, trainer)
+        else:
+            self._pending = now
+
+    def close(self, trainer: Trainer) -> None:
+        """Write what has come since the last line."""
+        if self._pending is not None:
+            self._flush(self._pending, trainer)
+
+    def _flush(self, now: training.Progress, trainer: Trainer) -> None:
         line: dict[str, Any] = {
             "step": now.step,
             "loss": _mean(self._losses),
