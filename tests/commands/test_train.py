@@ -221,15 +221,16 @@ def shift(path, hours):
 
 def later(files, name="era5_b.nc", hours=12.0, **options):
     """A second file, after the first one."""
-    return shift(write_world(files / name, options.pop("region", BOX), times=2, seed=2, **options), hours)
+    options = {"region": BOX, "times": 2} | options
+    return shift(write_world(files / name, options.pop("region"), seed=2, **options), hours)
 
 
 def test_the_table_says_what_there_is(capfd, files):
-    later(files, hours=24.0)
+    later(files, hours=24.0, times=4)
     code, text = train(capfd, files, "--held-out", files / "held.nc", "--dry-run", data="era5_?.nc")
     assert code == 0, text
     rows = [re.split(r"  +", line.strip()) for line in text.splitlines() if "u10" in line]
-    assert rows[0][:5] == ["main", "u10", "2", "4", "2020-01-01T00:00 2020-01-02T06:00"]
+    assert rows[0][:5] == ["main", "u10", "2", "6", "2020-01-01T00:00 2020-01-02T18:00"]
     assert rows[0][5:] == ["6 h", "2 in between: 2020-01-01T12:00..2020-01-01T18:00 (2)"]
     assert rows[1] == ["held out", "u10", "1", "1", "2020-01-01T00:00 2020-01-01T00:00", "nothing"]
 
