@@ -85,13 +85,13 @@ PRESETS: dict[str, dict[str, Any]] = {
     # one data-centre GPU
     "base": {
         "network": {"channels": (64, 128, 256, 384), "blocks": 2, "embedding": 256},
-        "batch": 128, "patch": 96, "steps": 200_000, "warmup": 2000, "learning_rate": 5e-4, "ema": 0.9995,
+        "batch": 128, "patch": 96, "patches_per_field": 128, "steps": 200_000, "warmup": 2000, "learning_rate": 5e-4, "ema": 0.9995,
         "bf16": True, "compile": True, "validate_every": 2000,
     },
     # eight or more of them, with torchrun
     "large": {
         "network": {"channels": (96, 192, 384, 512), "blocks": 3, "embedding": 384},
-        "batch": 512, "patch": 128, "steps": 300_000, "warmup": 5000, "learning_rate": 4e-4, "ema": 0.9999,
+        "batch": 512, "patch": 128, "patches_per_field": 128, "steps": 300_000, "warmup": 5000, "learning_rate": 4e-4, "ema": 0.9999,
         "bf16": True, "compile": True, "validate_every": 2000,
     },
 }  # fmt: skip

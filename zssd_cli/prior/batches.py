@@ -2,7 +2,8 @@
 
 An archive is read a time at a time: every position of the batch holds one time and cuts ``patches_per_field`` patches from
 it, one a step, before it goes on to the next. Positions change their times at different steps, so the patches of a batch come
-from as many times as it has places, and a step reads batch / patches_per_field fields whatever the size of the archive.
+from as many times as it has places; a step reads batch / patches_per_field fields and memory holds ``batch`` of them,
+whatever the size of the archive.
 """
 
 import queue
@@ -23,8 +24,8 @@ from zssd_cli.prior.noise import training_sigmas
 from zssd_cli.prior.unet import STATIC_CHANNELS
 
 _SIN, _COS = STATIC_CHANNELS.index("sin_latitude"), STATIC_CHANNELS.index("cos_latitude")
-_STEP, _PATCH, _NOISE = range(3)
-"""Streams of random numbers: what a step draws for the whole batch, what a position draws for a field, and its noise."""
+_STEP, _FIELD, _PATCH, _NOISE = range(4)
+"""Streams of random numbers: what a step draws for the whole batch; a position's field, patch and noise."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class Sampler:
         self._data, self._config = data, config
         self._seed = config.seed if seed is None else seed
         self._mine = slice(rank * config.batch // ranks, (rank + 1) * config.batch // ranks)
-        self._held: dict[int, tuple[int, list[Patch]]] = {}
+        self._held: dict[int, tuple[int, TrainingField]] = {}
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, a function of seed and step alone."""
@@ -171,10 +172,8 @@ class Sampler:
         turn, number = divmod(step + place * each // self._config.batch, each)
         held = self._held.get(place)
         if held is None or held[0] != turn:
-            rng = generator(self._seed, _PATCH, place, turn)
-            field = self._data.draw(rng)
-            held = self._held[place] = turn, [cut(field, self._config, rng) for _ in range(each)]
-        return held[1][number]
+            held = self._held[place] = turn, self._data.draw(generator(self._seed, _FIELD, place, turn))
+        return cut(held[1], self._config, generator(self._seed, _PATCH, place, turn, number))
 
 
 class Ahead:
