@@ -74,6 +74,7 @@ def test_a_prior_comes_out(capfd, files):
     code, text = train(capfd, files, "--held-out", files / "held.nc", "--seed", 3)
     assert code == 0, text
     assert "2 fields, 1 held out" in text
+    assert "note       held out: 1 times are those of training files too, the first 2020-01-01T00:00:00" in text
     assert "step 4  held-out error by noise level" in text
     prior = load_prior(files / "prior.safetensors")
     assert prior.variables == ("msl", "u10", "v10")

@@ -156,9 +156,9 @@ def _gather(console: Console, world: World, files: TrainFiles, config: TrainConf
         named |= {"held out": held_out} if held_out else {}
         rows = {name: coverage(part.source) for name, part in named.items()}
         console.print(data_table(list(rows.items())))
+        for note in _notes(named):
+            console.print(f"note       {note}", highlight=False, soft_wrap=True, markup=False)
         for name, part in named.items():
-            for note in part.source.notes:
-                console.print(f"note       {name}: {note}", highlight=False, soft_wrap=True, markup=False)
             check_training_source(part.source, config.variables, config.patch, partial=name.startswith("more"))
             if not allow_missing:
                 refuse_lacking(rows[name])
@@ -173,6 +173,17 @@ def _gather(console: Console, world: World, files: TrainFiles, config: TrainConf
     _compare_scales(console, start, measured)
     kept = Scales(start.mean.double().numpy(), start.std.double().numpy(), start.denoiser.detail_std.double().numpy())
     return Material(parts, held_out, static, kept, start, sha256_of(locate(files.start)[0]))
+
+
+def _notes(named: dict[str, Part]) -> list[str]:
+    """What the files say about themselves, and held-out times that are trained on."""
+    notes = [f"{name}: {note}" for name, part in named.items() for note in part.source.notes]
+    if "held out" in named:
+        trained = {format_time(t) for name, part in named.items() if name != "held out" for t in part.source.times}
+        both = [t for t in map(format_time, named["held out"].source.times) if t in trained]
+        if both:
+            notes.append(f"held out: {len(both)} times are those of training files too, the first {both[0]}")
+    return notes
 
 
 def _compare_scales(console: Console, start: Prior, measured: Scales) -> None:

@@ -113,7 +113,7 @@ class Trainer:
             denoiser = cast("nn.Module", torch.compile(self.denoiser, dynamic=False))
         self._objective: nn.Module = Objective(denoiser, self.log_variance, config.bf16)
         if self.world.size > 1:
-            self._objective = DistributedDataParallel(self._objective, broadcast_buffers=False)
+            self._objective = DistributedDataParallel(self._objective)
 
     @property
     def average(self) -> Denoiser:
