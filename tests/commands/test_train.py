@@ -233,7 +233,7 @@ def test_the_table_says_what_there_is(capfd, files):
     rows = [re.split(r"  +", line.strip()) for line in text.splitlines() if "u10" in line]
     assert rows[0][:5] == ["main", "u10", "2", "6", "2020-01-01T00:00 2020-01-02T18:00"]
     assert rows[0][5:] == ["6 h", "2 in between: 2020-01-01T12:00..2020-01-01T18:00 (2)"]
-    assert rows[1] == ["held out", "u10", "1", "1", "2020-01-01T00:00 2020-01-01T00:00", "nothing"]
+    assert rows[1] == ["held out", "u10", "1", "1", "2020-01-01T00:00", "nothing"]
 
 
 def test_dry_run_measures_and_writes_nothing(capfd, files):

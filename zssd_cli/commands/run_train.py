@@ -148,9 +148,11 @@ def _check_output(files: TrainFiles, *, resume: bool, overwrite: bool) -> None:
 def _gather(console: Console, world: World, files: TrainFiles, config: TrainConfig, *, allow_missing: bool) -> Material:
     """Open and check everything; the first process shows what the data hold and measures their scales for all."""
     static = load_static(files.static)
+    opened: list[tuple[tuple[Part, ...], Part | None]] = []
 
     def check() -> Scales:
-        parts, held_out = open_parts(files.inputs, files.held_out, config)
+        opened.append(open_parts(files.inputs, files.held_out, config))
+        parts, held_out = opened[0]
         named = {f"main ({parts[0].share:.0%})" if len(parts) > 1 else "main": parts[0]}
         named |= {f"more {k} ({part.share:.0%})": part for k, part in enumerate(parts[1:], 1)}
         named |= {"held out": held_out} if held_out else {}
@@ -166,7 +168,7 @@ def _gather(console: Console, world: World, files: TrainFiles, config: TrainConf
         return scales(parts[0])
 
     measured = world.shared(check)
-    parts, held_out = open_parts(files.inputs, files.held_out, config)
+    parts, held_out = opened[0] if opened else open_parts(files.inputs, files.held_out, config)
     start = load_start(files.start)
     if start is None:
         return Material(parts, held_out, static, measured, None, "")

@@ -33,7 +33,7 @@ def data_table(origins: Sequence[tuple[str, Sequence[Coverage]]]) -> Table:
     for origin, rows in origins:
         usual = next((row.step for row in rows if row.step is not None), None)
         for row in rows:
-            ends = f"{short(row.times[0])} {short(row.times[-1])}" if row.times else ""
+            ends = " ".join(dict.fromkeys(short(time) for time in (*row.times[:1], *row.times[-1:])))
             every = f"{row.step.total_seconds() / 3600:g} h" if row.step else ""
             absent = [] if row.times else ["everything"]
             if row.lacking and row.times:
