@@ -15,6 +15,9 @@ TINY = UNetConfig(channels=(8, 16), blocks=1, embedding=16, token=8, attention_f
 REACH = 13
 """How far TINY looks to either side: stem 1, four convolutions at half resolution, decoder 2, out 1, parity 1."""
 
+WIDE = REACH + 14
+"""The same for the denoiser, which also sees details: smoothed over 2, 4 and 8 cells to either side."""
+
 
 def random_denoiser(variables: int = 3, config: UNetConfig = TINY, seed: int = 0, **options) -> Denoiser:
     """A denoiser all of whose weights matter: fresh networks have zeros in several layers."""

@@ -1,6 +1,6 @@
 """Configuration: every knob of a prior and of its training, validated; unknown keys are errors."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -52,6 +52,9 @@ class TrainConfig(_Strict):
     patch: Annotated[int, Field(ge=16, multiple_of=8)] = 64
     """Side of a training patch in 0.25 degree cells."""
     batch: Annotated[int, Field(ge=1)] = 16
+    """Patches per step, over all processes."""
+    patches_per_field: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Patches cut from a field before another one is read: more read less, fewer mix better."""
     steps: Annotated[int, Field(ge=1)] = 5000
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     warmup: Annotated[int, Field(ge=1)] = 300
@@ -68,7 +71,31 @@ class TrainConfig(_Strict):
     compile: bool = False
     """Compile the network (a minute at the start, needs a C compiler on a CPU): 1.6 times faster on two CPU cores."""
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
+    """Minutes between two saved states."""
     validate_every: Annotated[int, Field(ge=1)] = 500
+    log_every: Annotated[int, Field(ge=1)] = 10
+    """Steps between two lines of the log."""
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # a CPU: under two hours on two cores, a prior for trying things out
+    "tiny": {"network": {"channels": (16, 48, 96), "blocks": 1}, "batch": 16, "patch": 64, "steps": 5000},
+    # a laptop's GPU: the network of the default prior
+    "small": {"network": {}, "batch": 32, "patch": 64, "steps": 40_000, "warmup": 1000, "bf16": True},
+    # one data-centre GPU
+    "base": {
+        "network": {"channels": (64, 128, 256, 384), "blocks": 2, "embedding": 256},
+        "batch": 128, "patch": 96, "patches_per_field": 128, "steps": 200_000, "warmup": 2000, "learning_rate": 5e-4, "ema": 0.9995,
+        "bf16": True, "compile": True, "validate_every": 2000,
+    },
+    # eight or more of them, with torchrun
+    "large": {
+        "network": {"channels": (96, 192, 384, 512), "blocks": 3, "embedding": 384},
+        "batch": 512, "patch": 128, "patches_per_field": 128, "steps": 300_000, "warmup": 5000, "learning_rate": 4e-4, "ema": 0.9999,
+        "bf16": True, "compile": True, "validate_every": 2000,
+    },
+}  # fmt: skip
+"""Settings by the machine that they are sized for; a file's settings and flags win over them."""
 
 
 class DownscaleConfig(_Strict):

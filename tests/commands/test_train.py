@@ -1,18 +1,27 @@
 """``zssd train`` from files to a prior that loads, its resumption, and one line for whatever is wrong."""
 
+import contextlib
+import json
 import os
 import re
 import signal
+import subprocess
+import sys
 
+import netCDF4
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from tests.worlds import noise, random_conditions, write_world
 from zssd_cli import app
+from zssd_cli.commands.train_settings import read_settings
+from zssd_cli.config import PRESETS
 from zssd_cli.fields.static import load_static
 from zssd_cli.grids.latlon import Region
 from zssd_cli.prior.checkpoint import load_prior, read_safetensors
 from zssd_cli.prior.covariance import MAX_LAG
+from zssd_cli.prior.distributed import World
 
 BOX = Region(-6, 0, 44, 50)
 TINY_YAML = """
@@ -53,15 +62,19 @@ def fails(capfd, match, *arguments, **options):
     code, text = train(capfd, *arguments, **options)
     assert code == 1
     lines = [line for line in text.splitlines() if line.strip()]
-    assert len(lines) == 1, text
-    assert lines[0].startswith("zssd: error: ")
-    assert re.search(match, lines[0]), lines[0]
+    # before the one line there may be the table of the data, and notes on them
+    above = [line for line in lines[:-1] if not re.match(r"^[ \u2500-\u257f]|^note ", line)]
+    assert not above, text
+    assert lines[-1].startswith("zssd: error: ")
+    assert re.search(match, lines[-1]), lines[-1]
+    return "\n".join(lines[:-1])
 
 
 def test_a_prior_comes_out(capfd, files):
     code, text = train(capfd, files, "--held-out", files / "held.nc", "--seed", 3)
     assert code == 0, text
     assert "2 fields, 1 held out" in text
+    assert "note       held out: 1 times are those of training files too, the first 2020-01-01T00:00:00" in text
     assert "step 4  held-out error by noise level" in text
     prior = load_prior(files / "prior.safetensors")
     assert prior.variables == ("msl", "u10", "v10")
@@ -70,17 +83,16 @@ def test_a_prior_comes_out(capfd, files):
     record = prior.header.training
     assert record["steps"] == 4
     assert record["settings"]["seed"] == 3
-    assert record["trained_on"]["times"] == ["2020-01-01T00:00:00", "2020-01-01T06:00:00"]
+    assert [part["lowpass_km"] for part in record["trained_on"]] == [0]
+    assert record["trained_on"][0]["times"] == ["2020-01-01T00:00:00", "2020-01-01T06:00:00"]
     assert record["held_out"]["count"] == 1
     assert float(prior.mean[0]) == pytest.approx(101325, abs=3000)
     assert prior.lags.shape == (9, 3, 3, MAX_LAG + 1, 2 * MAX_LAG + 1)
     assert float(prior.lags[4, 0, 0, 0, MAX_LAG]) > 0
     answer = prior.denoiser(noise(1, 3, 20, 20), torch.tensor(1.0), random_conditions(20, 20))
     assert torch.isfinite(answer).all()
-    assert sorted(p.name for p in files.iterdir() if "prior" in p.name) == [
-        "prior.safetensors",
-        "prior.safetensors.state",
-    ]
+    endings = ["", ".log.jsonl", ".state"]
+    assert sorted(p.name for p in files.iterdir() if "prior" in p.name) == [f"prior.safetensors{e}" for e in endings]
 
 
 def test_flags_win_over_the_file_and_a_subset_of_variables_can_be_trained(capfd, files):
@@ -93,7 +105,8 @@ def test_flags_win_over_the_file_and_a_subset_of_variables_can_be_trained(capfd,
     assert prior.signs.tolist() == [-1, 1]
 
 
-def test_resume_goes_on_and_ends_where_an_unbroken_run_does(capfd, files, monkeypatch):
+@pytest.mark.parametrize(("sent", "expected"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGINT, 130)])
+def test_resume_goes_on_and_ends_where_an_unbroken_run_does(capfd, files, monkeypatch, sent, expected):
     assert train(capfd, files, output="whole.safetensors")[0] == 0
     from zssd_cli.prior import training
 
@@ -102,12 +115,12 @@ def test_resume_goes_on_and_ends_where_an_unbroken_run_does(capfd, files, monkey
     def interrupted(self, fields):
         count.append(1)
         if len(count) == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), sent)
         return step(self, fields)
 
     monkeypatch.setattr(training.Trainer, "train_step", interrupted)
     code, text = train(capfd, files)
-    assert code == 130, text
+    assert code == expected, text
     assert "Stopped" in text
     assert not (files / "prior.safetensors").exists()
     assert read_safetensors(files / "prior.safetensors.state")[1]["step"] == "2"
@@ -119,6 +132,14 @@ def test_resume_goes_on_and_ends_where_an_unbroken_run_does(capfd, files, monkey
     ours, theirs = (read_safetensors(files / f"{name}.safetensors")[0] for name in ("prior", "whole"))
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    logs = [read_log(files / f"{name}.safetensors.log.jsonl") for name in ("prior", "whole")]
+    assert [line["step"] for line in logs[0]] == [2, 4]
+    assert [line["step"] for line in logs[1]] == [4]
+    assert logs[1][0]["loss"] == pytest.approx((logs[0][0]["loss"] + logs[0][1]["loss"]) / 2)
+
+
+def read_log(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_resume_without_a_state_starts_anew(capfd, files):
@@ -147,7 +168,7 @@ def test_absent_variable(capfd, files):
 
 def test_a_hole_is_named_with_variable_and_time(capfd, files):
     write_world(files / "hole.nc", BOX, times=2, holes={"u10": 1})
-    fails(capfd, "u10 at 2020-01-01T06:00:00 has 1 missing", files, data="hole.nc")
+    fails(capfd, "hole.nc: u10 at 2020-01-01T06:00:00 has 1 missing", files, data="hole.nc")
     assert not list(files.glob("prior*"))
 
 
@@ -190,6 +211,198 @@ def test_missing_files_and_folders(capfd, files):
 def test_held_out_files_must_fit_too(capfd, files):
     write_world(files / "winds.nc", BOX, times=1, variables=("u10", "v10"))
     fails(capfd, "lack msl", files, "--held-out", files / "winds.nc")
+
+
+def shift(path, hours):
+    """Move all times of a file."""
+    with netCDF4.Dataset(path, "a") as file:
+        file["time"][:] = file["time"][:] + hours
+    return path
+
+
+def later(files, name="era5_b.nc", hours=12.0, **options):
+    """A second file, after the first one."""
+    options = {"region": BOX, "times": 2} | options
+    return shift(write_world(files / name, options.pop("region"), seed=2, **options), hours)
+
+
+def test_the_table_says_what_there_is(capfd, files):
+    later(files, hours=24.0, times=4)
+    code, text = train(capfd, files, "--held-out", files / "held.nc", "--dry-run", data="era5_?.nc")
+    assert code == 0, text
+    rows = [re.split(r"  +", line.strip()) for line in text.splitlines() if "u10" in line]
+    assert rows[0][:5] == ["main", "u10", "2", "6", "2020-01-01T00:00 2020-01-02T18:00"]
+    assert rows[0][5:] == ["6 h", "2 in between: 2020-01-01T12:00..2020-01-01T18:00 (2)"]
+    assert rows[1] == ["held out", "u10", "1", "1", "2020-01-01T00:00", "nothing"]
+
+
+def test_dry_run_measures_and_writes_nothing(capfd, files):
+    before = sorted(p.name for p in files.iterdir())
+    code, text = train(capfd, files, "--dry-run")
+    assert code == 0, text
+    for words in (
+        "Parameters .* million",
+        "Memory .* GiB",
+        r"Time .* s a step, .* patches/s \(measured\)",
+        "Nothing was written",
+    ):
+        assert re.search(words, text), words
+    assert sorted(p.name for p in files.iterdir()) == before
+
+
+def test_a_variable_that_lacks_times_is_shown_with_them(capfd, files):
+    later(files, variables=("msl", "v10"))
+    match = r"u10 is absent at 2 of 4 times: 2020-01-01T12:00..2020-01-01T18:00 \(2\), for which .*era5_b.nc"
+    table = fails(capfd, match, files, data="era5_?.nc")
+    assert "2 that others have: 2020-01-01T12:00..2020-01-01T18:00 (2)" in table
+    code, text = train(capfd, files, "--allow-missing", data="era5_?.nc")
+    assert code == 0, text
+    assert "Training   2 fields" in text
+
+
+def test_variables_in_separate_files(capfd, files):
+    for name in ("msl", "u10", "v10"):
+        write_world(files / f"sep_{name}.nc", BOX, times=2, variables=(name,))
+    code, text = train(capfd, files, data="sep_*.nc")
+    assert code == 0, text
+    assert "Training   2 fields" in text
+
+
+def test_wrong_units_in_a_later_file_are_known_before_the_training(capfd, files):
+    with netCDF4.Dataset(later(files), "a") as file:
+        file["msl"][:] = file["msl"][:] / 100
+    match = r"era5_b.nc: msl: values .* look like hPa but .*'Pa'.*first seen at 2020-01-01T12:00:00"
+    fails(capfd, match, files, data="era5_?.nc")
+
+
+def test_a_hole_in_a_later_file_is_known_before_the_training(capfd, files):
+    later(files, holes={"v10": 0})
+    fails(capfd, "era5_b.nc: v10 at 2020-01-01T12:00:00 has 1 missing", files, data="era5_?.nc")
+
+
+def test_mixed_grids(capfd, files):
+    later(files, region=Region(-5, 1, 44, 50))
+    fails(capfd, "era5_b.nc: msl is on another grid .* than msl of era5_a.nc", files, data="era5_?.nc")
+
+
+def test_the_log_has_losses_rates_and_validation(capfd, files):
+    code, text = train(capfd, files, "--held-out", files / "held.nc", "--log", files / "run.jsonl")
+    assert code == 0, text
+    lines = read_log(files / "run.jsonl")
+    assert [line["step"] for line in lines] == [2, 4]
+    for line in lines:
+        assert set(line["losses"]) == {"msl", "u10", "v10"}
+        assert line["loss"] == pytest.approx(sum(line["losses"].values()) / 3)
+        assert set(line["held_out"]) == {"0.02", "0.1", "0.5", "2", "10"}
+        assert line["patches_per_second"] > 0
+        assert 0 < line["learning_rate"] <= 1e-3
+    # a run that starts anew starts a new log; a torn last line does no harm to a resumed one
+    (files / "run.jsonl").write_text((files / "run.jsonl").read_text() + '{"step": 5, "lo')
+    train(capfd, files, "--log", files / "run.jsonl", "--resume", "--overwrite", "--steps", 6)
+    assert [line["step"] for line in read_log(files / "run.jsonl")] == [2, 4, 6]
+    train(capfd, files, "--log", files / "run.jsonl", "--overwrite")
+    assert [line["step"] for line in read_log(files / "run.jsonl")] == [4]
+
+
+def test_presets_give_way_to_files_and_flags(capfd, files):
+    settings = read_settings(files / "tiny.yaml", {"batch": 3}, "base")
+    assert settings.network.channels == (8, 16)
+    assert (settings.batch, settings.patch, settings.learning_rate) == (3, 16, 5e-4)
+    for name in PRESETS:
+        assert (
+            read_settings(None, {}, name).patch % 2 ** (len(PRESETS[name]["network"].get("channels", (1,) * 4)) - 1)
+            == 0
+        )
+    fails(capfd, "--preset huge: expected one of tiny, small, base, large", files, "--preset", "huge")
+
+
+def test_more_data_of_another_origin(capfd, files):
+    write_world(files / "winds.nc", Region(10, 20, 44, 54), times=2, seed=4, variables=("u10", "v10"))
+    text = f"{TINY_YAML}more: [{{files: [{files / 'winds.nc'}], share: 0.5, lowpass_km: 31}}]"
+    (files / "more.yaml").write_text(text)
+    code, shown = train(capfd, files, config="more.yaml")
+    assert code == 0, shown
+    assert "more 1 (50%)" in shown
+    assert "everything" in shown
+    record = load_prior(files / "prior.safetensors").header.training["trained_on"]
+    assert [part["variables"] for part in record] == [["msl", "u10", "v10"], ["u10", "v10"]]
+    (files / "much.yaml").write_text(text.replace("0.5", "0.6") + "\n")
+    assert train(capfd, files, "--overwrite", config="much.yaml")[0] == 0
+
+
+def test_fine_tuning_keeps_network_and_scales_and_measures_covariances_anew(capfd, files):
+    assert train(capfd, files, output="old.safetensors")[0] == 0
+    write_world(files / "other.nc", Region(40, 50, -30, -20), times=2, seed=5)
+    (files / "short.yaml").write_text("{patch: 16, batch: 2, steps: 2}")
+    start = ("--from", files / "old.safetensors")
+    code, text = train(capfd, files, *start, data="other.nc", config="short.yaml")
+    assert code == 0, text
+    old, new = (load_prior(files / f"{name}.safetensors") for name in ("old", "prior"))
+    assert new.header.network == old.header.network
+    for name in ("mean", "std"):
+        assert torch.equal(getattr(new, name), getattr(old, name))
+    assert torch.equal(new.denoiser.detail_std, old.denoiser.detail_std)
+    assert not torch.equal(new.lags, old.lags)
+    assert new.header.training["started_from"]["training"] == old.header.training
+    assert new.header.training["settings"]["learning_rate"] == 3e-4
+    weights = [prior.denoiser.network.state_dict() for prior in (old, new)]
+    change = max(float((weights[0][key] - weights[1][key]).abs().max()) for key in weights[0])
+    assert 0 < change < 0.01
+    # the state knows from which prior it started
+    resumed = ("--resume", "--overwrite")
+    same = files / "tiny_short.yaml"
+    same.write_text(TINY_YAML.replace("steps: 4", "steps: 2") + "learning_rate: 3.0e-4\n")
+    same.write_text(same.read_text().replace("warmup: 2", "warmup: 100").replace("validate_every: 2\n", ""))
+    fails(capfd, "other training files, static fields or --from", files, *resumed, data="other.nc", config=same.name)
+    fails(capfd, "--from: the prior makes msl, u10, v10, asked for u10", files, *start, "--overwrite", "--vars", "u10")
+    (files / "net.yaml").write_text(TINY_YAML.replace("16]", "24]"))
+    fails(capfd, "--from: the network of --config", files, *start, "--overwrite", config="net.yaml")
+    fails(capfd, "no.safetensors", files, "--from", files / "no.safetensors", "--overwrite")
+    fails(capfd, "expected a zssd prior", files, "--from", copied(files), "--overwrite")
+
+
+def copied(files):
+    """A training state with the name of a prior."""
+    (files / "state.safetensors").write_bytes((files / "old.safetensors.state").read_bytes())
+    return files / "state.safetensors"
+
+
+def test_what_a_killed_training_left_half_written_is_removed(capfd, files):
+    (files / ".prior.safetensors.state.abc.part").write_bytes(b"half")
+    assert train(capfd, files)[0] == 0
+    assert not list(files.glob(".*.part"))
+
+
+def test_a_full_disk_is_one_line(capfd, files, monkeypatch):
+    def full(*_):
+        msg = "I/O error: No space left on device (os error 28)"
+        raise SafetensorError(msg)
+
+    monkeypatch.setattr("zssd_cli.prior.checkpoint.save_file", full)
+    code, text = train(capfd, files)
+    assert code == 1
+    assert re.match("zssd: error: The training state .* at step 4: No space left", text.splitlines()[-1])
+    assert "Traceback" not in text
+
+
+@pytest.mark.slow
+def test_two_processes_write_one_prior(files):
+    """The command under torchrun: one table, one log, and the losses of one process."""
+    arguments = ["train", files / "era5_a.nc", "--config", files / "tiny.yaml"]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for start, name in (([], "one"), (launch, "two")):
+        command = [sys.executable, *start, "-m", "zssd_cli", *arguments, "-o", files / f"{name}.safetensors"]
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.stderr.count("Training data") == 1
+    one, two = (read_log(files / f"{name}.safetensors.log.jsonl") for name in ("one", "two"))
+    assert [line["step"] for line in two] == [line["step"] for line in one]
+    assert [line["loss"] for line in two] == pytest.approx([line["loss"] for line in one], rel=1e-4)
+
+
+def test_a_batch_that_the_processes_cannot_share(capfd, files, monkeypatch):
+    monkeypatch.setattr("zssd_cli.commands.run_train.joined", lambda: contextlib.nullcontext(World(0, 3)))
+    fails(capfd, "--batch 2 is shared by 3 processes; expected a multiple of 3", files)
 
 
 def test_usage(capfd):

@@ -1,11 +1,13 @@
 """Priors on disk: what was written comes back, and whatever is damaged is one line."""
 
+import errno
 import json
 import pickle
 
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from tests.worlds import TINY, noise, random_conditions, random_denoiser
 from zssd_cli.errors import WeightsError
@@ -30,7 +32,9 @@ def make_prior(**header):
         np.random.default_rng(0).normal(size=(9, 3, 3, MAX_LAG + 1, 2 * MAX_LAG + 1)).astype(np.float32)
     )
     mean, std = torch.tensor([101000.0, 1, 0]), torch.tensor([1200.0, 5, 4])
-    return Prior(random_denoiser(), mean, std, torch.zeros(len(mean), 721), lags, PriorHeader(**(settings | header)))
+    denoiser = random_denoiser()
+    denoiser.detail_std.copy_(torch.arange(1.0, 10).reshape(3, 3) / 10)
+    return Prior(denoiser, mean, std, torch.zeros(len(mean), 721), lags, PriorHeader(**(settings | header)))
 
 
 @pytest.fixture
@@ -61,6 +65,7 @@ def test_roundtrip(saved):
     assert after.variables == VARIABLES
     for name in ("mean", "std", "zonal", "lags"):
         assert torch.equal(getattr(after, name), getattr(before, name))
+    assert torch.equal(after.denoiser.detail_std, torch.arange(1.0, 10).reshape(3, 3) / 10)
     for (key, ours), theirs in zip(
         before.denoiser.network.state_dict().items(), after.denoiser.network.state_dict().values(), strict=True
     ):
@@ -113,7 +118,7 @@ def test_a_folder(tmp_path):
     one_line(tmp_path, "not a readable safetensors file")
 
 
-@pytest.mark.parametrize("name", ["zssd-prior-2", "zssd-training-1", None])
+@pytest.mark.parametrize("name", ["zssd-prior-1", "zssd-training-1", None])
 def test_another_format(saved, name):
     def change(_, meta):
         meta.pop("format")
@@ -124,7 +129,7 @@ def test_another_format(saved, name):
     assert FORMAT in one_line(saved, name or "none")
 
 
-@pytest.mark.parametrize("name", ["mean", "lags", "network.out.weight"])
+@pytest.mark.parametrize("name", ["mean", "lags", "detail_std", "network.out.weight"])
 def test_missing_tensor(saved, name):
     rewrite(saved, lambda tensors, _: tensors.pop(name))
     assert name.removeprefix("network.") in one_line(saved, "damaged or of another version")
@@ -137,6 +142,8 @@ def test_missing_tensor(saved, name):
         ("std", torch.tensor([1.0, 0.0, 1.0])),
         ("std", torch.tensor([1.0, torch.nan, 1.0])),
         ("mean", torch.tensor([1.0, torch.inf, 1.0])),
+        ("detail_std", torch.ones(3, 2)),
+        ("detail_std", torch.full((3, 3), torch.nan)),
         ("lags", torch.zeros(9, 2, 2, 5, 9)),
         ("lags", torch.full((9, 3, 3, 5, 9), torch.nan)),
         ("network.out.weight", torch.zeros(3, 9, 3, 3)),
@@ -177,3 +184,17 @@ def test_a_failed_write_leaves_the_old_file(saved, monkeypatch):
 
 def test_mirror_signs():
     assert mirror_signs(("msl", "u10", "v10", "z500")).tolist() == [1, 1, -1, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("I/O error: No space left on device (os error 28)", errno.ENOSPC), ("something else", errno.EIO)],
+)
+def test_the_number_of_a_write_error_is_found(tmp_path, monkeypatch, text, number):
+    def fail(*_):
+        raise SafetensorError(text)
+
+    monkeypatch.setattr("zssd_cli.prior.checkpoint.save_file", fail)
+    with pytest.raises(OSError, match=r"p\.safetensors") as caught:
+        write_safetensors(tmp_path / "p.safetensors", {}, {})
+    assert caught.value.errno == number

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from zssd_cli.prior.covariance import MAX_LAG, TORUS, LagSums, band_centres, band_spectrum
+from zssd_cli.prior.covariance import MAX_LAG, TORUS, LagSums, band_centres, band_spectrum, merged
 
 SCALE, SHIFT, MIX = 4.0, (3, 5), 0.8
 COLUMNS = 360
@@ -97,6 +97,21 @@ def test_against_the_sum_over_pairs(circular):
     assert not result[:, :, 25:].any()
     if not circular:
         assert np.abs(result[:, :, :, : MAX_LAG - 29]).max() < 1e-4
+
+
+def test_sums_of_two_grids_go_together():
+    """A globe and a box: every pair of cells counts once, bands that only one of them knows are that one's."""
+    rng, signs = np.random.default_rng(3), np.array([1.0, -1.0])
+    wide, tall = LagSums(np.arange(30.0, 45.0, 0.25), True, signs), LagSums(np.arange(40.0, 60.0, 0.25), False, signs)
+    wide.add(rng.normal(size=(2, 60, 1440)).astype(np.float32))
+    tall.add(rng.normal(size=(2, 80, 100)).astype(np.float32))
+    both = merged([wide, tall])
+    weight = wide.pairs[4], tall.pairs[4]
+    exact = (wide.total[4] + tall.total[4]) / np.maximum(weight[0] + weight[1], 1)
+    np.testing.assert_allclose(both[4], exact, rtol=1e-5, atol=1e-7)
+    assert both[4, 0, 0, 0, MAX_LAG] == pytest.approx(1.0, abs=0.05)
+    np.testing.assert_allclose(both[2], wide.result()[2], atol=1e-6)
+    np.testing.assert_allclose(both[6], tall.result()[6], atol=1e-6)
 
 
 def table(nugget=0.5):

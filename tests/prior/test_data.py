@@ -15,13 +15,17 @@ from zssd_cli.prior.covariance import MAX_LAG
 from zssd_cli.prior.data import (
     CACHED,
     SAMPLE,
+    Part,
+    Scales,
     SourceFields,
     check_training_source,
-    lag_covariances,
-    read_whole,
+    climatology,
+    global_rows,
     sampled_times,
-    statistics,
+    scales,
 )
+from zssd_cli.prior.denoiser import details
+from zssd_cli.prior.lowpass import lowpass
 
 VARIABLES = ("msl", "u10", "v10")
 BOX = Region(-6, 4, 40, 48)
@@ -90,30 +94,50 @@ def test_single_precision_coordinates_pass(source):
 
 def test_a_hole_is_named(tmp_path):
     source = open_source(write_world(tmp_path / "a.nc", BOX, holes={"v10": 1}), VARIABLES)
-    read_whole(source, 0)
-    with pytest.raises(InputError, match=r"v10 at 2020-01-01T06:00:00 has 1 missing"):
-        read_whole(source, 1)
+    part = Part(source, VARIABLES)
+    part.read(0)
+    with pytest.raises(InputError, match=r"a\.nc: v10 at 2020-01-01T06:00:00 has 1 missing"):
+        part.read(1)
     with pytest.raises(InputError, match="v10 at 2020-01-01T06:00:00"):
-        statistics(source)
+        scales(part)
 
 
-def test_statistics_are_area_weighted(source):
-    mean, std, zonal = statistics(source)
+def test_scales_are_area_weighted(source):
+    known = scales(Part(source, VARIABLES))
     fields = source.read(0, 3).astype(float)
     weights = np.broadcast_to(source.grid.area, fields[:, 0].shape)
     for k in range(3):
         exact = np.average(fields[:, k], weights=weights)
-        assert mean[k] == pytest.approx(exact, rel=1e-9, abs=1e-9)
-        assert std[k] == pytest.approx(np.average((fields[:, k] - exact) ** 2, weights=weights) ** 0.5, rel=1e-6)
-    np.testing.assert_allclose(zonal[:, :, 0], fields.mean((0, 3)), rtol=1e-9)
+        std = np.average((fields[:, k] - exact) ** 2, weights=weights) ** 0.5
+        assert known.mean[k] == pytest.approx(exact, rel=1e-9, abs=1e-9)
+        assert known.std[k] == pytest.approx(std, rel=1e-6)
+        for band, detail in enumerate(details(torch.as_tensor(fields[:, k]), False)):
+            fine = np.average(detail.numpy() ** 2, weights=weights) ** 0.5
+            assert known.detail_std[band, k] == pytest.approx(fine / std, rel=1e-6)
+
+
+def test_climatological_zonal_means(source):
+    part = Part(source, VARIABLES)
+    known = scales(part)
+    climate = climatology([part], known, np.array([1.0, 1.0, -1.0]))
+    rows = global_rows(source.grid.lat)
+    exact = (source.read(0, 3).astype(float).mean((0, 3)) - known.mean[:, None]) / known.std[:, None]
+    # the mean of single-precision pressures is known to 1e-3 of their standard deviation
+    np.testing.assert_allclose(climate.zonal[:, rows], exact, atol=1e-3)
+    assert climate.zonal.shape == (3, 721)
+    # rows without data repeat the nearest
+    np.testing.assert_array_equal(climate.zonal[:, : rows[0]], climate.zonal[:, rows[:1]].repeat(rows[0], 1))
+    np.testing.assert_array_equal(
+        climate.zonal[:, rows[-1] + 1 :], climate.zonal[:, rows[-1:]].repeat(720 - rows[-1], 1)
+    )
 
 
 def test_a_variable_that_never_changes_is_refused(source, monkeypatch):
     still = source.read(0, 3)
     still[:, 1] = 3.0
-    monkeypatch.setattr(type(source), "read", lambda _, start, stop: still[start:stop])
+    monkeypatch.setattr(Part, "read", lambda _, index: still[index])
     with pytest.raises(InputError, match="u10 .*constant"):
-        statistics(source)
+        scales(Part(source, VARIABLES))
 
 
 def test_a_sample_of_times_is_spread_evenly(source):
@@ -126,12 +150,12 @@ def test_a_sample_of_times_is_spread_evenly(source):
 
 
 def test_fields_are_standardised_and_know_their_place(source, static):
-    mean, std, _ = statistics(source)
-    fields = SourceFields(source, static, mean, std)
+    known = scales(Part(source, VARIABLES))
+    fields = SourceFields(Part(source, VARIABLES), static, known)
     assert len(fields) == 3
     assert len(list(fields)) == 3
     field = fields[1]
-    back = field.values.double().numpy() * std[:, None, None] + mean[:, None, None]
+    back = field.values.double().numpy() * known.std[:, None, None] + known.mean[:, None, None]
     np.testing.assert_allclose(back, source.read(1, 2)[0], rtol=1e-5, atol=1e-3)
     assert field.values.dtype == torch.float32
     assert field.circular is False
@@ -142,34 +166,56 @@ def test_fields_are_standardised_and_know_their_place(source, static):
     assert float(whole.std()) == pytest.approx(1, abs=0.2)
 
 
-def test_only_a_few_fields_stay_in_memory(source, static):
-    class Many:
-        def __init__(self):
-            self.reads = []
+UNIT = Scales(np.zeros(3), np.ones(3), np.ones((3, 3)))
 
-        def __getattr__(self, name):
-            return getattr(source, name)
 
-        @property
-        def times(self):
-            return source.times[:1] * 60
+def test_only_a_few_fields_stay_in_memory(source, static, monkeypatch):
+    reads = []
 
-        def read(self, start, stop):
-            self.reads.append(start)
-            return source.read(0, 1)
+    def read(part, index):
+        reads.append(index)
+        return np.zeros((3, *part.grid.shape), np.float32)
 
-    many = Many()
-    fields = SourceFields(many, static, np.zeros(3), np.ones(3))
+    monkeypatch.setattr(Part, "read", read)
+    many = dataclasses.replace(source, times=source.times[:1] * 60)
+    fields = SourceFields(Part(many, VARIABLES), static, UNIT)
     for k in (*range(60), 59, 59 - CACHED + 1, 59 - CACHED):
         fields[k]
-    assert many.reads == [*range(60), 59 - CACHED]
+    assert reads == [*range(60), 59 - CACHED]
+
+
+def test_a_part_may_lack_variables_and_hold_smooth_ones(tmp_path, source, static):
+    """A smooth variable is in the covariances, which read the part, but not in what the network sees."""
+    part = Part(source, VARIABLES, smooth=("msl",))
+    assert part.complete
+    assert np.isfinite(part.read(0)).all()
+    field = SourceFields(part, static, UNIT)[0]
+    assert field.values[0].isnan().all()
+    assert field.values[1:].isfinite().all()
+    winds = Part(open_source(write_world(tmp_path / "a.nc", BOX, variables=("u10", "v10")), VARIABLES), VARIABLES)
+    assert not winds.complete
+    assert np.isnan(winds.read(0)[0]).all()
+    np.testing.assert_array_equal(winds.read(0)[1:], source.read(0, 1)[0, 1:])
+    check_training_source(winds.source, VARIABLES, 16, partial=True)
+    known = scales(part)
+    signs = np.array([1.0, 1.0, -1.0])
+    plain = climatology([Part(source, VARIABLES)], known, signs)
+    for others in ([part], [part, winds]):  # an incomplete part adds nothing
+        np.testing.assert_array_equal(climatology(others, known, signs).lags, plain.lags)
+
+
+def test_a_part_is_filtered(source):
+    rough, smooth = Part(source, VARIABLES).read(0), Part(source, VARIABLES, lowpass_km=60.0).read(0)
+    np.testing.assert_array_equal(smooth, lowpass(rough, source.grid.lat, 60.0, circular=False))
+    assert np.abs(np.diff(smooth[1], axis=1)).mean() < np.abs(np.diff(rough[1], axis=1)).mean()
 
 
 @pytest.mark.parametrize("south", [-55, 35])
 def test_covariances_know_that_wind_follows_pressure(tmp_path, south):
     """North of the equator, and mirrored south of it: northerly wind east of a high, westerly wind polewards of it."""
     source = open_source(write_world(tmp_path / "era5.nc", Region(0, 30, south, south + 20), times=2), VARIABLES)
-    lags = lag_covariances(source, np.array([1.0, 1.0, -1.0]))
+    part = Part(source, VARIABLES)
+    lags = climatology([part], scales(part), np.array([1.0, 1.0, -1.0])).lags
     assert lags.shape == (9, 3, 3, MAX_LAG + 1, 2 * MAX_LAG + 1)
     here = lags[4]
     assert here[0, 0, 0, MAX_LAG] > 0

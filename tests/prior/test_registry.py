@@ -303,3 +303,30 @@ def test_verify(shipped):
     result = CliRunner().invoke(app, ["verify"])
     assert result.exit_code == 1
     assert "small: DAMAGED" in result.output
+
+
+def test_the_card_travels_with_the_weights(tmp_path):
+    from tests.prior.test_checkpoint import make_prior
+    from zssd_cli.prior.checkpoint import load_prior, save_prior
+
+    path, card = tmp_path / "new.safetensors", tmp_path / "new.md"
+    save_prior(path, make_prior(training={"steps": 3}))
+    before = load_prior(path)
+    card.write_text("# New prior\n\nLicence: CC-BY-4.0. Skill: bad.\n")
+    row = registry._main([str(path), "new", "--card", str(card)])
+    assert registry.sha256_of(path) in row
+    after = load_prior(path)
+    assert after.header == before.header
+    assert bool((after.lags == before.lags).all())
+    text = registry.described(path)
+    for words in ("# New prior", "Licence: CC-BY-4.0", "msl: mean 101000", "steps: 3", "ab" * 32, "channels"):
+        assert words in text
+    shown = CliRunner().invoke(app, ["show", str(path)])
+    assert shown.exit_code == 0
+    assert "New prior" in shown.output
+    assert registry.sha256_of(path) in shown.output.replace("\n", "")
+
+
+def test_a_card_that_cannot_be_read(tmp_path):
+    with pytest.raises(WeightsError, match=r"--card .*no\.md cannot be read"):
+        registry.embed_card(tmp_path / "p.safetensors", tmp_path / "no.md")

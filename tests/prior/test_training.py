@@ -1,121 +1,38 @@
 """Training: patches, the mirror, hidden times, a loss that falls, and states that resume bit for bit."""
 
+import errno
+import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
-from tests.worlds import TINY
-from zssd_cli.config import TrainConfig
-from zssd_cli.errors import WeightsError
-from zssd_cli.prior.training import Trainer, TrainingField, run_training, sample_batch, weighted_error
+from tests.prior.toys import assert_same, batch_of, config, data, states, toy
+from tests.worlds import noise, random_conditions
+from zssd_cli.errors import ConfigError, OutputError, WeightsError
+from zssd_cli.prior.batches import Ahead, Sampler, TrainingField
+from zssd_cli.prior.checkpoint import read_safetensors, write_safetensors
+from zssd_cli.prior.training import Trainer, run_training, weighted_error
 
 torch.set_num_threads(1)
-SETTINGS = {"network": TINY, "patch": 16, "batch": 2, "steps": 6, "warmup": 2, "learning_rate": 3e-3}
 
 
-def config(**changes):
-    return TrainConfig(**(SETTINGS | changes))
-
-
-def toy(circular=True, rows=40, columns=48, south=20.0):
-    """A field that says where it is: row and column in the first variables, smooth and cheap."""
-    lat = south + 0.25 * torch.arange(rows)
-    y, x = torch.meshgrid(lat.deg2rad(), 2 * math.pi * torch.arange(columns) / columns, indexing="ij")
-    values = torch.stack([x.sin() * (8 * y).cos(), x.cos(), (x + 9 * y).sin()])
-    static = torch.stack([y, x, y.sin(), y.cos()])
-    return TrainingField(values, static, torch.tensor([0.3, 0.25]), circular)
-
-
-def states(trainer):
-    parts = trainer.denoiser, trainer.ema, trainer.log_variance
-    flat = {f"{k}.{name}": v for k, part in enumerate(parts) for name, v in part.state_dict().items()}
-    for index, state in trainer.optimiser.state_dict()["state"].items():
-        flat |= {f"optimiser.{index}.{name}": v for name, v in state.items()}
-    return flat
-
-
-def assert_same(first, second):
-    assert first.step == second.step
-    ours, theirs = states(first), states(second)
-    assert ours.keys() == theirs.keys()
-    for key, value in ours.items():
-        assert torch.equal(value, theirs[key]), key
-
-
-def test_a_batch_is_a_function_of_its_seed():
-    first, second, other = (sample_batch([toy()], config(), seed) for seed in ((0, 5), (0, 5), (0, 6)))
-    for name in ("clean", "sigma", "noise"):
-        assert torch.equal(getattr(first, name), getattr(second, name))
-        assert not torch.equal(getattr(first, name), getattr(other, name))
-    assert first.clean.shape == (2, 3, 16, 16)
-    assert first.conditions.static.shape == (2, 4, 16, 16)
-
-
-@pytest.mark.parametrize("circular", [True, False])
-def test_patches_are_pieces_of_the_field_with_their_own_conditions(circular):
-    field = toy(circular)
-    batch = sample_batch([field], config(batch=64, mirror=False), (0, 0))
-    crossing = 0
-    for clean, static in zip(batch.clean, batch.conditions.static, strict=True):
-        row = int((field.static[0, :, 0] - static[0, 0, 0]).abs().argmin())
-        column = int((field.static[1, 0] - static[1, 0, 0]).abs().argmin())
-        columns = torch.arange(column, column + 16) % 48
-        crossing += column + 16 > 48
-        assert torch.equal(clean, field.values[:, row : row + 16][:, :, columns])
-        assert torch.equal(static, field.static[:, row : row + 16][:, :, columns])
-    assert (crossing > 0) == circular
-
-
-def test_patches_are_uniform_in_area():
-    field = toy(rows=240, south=29.0)
-    batch = sample_batch([field], config(batch=2000, mirror=False), (0, 0))
-    middle = batch.conditions.static[:, 0].mean((1, 2))
-    low, high = math.radians(31), math.radians(87)
-    # uniform in area: sin(latitude) is uniform
-    share = float((middle.sin() < (math.sin(low) + math.sin(high)) / 2).float().mean())
-    assert share == pytest.approx(0.5, abs=0.05)
-
-
-def test_the_mirror_turns_the_northward_wind_and_the_coriolis_parameter():
-    batch = sample_batch([toy()], config(batch=64), (0, 0))
-    plain = sample_batch([toy()], config(batch=64), (0, 0))
-    mirrored = batch.conditions.static[:, 2].mean((1, 2)) < 0
-    assert 10 < int(mirrored.sum()) < 54
-    field = toy()
-    for clean, static in zip(plain.clean[mirrored], plain.conditions.static[mirrored], strict=True):
-        row = int((field.static[0, :, 0] - static[0, -1, 0]).abs().argmin())
-        column = int((field.static[1, 0] - static[1, 0, 0]).abs().argmin())
-        columns = torch.arange(column, column + 16) % 48
-        source = field.values[:, row : row + 16][:, :, columns].flip(1)
-        assert torch.equal(clean, source * torch.tensor([1.0, 1.0, -1.0])[:, None, None])
-        conditions = field.static[:, row : row + 16][:, :, columns].flip(1)
-        assert torch.equal(static, conditions * torch.tensor([1.0, 1.0, -1.0, 1.0])[:, None, None])
-    assert not (sample_batch([toy()], config(batch=64, mirror=False), (0, 0)).conditions.static[:, 2] < 0).any()
+def batches(*fields, **changes):
+    return Sampler(data(*fields), config(**changes))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
-def test_time_dropout(share):
-    batch = sample_batch([toy()], config(batch=400, time_dropout=share), (0, 0))
-    hidden = batch.conditions.time.isnan()
-    assert torch.equal(hidden[:, 0], hidden[:, 1])
-    assert float(hidden[:, 0].float().mean()) == pytest.approx(share, abs=0.07 if 0 < share < 1 else 0)
+def test_time_dropout_of_one_trains_a_prior_without_times(share):
     assert Trainer(config(time_dropout=share)).denoiser.time_known == (share < 1)
-
-
-def test_the_data_is_not_changed():
-    field = toy()
-    values, static = field.values.clone(), field.static.clone()
-    sample_batch([field], config(batch=32), (0, 0))
-    assert torch.equal(field.values, values)
-    assert torch.equal(field.static, static)
 
 
 def test_the_weighted_error_of_knowing_nothing_is_one():
     """lambda |D - x0|^2 = (sigma^2 + 1) / sigma^2 |0 - x0|^2 -> 1 for white data of unit variance at high noise."""
     field = toy()
     white = TrainingField(torch.randn(3, 40, 48), field.static, field.time, True)
-    batch = sample_batch([white], config(batch=64), (0, 0))
+    batch = batch_of([white], config(batch=64))
     fresh = Trainer(config()).denoiser
     error = weighted_error(fresh, batch)
     assert error.shape == (64, 3)
@@ -124,13 +41,13 @@ def test_the_weighted_error_of_knowing_nothing_is_one():
 
 
 def test_the_loss_falls_and_the_average_follows():
-    trainer = Trainer(config(steps=120, batch=4, warmup=10, time_dropout=0.0))
-    fields = [toy()]
+    changes = {"steps": 120, "batch": 4, "warmup": 10, "time_dropout": 0.0}
+    trainer, fields, given = Trainer(config(**changes)), data(toy()), batches(toy(), **changes)
     before = trainer.validate(fields, 2)
-    losses = [trainer.train_step(fields) for _ in range(120)]
+    losses = [trainer.train_step(given) for _ in range(120)]
     after = trainer.validate(fields, 2)
     assert sum(losses[-40:]) < sum(losses[:40])
-    for level, share in (("0.5", 0.95), ("2", 0.65), ("10", 0.55)):
+    for level, share in (("0.1", 0.7), ("0.5", 0.7), ("2", 0.8)):
         assert after[level] < share * before[level]
     assert trainer.validate(fields, 2) == after
 
@@ -148,11 +65,11 @@ def test_learning_rate_warms_up_and_ends_low():
 
 @pytest.mark.parametrize("split", [1, 3])
 def test_a_resumed_training_repeats_an_unbroken_one_bit_for_bit(tmp_path, split):
-    fields, state = [toy(), toy(False)], tmp_path / "state"
+    state = tmp_path / "state"
     whole = Trainer(config())
-    list(run_training(whole, fields, [], tmp_path / "whole"))
+    list(run_training(whole, batches(toy(), toy(False)), None, tmp_path / "whole"))
     first = Trainer(config())
-    for now in run_training(first, fields, [], state):
+    for now in run_training(first, batches(toy(), toy(False)), None, state):
         if now.step == split:
             break
     assert first.step == split
@@ -160,15 +77,15 @@ def test_a_resumed_training_repeats_an_unbroken_one_bit_for_bit(tmp_path, split)
     second = Trainer(config())
     second.load(state)
     assert_same(first, second)
-    steps = [now.step for now in run_training(second, fields, [], state)]
+    steps = [now.step for now in run_training(second, batches(toy(), toy(False)), None, state)]
     assert steps == list(range(split + 1, 7))
     assert_same(whole, second)
 
 
 def test_validation_does_not_disturb_the_training(tmp_path):
     quiet, watched = Trainer(config()), Trainer(config(validate_every=1))
-    list(run_training(quiet, [toy()], [], tmp_path / "a"))
-    seen = [now.validation for now in run_training(watched, [toy()], [toy()], tmp_path / "b")]
+    list(run_training(quiet, batches(toy()), None, tmp_path / "a"))
+    seen = [now.validation for now in run_training(watched, batches(toy()), data(toy()), tmp_path / "b")]
     assert all(v is not None and all(math.isfinite(x) for x in v.values()) for v in seen)
     assert_same(quiet, watched)
 
@@ -211,7 +128,7 @@ def test_a_broken_state_is_one_line(tmp_path, content):
 
 def test_dying_while_saving_leaves_the_last_good_state(tmp_path, monkeypatch):
     state, trainer = tmp_path / "state", Trainer(config())
-    run = run_training(trainer, [toy()], [], state)
+    run = run_training(trainer, batches(toy()), None, state)
     next(run)
     run.close()
     good = state.read_bytes()
@@ -221,7 +138,7 @@ def test_dying_while_saving_leaves_the_last_good_state(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("zssd_cli.prior.training.write_safetensors", die)
-    run = run_training(trainer, [toy()], [], state)
+    run = run_training(trainer, batches(toy()), None, state)
     next(run)
     with pytest.raises(KeyboardInterrupt):
         run.close()
@@ -232,16 +149,16 @@ def test_dying_while_saving_leaves_the_last_good_state(tmp_path, monkeypatch):
 def test_a_failing_step_keeps_what_was_learned(tmp_path):
     state = tmp_path / "state"
 
-    class Failing(list):
-        def __getitem__(self, index):
-            if trainer.step == 2:
+    class Failing:
+        def batch(self, step):
+            if step == 2:
                 msg = "disk gone"
                 raise RuntimeError(msg)
-            return super().__getitem__(index)
+            return batches(toy()).batch(step)
 
     trainer = Trainer(config())
     with pytest.raises(RuntimeError, match="disk gone"):
-        list(run_training(trainer, Failing([toy()]), [], state))
+        list(run_training(trainer, Failing(), None, state))
     resumed = Trainer(config())
     resumed.load(state)
     assert resumed.step == 2
@@ -250,4 +167,145 @@ def test_a_failing_step_keeps_what_was_learned(tmp_path):
 
 def test_stop_is_asked_before_every_step(tmp_path):
     trainer = Trainer(config())
-    assert [now.step for now in run_training(trainer, [toy()], [], tmp_path / "s", lambda: trainer.step >= 2)] == [1, 2]
+    assert [
+        now.step for now in run_training(trainer, batches(toy()), None, tmp_path / "s", lambda: trainer.step >= 2)
+    ] == [1, 2]
+
+
+def absent(field, index):
+    values = field.values.clone()
+    values[index] = torch.nan
+    return TrainingField(values, field.static, field.time, field.circular)
+
+
+def test_an_absent_variable_has_no_weight():
+    """What stands in its place changes neither loss nor gradients, and its own errors are not counted."""
+    batch = batch_of([absent(toy(), 1)], config(batch=4))
+    spoiled = batch.clean.clone()
+    spoiled[:, 1] = 7.0
+    results = []
+    for one in (batch, replace(batch, clean=spoiled)):
+        trainer = Trainer(config(batch=4))
+        with torch.no_grad():
+            trainer.denoiser.network.out.weight.normal_(generator=torch.Generator().manual_seed(0))
+
+        class Given:
+            def batch(self, step, one=one):
+                return one
+
+        loss = trainer.train_step(Given())
+        results.append((loss, trainer.losses, states(trainer)))
+    (loss, losses, ours), (other, others, theirs) = results
+    assert loss == other
+    assert losses == others
+    assert set(losses) == {"msl", "v10"}
+    assert loss == pytest.approx((losses["msl"] + losses["v10"]) / 2)
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_the_losses_of_the_variables_make_up_the_loss():
+    trainer = Trainer(config(batch=4))
+    loss = trainer.train_step(batches(toy(), batch=4))
+    assert set(trainer.losses) == {"msl", "u10", "v10"}
+    assert loss == pytest.approx(sum(trainer.losses.values()) / 3)
+
+
+def test_batches_made_ahead_train_the_same(tmp_path):
+    plain, ahead = Trainer(config()), Trainer(config())
+    list(run_training(plain, batches(toy()), None, tmp_path / "a"))
+    with Ahead(batches(toy()), 0, 6) as given:
+        list(run_training(ahead, given, None, tmp_path / "b"))
+    assert_same(plain, ahead)
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_last_good_state(tmp_path, monkeypatch):
+    state, trainer = tmp_path / "state", Trainer(config())
+    trainer.save(state)
+    good = state.read_bytes()
+
+    def full(tensors, path, meta):
+        path.write_bytes(b"half")
+        msg = "Error while serializing: I/O error: No space left on device (os error 28)"
+        raise SafetensorError(msg)
+
+    monkeypatch.setattr("zssd_cli.prior.checkpoint.save_file", full)
+    trainer.train_step(batches(toy()))
+    with pytest.raises(OutputError, match="state.*at step 1: No space left.*last good one is kept.*--resume") as caught:
+        trainer.save(state)
+    assert "\n" not in str(caught.value)
+    assert caught.value.__cause__.errno == errno.ENOSPC
+    assert state.read_bytes() == good
+    assert [p.name for p in tmp_path.iterdir()] == ["state"]
+
+
+def test_a_state_of_before_a_setting_existed_still_loads(tmp_path):
+    trainer = Trainer(config())
+    trainer.train_step(batches(toy()))
+    trainer.save(tmp_path / "state")
+    tensors, meta = read_safetensors(tmp_path / "state")
+    settings = json.loads(meta["config"])
+    for name in ("patches_per_field", "log_every", "lowpass_km", "more"):
+        del settings[name]
+    write_safetensors(tmp_path / "state", tensors, meta | {"config": json.dumps(settings)})
+    old = Trainer(config())
+    old.load(tmp_path / "state")
+    assert_same(trainer, old)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"config": '{"surprise": 1}'}, "another version of zssd, its settings"),
+        ({"format": "zssd-training-2"}, "expected a training state .zssd-training-1., got 'zssd-training-2'"),
+        ({"step": "many"}, "damaged or of another version"),
+        ({"data": "others"}, "other training files, static fields or --from"),
+    ],
+)
+def test_the_state_of_another_version_is_one_line(tmp_path, change, match):
+    Trainer(config()).save(tmp_path / "state")
+    tensors, meta = read_safetensors(tmp_path / "state")
+    write_safetensors(tmp_path / "state", tensors, meta | change)
+    with pytest.raises(WeightsError, match=match) as caught:
+        Trainer(config()).load(tmp_path / "state")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_state_without_a_tensor_is_one_line(tmp_path):
+    Trainer(config()).save(tmp_path / "state")
+    tensors, meta = read_safetensors(tmp_path / "state")
+    tensors.pop("model.network.out.weight")
+    write_safetensors(tmp_path / "state", tensors, meta)
+    with pytest.raises(WeightsError, match="damaged or of another version.*out.weight"):
+        Trainer(config()).load(tmp_path / "state")
+
+
+def test_a_loss_that_is_not_finite_names_the_step():
+    trainer = Trainer(config())
+    with torch.no_grad():
+        trainer.denoiser.network.out.bias.fill_(torch.inf)
+    with pytest.raises(ConfigError, match="not finite at step 0.*--learning-rate"):
+        trainer.train_step(batches(toy()))
+
+
+def test_detail_scales_reach_the_average_and_survive(tmp_path):
+    trainer, scales = Trainer(config()), torch.rand(3, 3) + 0.1
+    trainer.set_detail_scales(scales)
+    trainer.train_step(batches(toy()))
+    trainer.save(tmp_path / "state")
+    other = Trainer(config())
+    other.load(tmp_path / "state")
+    for denoiser in (trainer.denoiser, trainer.average, other.denoiser, other.average):
+        assert torch.equal(denoiser.detail_std, scales)
+
+
+def test_starting_from_a_prior():
+    from tests.prior.test_checkpoint import make_prior
+
+    prior, trainer = make_prior(), Trainer(config())
+    trainer.start_from(prior)
+    x, conditions = noise(1, 3, 16, 16), random_conditions(16, 16)
+    for denoiser in (trainer.denoiser, trainer.average):
+        torch.testing.assert_close(
+            denoiser(x, torch.tensor(0.5), conditions), prior.denoiser(x, torch.tensor(0.5), conditions)
+        )
+    trainer.train_step(batches(toy()))

@@ -5,7 +5,7 @@ import torch
 
 from tests.worlds import REACH, TINY, noise, random_conditions, random_denoiser
 from zssd_cli.config import UNetConfig
-from zssd_cli.prior.unet import TimeTokens, UNet
+from zssd_cli.prior.unet import BANDS, TimeTokens, UNet
 
 torch.set_num_threads(1)
 CONFIGS = {
@@ -20,11 +20,19 @@ def network(request):
     return random_denoiser(config=CONFIGS[request.param]).network
 
 
+KNOWN = torch.ones(1, 3)
+
+
+def wide(x):
+    """The field and stand-ins for its bands of detail."""
+    return torch.cat([x, *(x * 0.7**k for k in range(1, BANDS + 1))], 1)
+
+
 def run(network, x, conditions, circular):
     level = torch.linspace(-2, 2, len(x))
     static = conditions.static.expand(len(x), -1, -1, -1)
     with torch.no_grad():
-        return network(x, level, static, conditions.time.expand(len(x), -1), circular)
+        return network(wide(x), level, static, conditions.time.expand(len(x), -1), KNOWN.expand(len(x), -1), circular)
 
 
 @pytest.mark.parametrize("strides", [1, 3])
@@ -69,7 +77,9 @@ def test_every_parameter_is_used(name):
     conditions = random_conditions(16, 16, 3)
     conditions.time[0] = torch.nan
     static = conditions.static.expand(3, -1, -1, -1)
-    network(noise(3, 3, 16, 16), torch.tensor([-3.0, 0, 3]), static, conditions.time).square().sum().backward()
+    known = torch.tensor([[1.0, 1, 0], [1, 0, 1], [0, 1, 1]])
+    x = wide(noise(3, 3, 16, 16))
+    network(x, torch.tensor([-3.0, 0, 3]), static, conditions.time, known).square().sum().backward()
     for key, parameter in network.named_parameters():
         assert parameter.grad is not None, key
         assert torch.isfinite(parameter.grad).all(), key
@@ -78,8 +88,8 @@ def test_every_parameter_is_used(name):
 
 def test_a_fresh_network_answers_zero():
     """The preconditioned denoiser then starts as the best linear guess for white data."""
-    network = UNet(2, TINY)
-    assert not run(network, noise(1, 2, 8, 8), random_conditions(8, 8), False).any()
+    network = UNet(3, TINY)
+    assert not run(network, noise(1, 3, 8, 8), random_conditions(8, 8), False).any()
 
 
 def test_time_tokens_are_cyclic_and_know_the_unknown():
@@ -95,3 +105,14 @@ def test_time_tokens_are_cyclic_and_know_the_unknown():
         torch.testing.assert_close(day[1], start[1])
         torch.testing.assert_close(torch.stack([both[1], both[2]]), torch.stack([year[1], day[2]]))
         torch.testing.assert_close(both[1:], tokens.unknown[1:])
+
+
+def test_what_is_absent_matters_once_it_is_learned(network):
+    x, conditions = wide(noise(1, 3, 16, 16)), random_conditions(16, 16)
+    level = torch.zeros(1)
+    with torch.no_grad():
+        full, lacking = (
+            network(x, level, conditions.static, conditions.time, torch.tensor([known]), True)
+            for known in ([1.0, 1, 1], [1.0, 0, 1])
+        )
+    assert (full - lacking).abs().max() > 1e-3

@@ -4,104 +4,197 @@ import hashlib
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from zssd_cli.commands.train_report import TrainingLog, data_table, estimate, progress_bar, report_console
+from zssd_cli.commands.train_settings import read_settings
 from zssd_cli.config import TrainConfig
 from zssd_cli.errors import ConfigError, OutputError
 from zssd_cli.fields.calendar import format_time
+from zssd_cli.fields.coverage import check_first_fields, coverage, refuse_lacking
 from zssd_cli.fields.reading import open_source
-from zssd_cli.fields.static import load_static
+from zssd_cli.fields.static import StaticFields, load_static
 from zssd_cli.grids.latlon import describe_centres
-from zssd_cli.prior.checkpoint import Prior, PriorHeader, mirror_signs, save_prior
-from zssd_cli.prior.data import Part, SourceFields, check_training_source, climatology, scales
-from zssd_cli.prior.training import Trainer, TrainingData, run_training
-from zssd_cli.variables import lookup
+from zssd_cli.prior.batches import Ahead, Batches, Sampler, TrainingData
+from zssd_cli.prior.checkpoint import Prior, PriorHeader, load_prior, mirror_signs, save_prior
+from zssd_cli.prior.data import Part, Scales, SourceFields, check_training_source, climatology, scales
+from zssd_cli.prior.distributed import World, joined
+from zssd_cli.prior.registry import locate, sha256_of
+from zssd_cli.prior.training import Trainer, run_training
+
+__all__ = ["TrainFiles", "execute", "read_settings", "stop_signals"]
 
 
-def read_settings(path: Path | None, flags: dict[str, Any]) -> TrainConfig:
-    """Settings of a YAML file, overridden by flags; unknown keys and bad values are one-line errors."""
-    settings: dict[str, Any] = {}
-    if path is not None:
-        try:
-            settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split())
-            msg = f"--config {path} cannot be read: {reason}. Expected YAML with keys such as steps: 5000."
-            raise ConfigError(msg) from error
-        if not isinstance(settings, dict):
-            msg = f"--config {path}: expected keys and values, got {type(settings).__name__}."
-            raise ConfigError(msg)
-    try:
-        config = TrainConfig.model_validate({**settings, **flags})
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        msg = f"Training setting {key}: {first['msg']}, got {first['input']!r}. Known: {', '.join(TrainConfig.model_fields)}."
-        raise ConfigError(msg) from error
-    names = tuple(dict.fromkeys(lookup(name.strip()).name for name in config.variables))
-    return config.model_copy(update={"variables": names})
+@dataclass(frozen=True)
+class TrainFiles:
+    """What a training reads and writes.
+
+    Attributes
+    ----------
+    inputs, held_out
+        Reanalysis to train on and to validate with.
+    static
+        Static fields; None: the built-in ones.
+    output
+        The prior to write; beside it lies the state to go on from.
+    log
+        JSON lines; None: ``output`` with the ending ``.log.jsonl``.
+    start
+        Name or file of a prior to start from.
+    """
+
+    inputs: tuple[str, ...]
+    held_out: tuple[str, ...]
+    static: Path | None
+    output: Path
+    log: Path | None = None
+    start: str | None = None
+
+    @property
+    def state(self) -> Path:
+        """The state to go on from."""
+        return self.output.with_name(self.output.name + ".state")
+
+    @property
+    def log_file(self) -> Path:
+        """Where the log goes."""
+        return self.log or self.output.with_name(self.output.name + ".log.jsonl")
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that a training is made of, checked."""
+
+    parts: tuple[Part, ...]
+    held_out: Part | None
+    static: StaticFields
+    scales: Scales
+    start: Prior | None
+    start_sha256: str
+
+    def training(self) -> TrainingData:
+        """The fields to train on."""
+        fields = tuple(SourceFields(part, self.static, self.scales) for part in self.parts)
+        return TrainingData(fields, tuple(part.share for part in self.parts))
+
+    def validation(self) -> TrainingData | None:
+        """The fields to validate with."""
+        return TrainingData((SourceFields(self.held_out, self.static, self.scales),)) if self.held_out else None
+
+
+def load_start(start: str | None) -> Prior | None:
+    """The prior to start from."""
+    return None if start is None else load_prior(locate(start)[0])
 
 
 def execute(
-    inputs: tuple[str, ...],
-    held_out: tuple[str, ...],
-    static_file: Path | None,
-    output: Path,
+    files: TrainFiles,
     config: TrainConfig,
     *,
-    resume: bool,
-    overwrite: bool,
+    resume: bool = False,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    allow_missing: bool = False,
 ) -> None:
-    """Train a prior from open files to the last line on screen."""
-    console = Console(stderr=True)
-    if not output.parent.is_dir():
-        msg = f"Cannot write {output}: the folder {output.parent} does not exist."
-        raise OutputError(msg)
+    """Train a prior from open files to the last line on screen, together with the other processes of ``torchrun``."""
+    with joined() as world:
+        console = report_console(quiet=not world.first)
+        if config.batch % world.size:
+            msg = f"--batch {config.batch} is shared by {world.size} processes; expected a multiple of {world.size}."
+            raise ConfigError(msg)
+        world.shared(lambda: None if dry_run else _check_output(files, resume=resume, overwrite=overwrite))
+        material = _gather(console, world, files, config, allow_missing=allow_missing)
+        trainer = Trainer(config, data_name(material), world)
+        if material.start is not None:
+            trainer.start_from(material.start)
+        trainer.set_detail_scales(torch.as_tensor(material.scales.detail_std, dtype=torch.float32))
+        if resume and files.state.exists():
+            trainer.load(files.state)
+        sampler = Sampler(material.training(), config, rank=world.rank, ranks=world.size)
+        if dry_run:
+            estimate(console, trainer, sampler)
+            return
+        _say_start(console, trainer, material)
+        stopped = _train(console, trainer, sampler, material, files, resume=resume)
+        if stopped:
+            console.print(f"Stopped    at step {trainer.step}; the same command with --resume goes on", soft_wrap=True)
+            raise SystemExit(128 + stopped)
+        if world.first:
+            _finish(console, trainer, material, files)
+
+
+def _check_output(files: TrainFiles, *, resume: bool, overwrite: bool) -> None:
+    """Refuse to write over anything; remove what a killed training left half written."""
+    output, state = files.output, files.state
+    for path in (output, files.log_file):
+        if not path.parent.is_dir():
+            msg = f"Cannot write {path}: the folder {path.parent} does not exist."
+            raise OutputError(msg)
     if output.exists() and not overwrite:
         msg = f"{output} exists. Choose another name with -o, or pass --overwrite."
         raise OutputError(msg)
-    state = output.with_name(output.name + ".state")
     if state.exists() and not resume and not overwrite:
         msg = f"{state} holds an earlier training. Pass --resume to go on, or --overwrite to start anew."
         raise OutputError(msg)
-    static = load_static(static_file)
-    parts, validation = open_parts(inputs, held_out, config)
-    known = scales(parts[0])
-    data = TrainingData(tuple(SourceFields(part, static, known) for part in parts), tuple(part.share for part in parts))
-    checks = TrainingData((SourceFields(validation, static, known),)) if validation else None
-    trainer = Trainer(config, data_name(parts, static.sha256))
-    trainer.set_detail_scales(torch.as_tensor(known.detail_std, dtype=torch.float32))
-    if resume and state.exists():
-        trainer.load(state)
-    parameters = sum(p.numel() for p in trainer.denoiser.parameters())
-    console.print(
-        f"Training   {len(data)} fields, {len(checks) if checks else 0} held out; {parameters / 1e6:.1f} million parameters, "
-        f"step {trainer.step} of {config.steps}",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
-    if not _train(console, trainer, data, checks, state):
-        console.print(f"Stopped    at step {trainer.step}; the same command with --resume goes on", soft_wrap=True)
-        raise SystemExit(130)
-    console.print("Measuring climatological covariances ...")
-    climate = climatology(parts, known, mirror_signs(config.variables).numpy())
-    header = PriorHeader(
-        variables=config.variables,
-        network=config.network,
-        time_known=config.time_dropout < 1,
-        static_sha256=static.sha256,
-        training=training_record(parts, validation, config, trainer.step),
-    )
-    tensors = (torch.as_tensor(a, dtype=torch.float32) for a in (known.mean, known.std, climate.zonal, climate.lags))
-    save_prior(output, Prior(trainer.ema.module, *tensors, header))
-    console.print(f"Wrote      {output}; the state to go on from stays in {state}", highlight=False, soft_wrap=True)
+    for left in output.parent.glob(f".{output.name}*.part"):
+        left.unlink(missing_ok=True)
+
+
+def _gather(console: Console, world: World, files: TrainFiles, config: TrainConfig, *, allow_missing: bool) -> Material:
+    """Open and check everything; the first process shows what the data hold and measures their scales for all."""
+    static = load_static(files.static)
+    opened: list[tuple[tuple[Part, ...], Part | None]] = []
+
+    def check() -> Scales:
+        opened.append(open_parts(files.inputs, files.held_out, config))
+        parts, held_out = opened[0]
+        named = {f"main ({parts[0].share:.0%})" if len(parts) > 1 else "main": parts[0]}
+        named |= {f"more {k} ({part.share:.0%})": part for k, part in enumerate(parts[1:], 1)}
+        named |= {"held out": held_out} if held_out else {}
+        rows = {name: coverage(part.source) for name, part in named.items()}
+        console.print(data_table(list(rows.items())))
+        for note in _notes(named):
+            console.print(f"note       {note}", highlight=False, soft_wrap=True, markup=False)
+        for name, part in named.items():
+            check_training_source(part.source, config.variables, config.patch, partial=name.startswith("more"))
+            if not allow_missing:
+                refuse_lacking(rows[name])
+            check_first_fields(part.source)
+        return scales(parts[0])
+
+    measured = world.shared(check)
+    parts, held_out = opened[0] if opened else open_parts(files.inputs, files.held_out, config)
+    start = load_start(files.start)
+    if start is None:
+        return Material(parts, held_out, static, measured, None, "")
+    _compare_scales(console, start, measured)
+    kept = Scales(start.mean.double().numpy(), start.std.double().numpy(), start.denoiser.detail_std.double().numpy())
+    return Material(parts, held_out, static, kept, start, sha256_of(locate(files.start)[0]))
+
+
+def _notes(named: dict[str, Part]) -> list[str]:
+    """What the files say about themselves, and held-out times that are trained on."""
+    notes = [f"{name}: {note}" for name, part in named.items() for note in part.source.notes]
+    if "held out" in named:
+        trained = {format_time(t) for name, part in named.items() if name != "held out" for t in part.source.times}
+        both = [t for t in map(format_time, named["held out"].source.times) if t in trained]
+        if both:
+            notes.append(f"held out: {len(both)} times are those of training files too, the first {both[0]}")
+    return notes
+
+
+def _compare_scales(console: Console, start: Prior, measured: Scales) -> None:
+    """Note where the new data vary much more or less than those that the prior was standardised with."""
+    ratio = measured.std / start.std.numpy()
+    far = [f"{name} {value:.2g}" for name, value in zip(start.variables, ratio, strict=True) if not 0.5 < value < 2]
+    if far:
+        text = f"note       --from keeps the prior's scales; the files' standard deviations are far from them: {', '.join(far)} times"
+        console.print(text, highlight=False, soft_wrap=True)
 
 
 def open_parts(
@@ -110,9 +203,7 @@ def open_parts(
     """The main training files and the further ones of the configuration; the held-out files, filtered as the main ones."""
 
     def opened(files: tuple[str, ...], **options: Any) -> Part:
-        source = open_source(files, config.variables, allow_no_time=True)
-        check_training_source(source, config.variables, config.patch, partial="share" in options)
-        return Part(source, config.variables, **options)
+        return Part(open_source(files, config.variables, allow_no_time=True), config.variables, **options)
 
     rest = 1 - sum(more.share for more in config.more)
     if rest <= 0:
@@ -123,20 +214,23 @@ def open_parts(
     return (main, *more), opened(held_out, lowpass_km=config.lowpass_km) if held_out else None
 
 
-def data_name(parts: tuple[Part, ...], static_sha256: str) -> str:
-    """A hash of what the network's scales and conditions hang on: grids, times and static fields."""
-    lines = [static_sha256]
-    for part in parts:
-        lines += [describe_centres(part.source.grid), *(format_time(t) for t in part.source.times)]
+def data_name(material: Material) -> str:
+    """A hash of what the network's scales and conditions hang on: grids, times, static fields and a prior to start from."""
+    lines = [material.static.sha256]
+    for part in material.parts:
+        lines += [describe_centres(part.grid), *(format_time(t) for t in part.source.times)]
+    lines += [material.start_sha256] if material.start_sha256 else []
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def training_record(parts: tuple[Part, ...], held_out: Part | None, config: TrainConfig, steps: int) -> dict[str, Any]:
+def training_record(material: Material, config: TrainConfig, steps: int) -> dict[str, Any]:
     """What the header says about the training."""
     record: dict[str, Any] = {"steps": steps, "settings": config.model_dump(mode="json")}
-    record["trained_on"] = [_part_record(part) for part in parts]
-    if held_out is not None:
-        record["held_out"] = _part_record(held_out)
+    record["trained_on"] = [_part_record(part) for part in material.parts]
+    if material.held_out is not None:
+        record["held_out"] = _part_record(material.held_out)
+    if material.start is not None:
+        record["started_from"] = {"sha256": material.start_sha256, "training": material.start.header.training}
     return record
 
 
@@ -153,31 +247,74 @@ def _part_record(part: Part) -> dict[str, Any]:
 
 
 @contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C, SIGTERM and SIGUSR1 (Slurm's warning) ask for a stop after the current step."""
+def stop_signals() -> Iterator[Callable[[], int]]:
+    """Ctrl-C, SIGTERM and SIGUSR1 (Slurm's warning) ask for a stop after the current step: the signal's number, else 0."""
     asked: list[int] = []
     names = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     before = [signal.signal(name, lambda number, _: asked.append(number)) for name in names]
     try:
-        yield lambda: bool(asked)
+        yield lambda: asked[0] if asked else 0
     finally:
         for name, handler in zip(names, before, strict=True):
             signal.signal(name, handler)
 
 
-def _train(console: Console, trainer: Trainer, data: TrainingData, held_out: TrainingData | None, state: Path) -> bool:
-    """Train with a progress bar; False where a signal ended it early."""
-    columns = (
-        TextColumn("Step"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}"),
-        TextColumn("{task.fields[rate]:.1f} patches/s"), TextColumn("left"), TimeRemainingColumn(),
+def _say_start(console: Console, trainer: Trainer, material: Material) -> None:
+    parameters = sum(p.numel() for p in trainer.denoiser.parameters())
+    fields = sum(len(part.source.times) for part in material.parts)
+    held_out = len(material.held_out.source.times) if material.held_out else 0
+    where = f"{trainer.world.size} x " if trainer.world.size > 1 else ""
+    console.print(
+        f"Training   {fields} fields, {held_out} held out; {parameters / 1e6:.1f} million parameters, "
+        f"step {trainer.step} of {trainer.config.steps}, on {where}{trainer.world.device.type}",
+        highlight=False, soft_wrap=True,
     )  # fmt: skip
-    with Progress(*columns, console=console) as progress, stop_signals() as stop:
-        task = progress.add_task("", total=trainer.config.steps, completed=trainer.step, loss=float("nan"), rate=0.0)
-        for now in run_training(trainer, data, held_out, state, stop):
+
+
+def _train(
+    console: Console, trainer: Trainer, sampler: Batches, material: Material, files: TrainFiles, *, resume: bool
+) -> int:
+    """Train with a progress bar and a log; the number of the signal that ended it early, else 0."""
+    config, world, held_out = trainer.config, trainer.world, material.validation()
+    log = TrainingLog(files.log_file, trainer.step if resume else 0, config.log_every) if world.first else None
+    ahead = Ahead(sampler, trainer.step, config.steps, pin=world.device.type == "cuda")
+    stopped = 0
+    with progress_bar(console) as progress, stop_signals() as asked, ahead as batches:
+
+        def stop() -> int:
+            nonlocal stopped
+            stopped = world.largest(asked())
+            return stopped
+
+        task = progress.add_task("", total=config.steps, completed=trainer.step, loss=float("nan"), rate=0.0)
+        for now in run_training(trainer, batches, held_out, files.state, stop, first=world.first):
             progress.update(task, completed=now.step, loss=now.loss, rate=now.rate)
+            if log is not None:
+                log.add(now, trainer)
             if now.validation:
                 levels = "  ".join(f"{level}: {value:.4f}" for level, value in now.validation.items())
                 console.print(
                     f"step {now.step}  held-out error by noise level  {levels}", highlight=False, soft_wrap=True
                 )
-    return trainer.step >= trainer.config.steps
+    if log is not None:
+        log.close(trainer)
+    return stopped
+
+
+def _finish(console: Console, trainer: Trainer, material: Material, files: TrainFiles) -> None:
+    """Measure the covariances and write the prior."""
+    console.print("Measuring climatological covariances ...")
+    config, known = trainer.config, material.scales
+    climate = climatology(material.parts, known, mirror_signs(config.variables).numpy())
+    header = PriorHeader(
+        variables=config.variables,
+        network=config.network,
+        time_known=config.time_dropout < 1,
+        static_sha256=material.static.sha256,
+        training=training_record(material, config, trainer.step),
+    )
+    arrays = (known.mean, known.std, climate.zonal, climate.lags)
+    mean, std, zonal, lags = (torch.as_tensor(array, dtype=torch.float32) for array in arrays)
+    save_prior(files.output, Prior(trainer.average, mean, std, zonal, lags, header))
+    text = f"Wrote      {files.output}; the state to go on from stays in {files.state}"
+    console.print(text, highlight=False, soft_wrap=True)

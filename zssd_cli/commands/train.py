@@ -10,7 +10,7 @@ def train(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILES...", help="Reanalysis at 0.25 degree, NetCDF or GRIB, or quoted globs.", show_default=False
+            metavar="FILES...", help="Reanalysis at 0.25 degree: NetCDF, GRIB, Zarr, quoted globs.", show_default=False
         ),
     ],
     output: Annotated[
@@ -36,6 +36,20 @@ def train(
     config: Annotated[
         Path | None, typer.Option(metavar="FILE.yaml", help="Settings of the training; flags win.", show_default=False)
     ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Network and training sized for a machine: tiny (CPU), small (laptop GPU), base (one GPU), large (many).",
+            show_default=False,
+        ),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="PRIOR", help="Start from a prior (fine-tune): a file or a name.", show_default=False
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps.", show_default=False)] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Patches per step.", show_default=False)] = None,
     patch: Annotated[int | None, typer.Option(min=16, help="Side of a patch in cells.", show_default=False)] = None,
@@ -52,17 +66,29 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Same seed, same prior.", show_default=False)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from OUTPUT.state where it exists.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT.")] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Leave out times that not every variable has.")
+    ] = False,
+    log: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.jsonl", help="Log; default: OUTPUT.log.jsonl.", show_default=False),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the data, time a few steps, say what the training needs.")
+    ] = False,
 ) -> None:
     """Train a prior on 0.25 degree reanalysis.
 
     Progress is saved every few minutes to PRIOR.safetensors.state; after an interruption the same command with
-    --resume goes on where it stopped, bit for bit.
+    --resume goes on where it stopped, bit for bit. On several GPUs: torchrun --nproc-per-node N -m zssd_cli train ...
 
     [bold]Examples[/bold]
 
     zssd train 'era5_*.nc' --vars msl,u10,v10 --held-out era5_2020.nc -o prior.safetensors
 
     zssd train 'era5_*.nc' --config train.yaml -o prior.safetensors --resume
+
+    zssd train 'alps_*.nc' --from first-ifs-msl-u10-v10 --steps 2000 -o alps.safetensors
     """
     from zssd_cli.commands import run_train
 
@@ -70,7 +96,7 @@ def train(
         "variables": variables.split(",") if variables else None, "steps": steps, "batch": batch, "patch": patch,
         "learning_rate": learning_rate, "time_dropout": time_dropout, "seed": seed,
     }  # fmt: skip
-    settings = run_train.read_settings(config, {k: v for k, v in flags.items() if v is not None})
-    run_train.execute(
-        tuple(inputs), tuple(held_out or ()), static, output, settings, resume=resume, overwrite=overwrite
-    )
+    given = {k: v for k, v in flags.items() if v is not None}
+    settings = run_train.read_settings(config, given, preset, run_train.load_start(start))
+    files = run_train.TrainFiles(tuple(inputs), tuple(held_out or ()), static, output, log, start)
+    run_train.execute(files, settings, resume=resume, overwrite=overwrite, dry_run=dry_run, allow_missing=allow_missing)

@@ -33,14 +33,21 @@ def list_() -> None:
 
 
 @app.command()
-def show(name: Name) -> None:
-    """Show the model card of a prior: data, variables, times, and what it cannot know."""
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Name of a registered prior, or a prior's file.")],
+) -> None:
+    """Show the model card of a prior: data, variables, times, and what it cannot know. Of a file: what its header says."""
     from rich.console import Console
     from rich.markdown import Markdown
 
     from zssd_cli.errors import WeightsError
     from zssd_cli.prior import registry
 
+    if name not in registry.entries() and name.endswith(registry.SUFFIX):
+        path, sha256 = registry.locate(name)
+        Console().print(Markdown(registry.described(path)))
+        Console().print(f"\n{path}  {path.stat().st_size} bytes  sha256 {sha256}", highlight=False, soft_wrap=True)
+        return
     prior = registry.entry(name)
     path = registry.shipped_folder() / prior.card
     if not path.is_file():

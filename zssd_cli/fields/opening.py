@@ -1,6 +1,7 @@
 """Paths, patterns and file formats: from what the user typed to open datasets, or one line on what is wrong."""
 
 import glob
+import re
 import struct
 import tempfile
 import warnings
@@ -16,6 +17,8 @@ from zssd_cli.fields.classic import missing_bytes
 from zssd_cli.variables import Variable
 
 _LONGEST = 300
+_SCHEME = re.compile(r"^([a-z][a-z0-9+.-]+):/+")
+"""A URL as a path: pathlib folds its two slashes into one."""
 
 
 def one_line(text: object) -> str:
@@ -44,8 +47,21 @@ def reading(path: Path, what: str = "cannot be read") -> Iterator[None]:
         raise InputError(msg) from error
 
 
+def url_of(path: Path) -> str | None:
+    """The URL that a path was made of (``gs://bucket/era5.zarr``), None for a path of this machine."""
+    scheme = _SCHEME.match(str(path))
+    if scheme is None:
+        return None
+    return f"{scheme[1]}://{'/' if scheme[1] in ('file', 'memory') else ''}{str(path)[scheme.end() :]}"
+
+
+def is_zarr(path: Path) -> bool:
+    """True for a Zarr store: a URL, or a folder with Zarr's metadata."""
+    return url_of(path) is not None or any((path / name).is_file() for name in (".zgroup", ".zmetadata", "zarr.json"))
+
+
 def expand(paths: Sequence[str | Path]) -> tuple[Path, ...]:
-    """Files from paths and glob patterns, each once, patterns sorted.
+    """Files and Zarr stores from paths, URLs and glob patterns, each once, patterns sorted.
 
     Raises
     ------
@@ -63,13 +79,15 @@ def expand(paths: Sequence[str | Path]) -> tuple[Path, ...]:
 
 
 def _matches(path: Path) -> list[Path]:
+    if is_zarr(path):
+        return [path]
     if path.is_dir():
         msg = f"{path}: is a directory, expected a file; give its files, for instance '{path}/*.nc'."
         raise InputError(msg)
     if path.exists():
         return [path]
     matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True)) if glob.has_magic(str(path)) else []
-    files = [match for match in matches if match.is_file()]
+    files = [match for match in matches if match.is_file() or is_zarr(match)]
     if not files:
         kind = "no file matches the pattern" if glob.has_magic(str(path)) else "no such file"
         msg = f"{path}: {kind}; check the path."
@@ -78,14 +96,18 @@ def _matches(path: Path) -> list[Path]:
 
 
 def open_datasets(path: Path, variables: Sequence[Variable]) -> tuple[xr.Dataset, ...]:
-    """The datasets of one file, lazy and with undecoded times: one for NetCDF, one per variable for GRIB.
+    """The datasets of one file, lazy and with undecoded times: one for NetCDF and Zarr, one per variable for GRIB.
+
+    None for a GRIB file without a message of the variables.
 
     Raises
     ------
     InputError
-        The file cannot be read as NetCDF or GRIB, or is truncated.
+        The file cannot be read as NetCDF, GRIB or Zarr, or is truncated.
     """
     with reading(path):
+        if is_zarr(path):
+            return (_open_zarr(path),)
         magic = _magic(path)
         if magic == b"GRIB":
             return _open_grib(path, variables)
@@ -122,6 +144,16 @@ def _check_complete(path: Path) -> None:
         raise InputError(msg)
 
 
+def _open_zarr(path: Path) -> xr.Dataset:
+    """A Zarr store in a folder or behind a URL that fsspec knows; consolidated metadata where there are some."""
+    url = url_of(path)
+    for module in ("zarr", "fsspec") if url else ("zarr",):
+        if find_spec(module) is None:
+            msg = f'is a Zarr store, which needs {module}: pip install "zssd[zarr]".'
+            raise InputError(msg)
+    return xr.open_dataset(url or str(path), engine="zarr", chunks=None, decode_times=False, cache=False)
+
+
 _GRIB_SURFACE = {"msl": ("msl", "mslet", "prmsl"), "u10": ("10u",), "v10": ("10v",)}
 _GRIB_PROFILE = ("z", "gh")
 
@@ -142,12 +174,7 @@ def _open_grib(path: Path, variables: Sequence[Variable]) -> tuple[xr.Dataset, .
     ]
     with tempfile.TemporaryDirectory(prefix="zssd-grib-") as folder:
         opened = [_open_messages(path, key, Path(folder) / "index") for key in keys]
-    found = tuple(dataset for dataset in opened if dataset is not None)
-    if not found:
-        asked = ", ".join(variable.name for variable in variables)
-        msg = f"holds no GRIB message of {asked}; choose other variables or files."
-        raise InputError(msg)
-    return found
+    return tuple(dataset for dataset in opened if dataset is not None)
 
 
 def _open_messages(path: Path, keys: dict[str, object], index: Path) -> xr.Dataset | None:

@@ -115,6 +115,22 @@ class Source:
             series.read(dates, store)
         return block
 
+    def held(self, variable: str) -> dict[cftime.datetime, Path]:
+        """Every date at which the files hold a variable, sorted, also those that other variables lack, and its file."""
+        series = self._series[self.variables.index(variable)]
+        return {date: series.pieces[number].path for date, (number, _) in sorted(series.places.items())}
+
+    def file(self, variable: str, date: cftime.datetime) -> Path:
+        """The file that holds a variable at a date of :meth:`held`."""
+        series = self._series[self.variables.index(variable)]
+        return series.pieces[series.places[date][0]].path
+
+    def field(self, variable: str, date: cftime.datetime) -> np.ndarray:
+        """One variable at a date of :meth:`held`, (lat, lon); raises as :meth:`read` does."""
+        fields: list[np.ndarray] = []
+        self._series[self.variables.index(variable)].read([date], lambda _, values: fields.append(values[0]))
+        return fields[0].astype(np.float32)
+
     def close(self) -> None:
         """Close the files."""
         for dataset in self._datasets:

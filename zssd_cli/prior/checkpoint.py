@@ -4,7 +4,10 @@ A prior is one file: network weights (the moving average, half precision), scale
 covariances; in the header a JSON text with variables, network configuration, the hash of the static fields and the training data.
 """
 
+import errno
 import json
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +29,19 @@ FORMAT = "zssd-prior-2"
 
 
 def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors (copied, so that shared storage is no matter) and string metadata."""
-    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, path, metadata)
+    """Write tensors (copied, so that shared storage is no matter) and string metadata.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; the library hides the number of the error in its text.
+    """
+    try:
+        save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, path, metadata)
+    except SafetensorError as error:
+        found = re.search(r"os error (\d+)", str(error))
+        number = int(found[1]) if found else errno.EIO
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

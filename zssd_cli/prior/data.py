@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from zssd_cli.errors import InputError
-from zssd_cli.fields.calendar import format_time, year_day_fractions
+from zssd_cli.fields.calendar import year_day_fractions
+from zssd_cli.fields.coverage import whole_field
 from zssd_cli.fields.reading import Source
 from zssd_cli.fields.static import StaticFields
-from zssd_cli.grids.latlon import FINE_STEP
+from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid
+from zssd_cli.prior.batches import TrainingField
 from zssd_cli.prior.covariance import LagSums, merged
 from zssd_cli.prior.denoiser import details
 from zssd_cli.prior.lowpass import lowpass
-from zssd_cli.prior.training import TrainingField
 
 SAMPLE = 48
 CACHED = 24
@@ -51,19 +52,20 @@ class Part:
         """True where the files hold every variable."""
         return not self.source.missing
 
+    @property
+    def grid(self) -> LatLonGrid:
+        """Where the cells lie; files on no latitude-longitude grid are an :class:`InputError`."""
+        if self.source.grid is None:
+            msg = "The training files are not on a latitude-longitude grid; expected 0.25 degree cells on multiples of 0.25."
+            raise InputError(msg)
+        return self.source.grid
+
     def read(self, index: int) -> np.ndarray:
-        """One time, (C, lat, lon), filtered, NaN where a variable is absent; missing values name variable and time."""
-        values = self.source.read(index, index + 1)[0]
-        whole = np.full((len(self.variables), *values.shape[1:]), np.nan, np.float32)
-        for name, field in zip(self.source.variables, values, strict=True):
-            if np.isnan(field).any():
-                msg = (
-                    f"{name} at {format_time(self.source.times[index])} has {int(np.isnan(field).sum())} missing values; "
-                    "training needs whole fields. Leave that time out."
-                )
-                raise InputError(msg)
-            whole[self.variables.index(name)] = field
-        return lowpass(whole, self.source.grid.lat, self.lowpass_km, circular=self.source.grid.circular)
+        """One time, (C, lat, lon), filtered, NaN where a variable is absent; errors name file, variable and time."""
+        whole = np.full((len(self.variables), *self.grid.shape), np.nan, np.float32)
+        for name in self.source.variables:
+            whole[self.variables.index(name)] = whole_field(self.source, name, self.source.times[index])
+        return lowpass(whole, self.grid.lat, self.lowpass_km, circular=self.grid.circular)
 
 
 def check_training_source(source: Source, variables: tuple[str, ...], patch: int, *, partial: bool = False) -> None:
@@ -108,14 +110,14 @@ class Scales:
 
 def scales(part: Part) -> Scales:
     """Over a sample of times of a complete part."""
-    weights = part.source.grid.area / part.source.grid.area.sum()
-    first = second = fine = 0.0
+    weights = part.grid.area / part.grid.area.sum()
+    first, second, fine = np.zeros((3, 1))
     times = sampled_times(part.source)
     for index in times:
         values = part.read(index).astype(np.float64)
         first = first + (values * weights).sum((1, 2)) / len(times)
         second = second + (values**2 * weights).sum((1, 2)) / len(times)
-        bands = np.stack([band.numpy() for band in details(torch.as_tensor(values), part.source.grid.circular)])
+        bands = np.stack([band.numpy() for band in details(torch.as_tensor(values), part.grid.circular)])
         fine = fine + (bands**2 * weights).sum((2, 3)) / len(times)
     variance = second - first**2
     for name, value, mean in zip(part.variables, variance, first, strict=True):
@@ -138,7 +140,7 @@ def climatology(parts: Sequence[Part], known: Scales, signs: np.ndarray) -> Clim
     whole = [(part, index) for part in parts if part.complete for index in sampled_times(part.source)]
     total, count = np.zeros((len(signs), 721)), np.zeros(721)
     for part, index in whole:
-        rows = global_rows(part.source.grid.lat)
+        rows = global_rows(part.grid.lat)
         total[:, rows] += (part.read(index).mean(2) - known.mean[:, None]) / known.std[:, None]
         count[rows] += 1
     there = np.flatnonzero(count)
@@ -146,7 +148,7 @@ def climatology(parts: Sequence[Part], known: Scales, signs: np.ndarray) -> Clim
     zonal = total[:, nearest] / count[nearest]
     sums: dict[tuple[float, float, bool], LagSums] = {}
     for part, index in whole:
-        grid = part.source.grid
+        grid = part.grid
         key = (grid.lat[0], grid.lat[-1], grid.circular)
         anomaly = (part.read(index) - known.mean[:, None, None]) / known.std[:, None, None]
         anomaly = anomaly - zonal[:, global_rows(grid.lat), None]
@@ -164,7 +166,7 @@ class SourceFields(Sequence[TrainingField]):
 
     def __init__(self, part: Part, static: StaticFields, known: Scales) -> None:
         self._part, self._scales = part, known
-        self._static = torch.as_tensor(static.channels(part.source.grid))
+        self._static = torch.as_tensor(static.channels(part.grid))
         self._cache: OrderedDict[int, Tensor] = OrderedDict()
 
     def __len__(self) -> int:
@@ -182,7 +184,7 @@ class SourceFields(Sequence[TrainingField]):
                 self._cache.popitem(last=False)
         self._cache.move_to_end(index)
         time = torch.tensor(year_day_fractions(source.times[index]), dtype=torch.float32)
-        return TrainingField(self._cache[index], self._static, time, source.grid.circular)
+        return TrainingField(self._cache[index], self._static, time, self._part.grid.circular)
 
     def __iter__(self) -> Iterator[TrainingField]:
         return (self[i] for i in range(len(self)))

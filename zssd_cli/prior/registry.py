@@ -1,6 +1,7 @@
 """Priors by name: ``weights/registry.toml`` says which exist, and no file is used before its sha256 is that of its row.
 
-Run as ``python -m zssd_cli.prior.registry FILE [NAME]`` this module prints the row of a new prior.
+Run as ``python -m zssd_cli.prior.registry FILE [NAME] [--card CARD.md]`` this module prints the row of a new prior, after
+it has written the model card into the file's header.
 """
 
 import difflib
@@ -318,10 +319,52 @@ def row_of(path: Path, name: str | None = None) -> str:
     )
 
 
+def embed_card(path: Path, card: Path) -> None:
+    """Write a model card (Markdown) into the header of a prior, so that it travels with the weights."""
+    from zssd_cli.files import atomic_path
+    from zssd_cli.prior.checkpoint import read_safetensors, write_safetensors
+
+    try:
+        text = card.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"--card {card} cannot be read ({error}); expected a Markdown text."
+        raise WeightsError(msg) from error
+    tensors, metadata = read_safetensors(path)
+    with atomic_path(path) as temporary:
+        write_safetensors(temporary, tensors, metadata | {"card": text})
+
+
+def described(path: Path) -> str:
+    """What the header of a prior says, as Markdown: its card, where it has one, and the facts of its training."""
+    import yaml
+
+    from zssd_cli.prior.checkpoint import load_prior, read_safetensors
+
+    prior, card = load_prior(path), read_safetensors(path)[1].get("card", "")
+    scales = zip(prior.variables, prior.mean.tolist(), prior.std.tolist(), strict=True)
+    facts = {
+        "variables": {name: f"mean {mean:.6g}, standard deviation {std:.4g}" for name, mean, std in scales},
+        "network": prior.header.network.model_dump(mode="json"),
+        "season and hour": "known" if prior.header.time_known else "not known",
+        "static fields": prior.header.static_sha256,
+        "training": prior.header.training,
+    }
+    table = yaml.safe_dump(facts, sort_keys=False, width=110, allow_unicode=True)
+    return f"{card}\n\n## In the header of {path.name}\n\n```yaml\n{table}```\n".lstrip()
+
+
+def _main(arguments: list[str]) -> str:
+    if "--card" in arguments:
+        at = arguments.index("--card")
+        embed_card(Path(arguments[0]), Path(arguments[at + 1]))
+        del arguments[at : at + 2]
+    return row_of(Path(arguments[0]), *arguments[1:2])
+
+
 if __name__ == "__main__":
     try:
-        sys.stdout.write(row_of(Path(sys.argv[1]), *sys.argv[2:3]))
+        sys.stdout.write(_main(sys.argv[1:]))
     except IndexError:
-        sys.exit("usage: python -m zssd_cli.prior.registry FILE [NAME]")
+        sys.exit("usage: python -m zssd_cli.prior.registry FILE [NAME] [--card CARD.md]")
     except ZssdError as error:
         sys.exit(f"zssd: error: {error}")

@@ -7,103 +7,34 @@ variable (Karras et al. 2024, eq. 14), so that noise levels whose error cannot s
 All randomness of step k comes from a generator seeded with (seed, k): a resumed run repeats an unbroken one bit for bit.
 """
 
-import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from zssd_cli.config import TrainConfig
-from zssd_cli.errors import ConfigError, WeightsError
+from zssd_cli.errors import ConfigError, OutputError, WeightsError
 from zssd_cli.files import atomic_path
-from zssd_cli.prior.checkpoint import mirror_signs, read_safetensors, write_safetensors
-from zssd_cli.prior.denoiser import Conditions, Denoiser
-from zssd_cli.prior.noise import training_sigmas
-from zssd_cli.prior.unet import STATIC_CHANNELS, UNet
+from zssd_cli.prior.batches import Batch, Batches, Sampler, TrainingData
+from zssd_cli.prior.checkpoint import Prior, read_safetensors, write_safetensors
+from zssd_cli.prior.denoiser import Denoiser
+from zssd_cli.prior.distributed import World
+from zssd_cli.prior.unet import UNet
 
-
-@dataclass(frozen=True)
-class TrainingField:
-    """One time of a reanalysis, standardised, with its static channels.
-
-    Attributes
-    ----------
-    values
-        (C, lat, lon), latitude ascending, standardised; NaN all over where a variable is absent.
-    static
-        (4, lat, lon), see :data:`zssd_cli.prior.unet.STATIC_CHANNELS`.
-    time
-        Fractions of the year and of the day, (2,).
-    circular
-        True where longitude is the whole circle: patches then cross the seam.
-    """
-
-    values: Tensor
-    static: Tensor
-    time: Tensor
-    circular: bool
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """Fields of one or several origins and the share of the patches that each gives."""
-
-    parts: tuple[Sequence[TrainingField], ...]
-    shares: tuple[float, ...] = (1.0,)
-
-    def draw(self, rng: torch.Generator) -> TrainingField:
-        """A field of a random part, every field of it as likely."""
-        part = self.parts[int(torch.multinomial(torch.tensor(self.shares), 1, generator=rng))]
-        return part[int(torch.randint(len(part), (), generator=rng))]
-
-    def __len__(self) -> int:
-        return sum(len(part) for part in self.parts)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Clean patches (B, C, H, W), their conditions, noise levels (B,), unit noise (B, C, H, W), variables present (B, C)."""
-
-    clean: Tensor
-    conditions: Conditions
-    sigma: Tensor
-    noise: Tensor
-    present: Tensor
-
-
-def sample_batch(data: TrainingData, config: TrainConfig, seed: tuple[int, int]) -> Batch:
-    """Patches uniform in area, a function of ``seed`` alone."""
-    key = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
-    rng = torch.Generator().manual_seed(int(key) >> 1)
-    size, clean, static, times = config.patch, [], [], []
-    for _ in range(config.batch):
-        field = data.draw(rng)
-        rows, columns = field.values.shape[1:]
-        area = field.static[STATIC_CHANNELS.index("cos_latitude")][:, 0].unfold(0, size, 1).mean(-1).clamp(min=1e-3)
-        top = int(torch.multinomial(area, 1, generator=rng))
-        left = int(torch.randint(columns if field.circular else columns - size + 1, (), generator=rng))
-        index = torch.arange(left, left + size) % columns
-        x = field.values[:, top : top + size].index_select(2, index)
-        s = field.static[:, top : top + size].index_select(2, index)
-        if config.mirror and torch.rand((), generator=rng) < 0.5:
-            x = x.flip(1) * mirror_signs(config.variables)[:, None, None]
-            s = s.flip(1).clone()
-            s[STATIC_CHANNELS.index("sin_latitude")] *= -1
-        clean.append(x)
-        static.append(s)
-        times.append(field.time)
-    hidden = torch.rand(config.batch, generator=rng) < config.time_dropout
-    time_ = torch.stack(times).masked_fill(hidden[:, None], torch.nan)
-    x0 = torch.stack(clean)
-    present = ~x0[:, :, 0, 0].isnan()
-    noise = torch.randn(x0.shape, generator=rng)
-    conditions = Conditions(torch.stack(static), time_)
-    return Batch(x0.nan_to_num(0.0), conditions, training_sigmas(config.batch, rng), noise, present)
+FORMAT = "zssd-training-1"
+LEVELS = (0.02, 0.1, 0.5, 2.0, 10.0)
+"""Noise levels of the validation."""
+VALIDATION_SEED = 10**9
+FREE = ("steps", "checkpoint_minutes", "validate_every", "log_every")
+"""Settings that may change when a training is resumed."""
 
 
 class LogVariance(nn.Module):
@@ -112,8 +43,8 @@ class LogVariance(nn.Module):
     def __init__(self, variables: int) -> None:
         super().__init__()
         self.net = nn.Sequential(nn.Linear(1, 64), nn.SiLU(), nn.Linear(64, variables))
-        nn.init.zeros_(self.net[2].weight)
-        nn.init.zeros_(self.net[2].bias)
+        for parameter in self.net[2].parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, sigma: Tensor) -> Tensor:
         """Log-variance for every noise level and variable."""
@@ -128,6 +59,22 @@ def weighted_error(denoiser: nn.Module, batch: Batch) -> Tensor:
     return error * ((batch.sigma.square() + 1) / batch.sigma.square())[:, None]
 
 
+class Objective(nn.Module):
+    """Denoiser and learned log-variance as the one module whose gradients the processes of a training share."""
+
+    def __init__(self, denoiser: nn.Module, log_variance: LogVariance, bf16: bool) -> None:
+        super().__init__()
+        self.denoiser, self.log_variance, self.bf16 = denoiser, log_variance, bf16
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Loss, summed over the variables present of all patches, and the weighted errors (B, C), 0 where absent."""
+        with torch.autocast(batch.clean.device.type, torch.bfloat16, enabled=self.bf16):
+            error = weighted_error(self.denoiser, batch).float()
+        u = self.log_variance(batch.sigma)
+        present = batch.present.float()
+        return ((error / u.exp() + u) * present).sum(), (error * present).detach()
+
+
 class Trainer:
     """The state of one training: network, its moving average, optimiser, step.
 
@@ -137,33 +84,56 @@ class Trainer:
         Settings.
     data
         A text that names the training data; a state made with another one is not resumed.
+    world
+        The processes that train together; each must be given its slice of the batches.
+
+    Attributes
+    ----------
+    losses
+        Weighted error of the last step per variable present, over all processes.
     """
 
-    def __init__(self, config: TrainConfig, data: str = "") -> None:
+    def __init__(self, config: TrainConfig, data: str = "", world: World | None = None) -> None:
         torch.set_flush_denormal(True)
         torch.manual_seed(config.seed)
-        self.config, self.data = config, data
-        count = len(config.variables)
+        self.config, self.data, self.world = config, data, world or World()
+        device, count = self.world.device, len(config.variables)
         self.denoiser = Denoiser(UNet(count, config.network), time_known=config.time_dropout < 1)
-        self.denoiser.to(memory_format=torch.channels_last)
-        self.log_variance = LogVariance(count)
+        self.denoiser.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.log_variance = LogVariance(count).to(device)
         self.ema = AveragedModel(self.denoiser, avg_fn=self._average)
         self.parameters = [*self.denoiser.parameters(), *self.log_variance.parameters()]
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)
         )
         self.step = 0
-        self._compiled = torch.compile(self.denoiser, dynamic=False) if config.compile else self.denoiser
+        self.losses: dict[str, float] = {}
+        denoiser: nn.Module = self.denoiser
+        if config.compile:
+            denoiser = cast("nn.Module", torch.compile(self.denoiser, dynamic=False))
+        self._objective: nn.Module = Objective(denoiser, self.log_variance, config.bf16)
+        if self.world.size > 1:
+            self._objective = DistributedDataParallel(self._objective)
+
+    @property
+    def average(self) -> Denoiser:
+        """The moving average, which is what a prior is made of."""
+        return cast("Denoiser", self.ema.module)
+
+    def start_from(self, prior: Prior) -> None:
+        """Begin with the weights and detail scales of a trained prior."""
+        for denoiser in (self.denoiser, self.average):
+            denoiser.network.load_state_dict(prior.denoiser.network.state_dict())
+        self.set_detail_scales(prior.denoiser.detail_std)
 
     def set_detail_scales(self, scales: Tensor) -> None:
         """Standard deviation of the clean details (bands, C), see :class:`Denoiser`."""
-        for denoiser in (self.denoiser, self.ema.module):
+        for denoiser in (self.denoiser, self.average):
             denoiser.detail_std.copy_(scales)
 
     def _average(self, average: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
         """Exponential moving average that forgets the random start: its memory grows with the number of steps."""
-        count = float(count)
-        return torch.lerp(average, new, 1 - min(self.config.ema, (1 + count) / (10 + count)))
+        return torch.lerp(average, new, 1 - min(self.config.ema, (1 + self.step) / (10 + self.step)))
 
     def learning_rate(self) -> float:
         """Linear warm-up, then a cosine to 1 percent."""
@@ -171,73 +141,96 @@ class Trainer:
         warm = min(1.0, (self.step + 1) / self.config.warmup)
         return self.config.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(done, 1.0))))
 
-    def train_step(self, data: TrainingData) -> float:
+    def train_step(self, batches: Batches) -> float:
         """One optimiser step; returns the weighted error without the learned variance."""
-        batch = sample_batch(data, self.config, (self.config.seed, self.step))
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bf16):
-            error = weighted_error(self._compiled, batch).float()
-        u = self.log_variance(batch.sigma)
-        present = batch.present.float()
-        loss = ((error / u.exp() + u) * present).sum() / present.sum()
-        if not torch.isfinite(loss):
+        batch = batches.batch(self.step).to(self.world.device)
+        total, error = self._objective(batch)
+        sums = torch.stack([error.sum(0), batch.present.sum(0).float(), total.detach().expand(error.shape[1])])
+        errors, counts, (summed, *_) = self.world.total(sums).tolist()
+        if not np.isfinite(summed):
             msg = f"The loss is not finite at step {self.step}. Lower --learning-rate and start anew, or --resume from the last state."
             raise ConfigError(msg)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        # gradients are averaged over the processes: with the count of all patches that is the gradient of the whole batch
+        (total * (self.world.size / sum(counts))).backward()
         nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate()
         self.optimiser.step()
         self.ema.update_parameters(self.denoiser)
         self.step += 1
-        return float((error.detach() * present).sum() / present.sum())
+        named = zip(self.config.variables, errors, counts, strict=True)
+        self.losses = {name: value / count for name, value, count in named if count}
+        return sum(errors) / sum(counts)
 
     @torch.inference_mode()
     def validate(self, held_out: TrainingData, batches: int = 8) -> dict[str, float]:
         """Denoising error of the moving average on held-out fields: mean square per noise level, same draws every time."""
-        result = {}
-        for level in (0.02, 0.1, 0.5, 2.0, 10.0):
-            errors = []
-            for k in range(batches):
-                batch = sample_batch(held_out, self.config, (10**9 + k, 0))
-                batch = replace(batch, sigma=torch.full_like(batch.sigma, level))
-                errors.append(float(weighted_error(self.ema.module, batch).mean()))
-            result[f"{level:g}"] = float(np.mean(errors))
-        return result
+        sampler = Sampler(held_out, self.config, VALIDATION_SEED)
+        errors: dict[str, list[float]] = {f"{level:g}": [] for level in LEVELS}
+        for k in range(batches):
+            batch = sampler.batch(k).to(self.world.device)
+            for level in LEVELS:
+                noisy = replace(batch, sigma=torch.full_like(batch.sigma, level))
+                error = weighted_error(self.average, noisy)
+                errors[f"{level:g}"].append(float(error[batch.present].mean()))
+        return {level: float(np.mean(values)) for level, values in errors.items()}
 
     def save(self, path: Path) -> None:
-        """Write everything that a resumed run needs, atomically."""
+        """Write everything that a resumed run needs, atomically; what cannot be written is an :class:`OutputError`."""
         tensors = {f"model.{k}": v for k, v in self.denoiser.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.state_dict().items()}
         tensors |= {f"u.{k}": v for k, v in self.log_variance.state_dict().items()}
         for index, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{k}": v for k, v in state.items()}
-        meta = {
-            "format": "zssd-training-1",
-            "step": str(self.step),
-            "config": self.config.model_dump_json(),
-            "data": self.data,
-        }
-        with atomic_path(path) as temporary:
-            write_safetensors(temporary, tensors, meta)
+        meta = {"format": FORMAT, "step": str(self.step), "config": self.config.model_dump_json(), "data": self.data}
+        try:
+            with atomic_path(path) as temporary:
+                write_safetensors(temporary, tensors, meta)
+        except OSError as error:
+            kept = "the last good one is kept" if path.exists() else "there is none yet"
+            msg = (
+                f"The training state {path} cannot be written at step {self.step}: {error.strerror or error}; {kept}. "
+                "Free some space or mend the folder, then run the same command with --resume."
+            )
+            raise OutputError(msg) from error
 
     def load(self, path: Path) -> None:
         """Continue from :meth:`save`; raises :class:`WeightsError` where the file fits another configuration."""
         tensors, meta = read_safetensors(path)
-        if meta.get("format") != "zssd-training-1":
-            msg = f"{path}: expected a training state (zssd-training-1), got {meta.get('format')!r}; remove it or drop --resume."
+        if meta.get("format") != FORMAT:
+            msg = (
+                f"{path}: expected a training state ({FORMAT}), got {meta.get('format')!r}; remove it or drop --resume."
+            )
             raise WeightsError(msg)
-        ours, theirs = json.loads(self.config.model_dump_json()), json.loads(meta["config"])
-        free = ("steps", "checkpoint_minutes", "validate_every")
-        changed = sorted(k for k in ours if ours[k] != theirs.get(k) and k not in free)
+        self._check_settings(path, meta)
+        try:
+            self._restore(tensors, int(meta["step"]))
+        except (KeyError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            msg = f"{path} is damaged or of another version of zssd ({reason}). Start anew without --resume."
+            raise WeightsError(msg) from error
+
+    def _check_settings(self, path: Path, meta: dict[str, str]) -> None:
+        try:
+            # settings that a state of an earlier version lacks have their defaults
+            theirs = TrainConfig.model_validate_json(meta.get("config", ""))
+        except ValidationError as error:
+            msg = f"{path} was made by another version of zssd, its settings are not known here. Start anew without --resume."
+            raise WeightsError(msg) from error
+        names = [name for name in TrainConfig.model_fields if name not in FREE]
+        changed = sorted(name for name in names if getattr(self.config, name) != getattr(theirs, name))
         if changed:
             msg = f"{path} was made with other settings: {', '.join(changed)}. Use the same settings, or start anew without --resume."
             raise WeightsError(msg)
-
         if meta.get("data", "") != self.data:
-            msg = f"{path} was made with other training files or static fields. Give the same ones, or start anew without --resume."
+            msg = (
+                f"{path} was made with other training files, static fields or --from. "
+                "Give the same ones, or start anew without --resume."
+            )
             raise WeightsError(msg)
 
+    def _restore(self, tensors: dict[str, Tensor], step: int) -> None:
         def part(prefix: str) -> dict[str, Tensor]:
             return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
 
@@ -250,41 +243,46 @@ class Trainer:
             state.setdefault(int(index), {})[name] = value
         template = self.optimiser.state_dict()
         self.optimiser.load_state_dict({"state": state, "param_groups": template["param_groups"]})
-        self.step = int(meta["step"])
+        self.step = step
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What the training reports: step, smoothed loss, patches per second, validation by noise level where just made."""
+    """What the training reports: step, smoothed loss, patches per second, validation by noise level where just made, last loss."""
 
     step: int
     loss: float
     rate: float
     validation: dict[str, float] | None
+    last: float = float("nan")
 
 
 def run_training(
     trainer: Trainer,
-    data: TrainingData,
+    batches: Batches,
     held_out: TrainingData | None,
     state: Path,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[], int] = lambda: False,
+    *,
+    first: bool = True,
 ) -> Iterator[Progress]:
     """Train to ``config.steps`` or until ``stop()``; yields after every step.
 
     The state is saved every few minutes and however the run ends; a step that fails does so before it changes anything.
+    Of several processes only the ``first`` validates and saves.
     """
     config, smooth, saved = trainer.config, None, time.monotonic()
     try:
         while trainer.step < config.steps and not stop():
             start = time.monotonic()
-            loss = trainer.train_step(data)
+            loss = trainer.train_step(batches)
             rate = config.batch / (time.monotonic() - start)
             smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
-            due = held_out is not None and (trainer.step % config.validate_every == 0 or trainer.step == config.steps)
-            yield Progress(trainer.step, smooth, rate, trainer.validate(held_out) if due and held_out else None)
-            if time.monotonic() - saved > 60 * config.checkpoint_minutes:
+            due = first and (trainer.step % config.validate_every == 0 or trainer.step == config.steps)
+            yield Progress(trainer.step, smooth, rate, trainer.validate(held_out) if due and held_out else None, loss)
+            if first and time.monotonic() - saved > 60 * config.checkpoint_minutes:
                 trainer.save(state)
                 saved = time.monotonic()
     finally:
-        trainer.save(state)
+        if first:
+            trainer.save(state)

@@ -1,0 +1,79 @@
+"""From preset, configuration file and flags of ``zssd train`` to one checked configuration."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from zssd_cli.config import PRESETS, TrainConfig
+from zssd_cli.errors import ConfigError
+from zssd_cli.prior.checkpoint import Prior
+from zssd_cli.variables import lookup
+
+FINE_TUNING = {"learning_rate": 3e-4, "warmup": 100}
+"""Defaults where a training starts from a prior: steps small enough not to forget what it knows."""
+
+
+def read_settings(
+    path: Path | None, flags: dict[str, Any], preset: str | None = None, start: Prior | None = None
+) -> TrainConfig:
+    """Settings of a preset, overridden by those of a YAML file, overridden by flags.
+
+    A training that starts from a prior has its network and variables unless told otherwise, which is an error.
+
+    Raises
+    ------
+    ConfigError
+        Unknown keys and bad values, an unreadable file, an unknown preset, settings that do not fit ``start``.
+    """
+    if preset is not None and preset not in PRESETS:
+        msg = f"--preset {preset}: expected one of {', '.join(PRESETS)}."
+        raise ConfigError(msg)
+    base = PRESETS[preset] if preset else {}
+    if start is not None:
+        base = {**base, **FINE_TUNING, "network": start.header.network.model_dump(), "variables": start.variables}
+        base |= {} if start.header.time_known else {"time_dropout": 1.0}
+    config = _validated({**base, **_file(path), **flags})
+    names = tuple(dict.fromkeys(lookup(name.strip()).name for name in config.variables))
+    config = config.model_copy(update={"variables": names})
+    if start is not None:
+        _check_start(config, start)
+    return config
+
+
+def _file(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        msg = f"--config {path} cannot be read: {reason}. Expected YAML with keys such as steps: 5000."
+        raise ConfigError(msg) from error
+    if not isinstance(settings, dict):
+        msg = f"--config {path}: expected keys and values, got {type(settings).__name__}."
+        raise ConfigError(msg)
+    return settings
+
+
+def _validated(settings: dict[str, Any]) -> TrainConfig:
+    try:
+        return TrainConfig.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        msg = f"Training setting {key}: {first['msg']}, got {first['input']!r}. Known: {', '.join(TrainConfig.model_fields)}."
+        raise ConfigError(msg) from error
+
+
+def _check_start(config: TrainConfig, start: Prior) -> None:
+    if config.variables != start.variables:
+        msg = (
+            f"--from: the prior makes {', '.join(start.variables)}, asked for {', '.join(config.variables)}; "
+            "leave out --vars, or train anew without --from."
+        )
+        raise ConfigError(msg)
+    if config.network != start.header.network:
+        msg = "--from: the network of --config is not the prior's; leave `network` out, or train anew without --from."
+        raise ConfigError(msg)
