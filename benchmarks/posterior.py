@@ -82,11 +82,11 @@ def run_rows(rows: list[Row], fields: list[HeldOut], setting: Setting, store: St
         for field in fields:
             if store.record(entry, field.name) is not None:
                 continue
-            console.print(f"{row.name}: {field.name}", highlight=False)
+            console.print(f"{row.name}: {field.name}", highlight=False, markup=False)
             try:
                 store.add(entry, field.name, measure(row, setting, field))
             except Missing as error:
-                console.print(f"{row.name} left out: {error}", style="yellow", highlight=False)
+                console.print(f"{row.name} left out: {error}", style="yellow", highlight=False, markup=False)
                 break
 
 
@@ -158,11 +158,11 @@ def tune(options: argparse.Namespace, setting: Setting, console: Console) -> Non
     found = {}
     for text in options.zetas.split(","):
         row = parse_row(f"{options.tune_zeta}-{options.steps}", options.scale, members, float(text))
-        console.print(f"{row.name}, zeta {text}", highlight=False)
+        console.print(f"{row.name}, zeta {text}", highlight=False, markup=False)
         try:
             record = measure(row, setting, field)
         except Exception as error:  # a step that is too long ends in values that are not finite
-            console.print(f"zeta {text}: {error}", style="yellow", highlight=False)
+            console.print(f"zeta {text}: {error}", style="yellow", highlight=False, markup=False)
             continue
         found[text] = record["crps"]
         shown = ("crps", "p99_error", "lsd_db", "spread_skill", "residual")
@@ -186,7 +186,7 @@ def chosen_rows(options: argparse.Namespace, console: Console) -> list[Row]:
         except Unknown as error:
             if options.rows:
                 sys.exit(str(error))
-            console.print(f"{name} left out: {error}", style="yellow", highlight=False)
+            console.print(f"{name} left out: {error}", style="yellow", highlight=False, markup=False)
     return rows
 
 

@@ -152,6 +152,7 @@ def choose(fields: Iterable[HeldOut], wanted: str | None) -> list[HeldOut]:
     chosen = [field for field in fields if any(word in field.name.lower() for word in words)]
     if not chosen:
         sys.exit(f"--fields: expected parts of {', '.join(f.name for f in fields)}, got {wanted!r}.")
-    if not DATA.is_dir():
-        sys.exit(f"The real fields are not here: {DATA} is absent.")
+    absent = [str(DATA / field.file) for field in chosen if not (DATA / field.file).is_file()]
+    if absent:
+        sys.exit(f"The real fields are not here: {absent[0]} is absent.")
     return chosen
