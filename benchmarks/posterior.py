@@ -14,6 +14,8 @@ interrupted run goes on where it stopped, `--redo` measures again. The rows of a
 import argparse
 import platform
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +29,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from zssd_cli.grids.latlon import Region
+from zssd_cli.grids.latlon import Region, parse_region
 
 SLOW = "ucg-1000"
+RATIOS = {"ratio_to_ucg": "seconds", "cpu_ratio_to_ucg": "cpu_seconds"}
 TINY = HeldOut("IFS North Atlantic, 5 x 5 degrees", SMALL[0].file, Region(-45, -40, 45, 50))
 COLUMNS = {
     "crps": "CRPS /\nbilinear",
@@ -58,6 +61,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="torch's threads; all cores else")
     parser.add_argument("--tune-zeta", choices=["ucg", "dps"], help="find the best step size and stop")
     parser.add_argument("--steps", type=int, default=1000, help="with --tune-zeta")
+    parser.add_argument("--region", type=parse_region, default=TUNING_FIELD.box, help="with --tune-zeta: W,E,S,N")
     parser.add_argument("--zetas", default="0.1,0.3,1,3,10", help="with --tune-zeta")
     return parser.parse_args(arguments)
 
@@ -82,36 +86,29 @@ def run_rows(rows: list[Row], fields: list[HeldOut], setting: Setting, store: St
         for field in fields:
             if store.record(entry, field.name) is not None:
                 continue
-            console.print(f"{row.name}: {field.name}", highlight=False, markup=False)
+            console.print(f"{row.name}: {field.name}")
             try:
                 store.add(entry, field.name, measure(row, setting, field))
             except Missing as error:
-                console.print(f"{row.name} left out: {error}", style="yellow", highlight=False, markup=False)
+                console.print(f"{row.name} left out: {error}", style="yellow")
                 break
 
 
-def finish(store: Store, setting: Setting, fields: list[HeldOut]) -> list[dict[str, Any]]:
-    """Add means and spreads over fields, and the ratio to the paper's sampler, to all rows of this network; write."""
-    names = {field.name for field in fields}
+def finish(store: Store, rows: list[Row], setting: Setting, fields: list[HeldOut]) -> list[dict[str, Any]]:
+    """Add means and spreads over fields, and the ratios to the paper's sampler, to the complete rows; write."""
+    names = [field.name for field in fields]
     done = []
-    for row in store.rows:
-        records = [record for key, record in row["records"].items() if key in names]
-        if row["settings"].get("sha256") == setting.sha256 and len(records) == len(names):
-            row |= summary(records)
-            done.append(row)
-    for row in done:
-        slow = [r for r in done if r["name"] == SLOW and _comparable(r, row)]
-        row |= {key: slow[0][seconds] / row[seconds] if slow and row[seconds] > 0 else None for key, seconds in RATIOS}
+    for row in rows:
+        entry = store.row(row.name, settings_of(row, setting))
+        if all(name in entry["records"] for name in names):
+            entry |= summary([entry["records"][name] for name in names])
+            done.append(entry)
+    slow = next((entry for entry in done if entry["name"] == SLOW), None)
+    for entry in done:
+        for key, seconds in RATIOS.items():
+            entry[key] = slow[seconds] / entry[seconds] if slow and entry[seconds] > 0 else None
     store.save()
     return done
-
-
-RATIOS = (("ratio_to_ucg", "seconds"), ("cpu_ratio_to_ucg", "cpu_seconds"))
-
-
-def _comparable(a: dict[str, Any], b: dict[str, Any]) -> bool:
-    keys = ("scale", "members", "threads", "dtype")
-    return all(a["settings"][key] == b["settings"][key] for key in keys)
 
 
 def cell(row: dict[str, Any], key: str) -> str:
@@ -127,7 +124,8 @@ def as_table(rows: list[dict[str, Any]], fields: list[HeldOut], setting: Setting
     """The table with its conditions as caption."""
     members, threads = rows[0]["settings"]["members"], rows[0]["settings"]["threads"]
     caption = (
-        f"Prior {setting.name}. Truths: {'; '.join(f.name for f in fields)}. {members} members in one batch, "
+        f"Prior {setting.name}. Truths: {'; '.join(f.name for f in fields)}. {members} members in one batch "
+        f"(azula's DPS one by one: its norm runs over the batch), "
         f"{threads} threads of {platform.processor() or platform.machine()}, float32, every row alike. Mean ± standard "
         "deviation over fields. CRPS / bilinear: mean over msl, u10, v10 of CRPS as a share of bilinear's MAE; spread/skill "
         "and LSD: mean over these; P99: size of the error in wind speed. Calls: network evaluations + back-propagations per "
@@ -153,16 +151,18 @@ def as_table(rows: list[dict[str, Any]], fields: list[HeldOut], setting: Setting
 def tune(options: argparse.Namespace, setting: Setting, console: Console) -> None:
     """Score a mode with several step sizes on a box that no table scores."""
     members = options.members or 2
-    field = TUNING_FIELD.filtered(0.0 if options.raw_truth else training_lowpass(setting.prior))
+    field = replace(TUNING_FIELD, box=options.region).filtered(
+        0.0 if options.raw_truth else training_lowpass(setting.prior)
+    )
     table = Table("zeta", "CRPS / bilinear", "P99 wind error", "LSD dB", "spread/skill", "residual", box=SIMPLE_HEAD)
     found = {}
     for text in options.zetas.split(","):
         row = parse_row(f"{options.tune_zeta}-{options.steps}", options.scale, members, float(text))
-        console.print(f"{row.name}, zeta {text}", highlight=False, markup=False)
+        console.print(f"{row.name}, zeta {text}")
         try:
             record = measure(row, setting, field)
         except Exception as error:  # a step that is too long ends in values that are not finite
-            console.print(f"zeta {text}: {error}", style="yellow", highlight=False, markup=False)
+            console.print(f"zeta {text}: {error}", style="yellow")
             continue
         found[text] = record["crps"]
         shown = ("crps", "p99_error", "lsd_db", "spread_skill", "residual")
@@ -175,19 +175,31 @@ def tune(options: argparse.Namespace, setting: Setting, console: Console) -> Non
         )
 
 
-def chosen_rows(options: argparse.Namespace, console: Console) -> list[Row]:
-    """The rows that this engine has; ends the program on a name that is none."""
+def parse_rows(names: Sequence[str], options: argparse.Namespace, console: Console) -> list[Row]:
+    """Rows by name; one that this engine does not have is left out with a line, or ends the program if asked for."""
     members = options.members or (2 if options.quick else 4)
-    names = options.rows.split(",") if options.rows else QUICK if options.quick else FULL
     rows = []
     for name in names:
         try:
             rows.append(parse_row(name.strip(), options.scale, members))
         except Unknown as error:
-            if options.rows:
+            if options.rows and name in options.rows:
                 sys.exit(str(error))
-            console.print(f"{name} left out: {error}", style="yellow", highlight=False, markup=False)
+            console.print(f"{name} left out: {error}", style="yellow")
     return rows
+
+
+def chosen_rows(options: argparse.Namespace, console: Console) -> list[Row]:
+    """The rows to measure."""
+    return parse_rows(options.rows.split(",") if options.rows else QUICK if options.quick else FULL, options, console)
+
+
+def shown_rows(measured: list[Row], store: Store, options: argparse.Namespace, console: Console) -> list[Row]:
+    """The rows just measured and those that earlier runs left in the file, in the order of the default table."""
+    known = {row.name for row in measured}
+    earlier = dict.fromkeys(entry["name"] for entry in store.rows if entry["records"] and entry["name"] not in known)
+    order = {name: place for place, name in enumerate(FULL)}
+    return sorted([*measured, *parse_rows(list(earlier), options, console)], key=lambda r: order.get(r.name, len(FULL)))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -195,16 +207,18 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
-    console, setting = Console(stderr=True), open_prior(options.weights)
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    setting = open_prior(options.weights)
     if options.tune_zeta:
         tune(options, setting, console)
         return
     fields, store = truths(options, setting), Store(options.json, options.redo)
-    run_rows(chosen_rows(options, console), fields, setting, store, console)
-    rows = finish(store, setting, fields)
-    if not rows:
+    rows = chosen_rows(options, console)
+    run_rows(rows, fields, setting, store, console)
+    done = finish(store, shown_rows(rows, store, options, console), setting, fields)
+    if not done:
         sys.exit("No row is complete.")
-    Console(width=200).print(as_table(rows, fields, setting, options.quick))
+    Console(width=200).print(as_table(done, fields, setting, options.quick))
 
 
 if __name__ == "__main__":

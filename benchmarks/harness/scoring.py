@@ -59,13 +59,14 @@ def score(ensembles: Iterable[np.ndarray], truths: np.ndarray, variables: tuple[
         s, power, true = scores.result(), spectrum.result()[0], reference.result()[0]
         shown = (bins.centres >= SHOWN[0]) & (bins.centres <= SHOWN[1])
         deviation = decibels(power, true)[shown]
+        deviation = deviation[np.isfinite(deviation)]
         result[name] = {
             "crps": s.crps,
             "mae": s.mae,
             "p99_error": s.p99_error,
             "spread_skill": s.spread_skill,
             "lsd_db": log_spectral_distance(power, true),
-            "worst_db": float(deviation[np.nanargmax(np.abs(deviation))]),
+            "worst_db": float(max(deviation, key=abs, default=np.nan)),
         }
     return result
 

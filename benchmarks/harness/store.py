@@ -49,10 +49,11 @@ class Store:
         self.save()
 
     def save(self) -> None:
-        """Write the file; NaN becomes null."""
+        """Write the rows that hold measurements; NaN becomes null."""
         if self.path is not None:
+            rows = [_without_nan(row) for row in self.rows if row["records"]]
             with atomic_path(self.path) as temporary:
-                temporary.write_text(json.dumps(_without_nan(self.rows), indent=1) + "\n")
+                temporary.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 def _without_nan(value: Any) -> Any:

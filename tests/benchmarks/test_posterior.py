@@ -1,6 +1,7 @@
 """benchmarks/posterior.py on a toy world with an untrained network: every row runs, costs and keys are right."""
 
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import posterior
@@ -16,6 +17,12 @@ from zssd_cli.prior.noise import SIGMA_MAX
 KEYS = {"name", "nfe", "seconds", "cpu_seconds", "crps", "spread_skill", "p99_error", "lsd_db", "residual"}
 OURS = ("bilinear", "bicubic", "analysis-2m-4", "analysis-sde-4", "projection-2m-4", "ucg-3", "dps-3")
 THEIRS = ("azula-dps-3", "azula-mmps-3", "deepinv-dps-3", "deepinv-diffpir-3")
+
+
+def needs(library):
+    """Skip where a library is missing; importing deepinv would import torchvision, which the harness has to prepare."""
+    if find_spec(library) is None:
+        pytest.skip(f'needs {library}: pip install -c constraints.txt -e ".[bench]"')
 
 
 @pytest.fixture
@@ -86,10 +93,10 @@ def test_step_size_is_that_of_the_nearest_tuned_number_of_steps(monkeypatch):
 
 @pytest.mark.parametrize("name", THEIRS)
 def test_other_libraries_drive_the_same_network(bench, name):
-    pytest.importorskip(name.split("-")[0] if name.startswith("azula") else "torchvision.extension")
+    needs(name.split("-")[0])
     row = bench([name])[name]
     assert set(row) >= KEYS
-    assert row["nfe"] >= 3
+    assert row["nfe"] >= 2  # deepinv counts times, azula steps between them
     assert np.isfinite(row["crps"])
 
 
@@ -124,7 +131,7 @@ def white_problem(members=64):
 
 
 def test_azula_finds_the_posterior_of_white_noise():
-    pytest.importorskip("azula")
+    needs("azula")
     torch.manual_seed(0)
     problem = white_problem()
     fields = azula_mmps(problem, 64)
@@ -134,7 +141,7 @@ def test_azula_finds_the_posterior_of_white_noise():
 
 
 def test_deepinv_meets_the_observations_of_white_noise():
-    pytest.importorskip("torchvision.extension")
+    needs("deepinv")
     torch.manual_seed(0)
     problem = white_problem()
     torch.testing.assert_close(problem.observe(deepinv_diffpir(problem, 100)), problem.values, atol=0.1, rtol=0)
