@@ -61,7 +61,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="torch's threads; all cores else")
     parser.add_argument("--tune-zeta", choices=["ucg", "dps"], help="find the best step size and stop")
     parser.add_argument("--steps", type=int, default=1000, help="with --tune-zeta")
-    parser.add_argument("--region", type=parse_region, default=TUNING_FIELD.box, help="with --tune-zeta: W,E,S,N")
+    parser.add_argument("--region", type=parse_region, default=TUNING_FIELD.box, help="with --tune-zeta: --region=W,E,S,N")
     parser.add_argument("--zetas", default="0.1,0.3,1,3,10", help="with --tune-zeta")
     return parser.parse_args(arguments)
 

@@ -57,3 +57,8 @@ def test_only_ifs_gets_the_low_pass_of_the_training():
     assert (ifs.filtered(24).lowpass_km, era5.filtered(24).lowpass_km) == (24, 0)
     assert ifs.filtered(24).name != ifs.name
     assert ifs.filtered(0) is ifs
+
+
+def test_a_field_counts_once_in_the_mean():
+    rows = [([name, "x20", "msl", "a"], {}) for name in ("IFS A", "IFS A, low-pass 24 km", "ERA5 B")]
+    assert [label[0] for label, _ in skill.one_truth(rows)] == ["IFS A, low-pass 24 km", "ERA5 B"]
