@@ -29,6 +29,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from zssd_cli.errors import ZssdError
 from zssd_cli.grids.latlon import Region, parse_region
 
 SLOW = "ucg-1000"
@@ -61,7 +62,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="torch's threads; all cores else")
     parser.add_argument("--tune-zeta", choices=["ucg", "dps"], help="find the best step size and stop")
     parser.add_argument("--steps", type=int, default=1000, help="with --tune-zeta")
-    parser.add_argument("--region", type=parse_region, default=TUNING_FIELD.box, help="with --tune-zeta: --region=W,E,S,N")
+    parser.add_argument(
+        "--region", type=parse_region, default=TUNING_FIELD.box, help="with --tune-zeta: --region=W,E,S,N"
+    )
     parser.add_argument("--zetas", default="0.1,0.3,1,3,10", help="with --tune-zeta")
     return parser.parse_args(arguments)
 
@@ -158,13 +161,13 @@ def tune(options: argparse.Namespace, setting: Setting, console: Console) -> Non
     found = {}
     for text in options.zetas.split(","):
         row = parse_row(f"{options.tune_zeta}-{options.steps}", options.scale, members, float(text))
-        console.print(f"{row.name}, zeta {text}")
         try:
             record = measure(row, setting, field)
-        except Exception as error:  # a step that is too long ends in values that are not finite
+        except ZssdError as error:  # a step that is too long ends in values that are not finite
             console.print(f"zeta {text}: {error}", style="yellow")
             continue
         found[text] = record["crps"]
+        console.print(f"{row.name}, zeta {text}: CRPS / bilinear {record['crps']:.3f}")
         shown = ("crps", "p99_error", "lsd_db", "spread_skill", "residual")
         table.add_row(text, *(f"{record[key]:.3g}" for key in shown))
     Console(width=120).print(table)
