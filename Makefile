@@ -20,8 +20,8 @@ demo: $(VENV)/.run  ## install into .venv, downscale an example, say where the r
 test: $(VENV)/.test  ## install what the tests need into .venv and run them
 	@$(BIN)/python -m pytest $(ARGS)
 
-bench: $(VENV)/.run  ## measure: prints tables, see benchmarks/
-	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; done
+bench: $(VENV)/.run  ## measure the engine beside other samplers, 40 minutes (ARGS=--quick: one); more in benchmarks/
+	@$(BIN)/python benchmarks/posterior.py $(ARGS)
 
 lint: $(VENV)/.lint  ## ruff and mypy
 	@$(BIN)/ruff check .
