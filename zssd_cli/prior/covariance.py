@@ -104,8 +104,18 @@ class BandSpectrum:
         """
         step = 2 if sigma < SHORT_RANGE else 1
         values, vectors = self.values[::step, ::step], self.vectors[::step, ::step]
-        shrunk = (values * (sigma**2 / (values + sigma**2))).to(vectors.dtype)
-        return torch.einsum("yxir,yxr,yxjr->ijyx", vectors.conj(), shrunk, vectors)
+        return assemble(values * (sigma**2 / (values + sigma**2)), vectors)
+
+    def mirrored(self, signs: Tensor) -> "BandSpectrum":
+        """The band's twin on the other side of the equator; ``signs`` (C,) is what the mirror does to each variable."""
+        values, vectors = (part.flip(0).roll(1, 0) for part in (self.values, self.vectors))
+        return BandSpectrum(values, vectors * signs.to(vectors)[:, None])
+
+
+def assemble(values: Tensor, vectors: Tensor) -> Tensor:
+    """Matrices from eigenvalues (ky, kx, C) and vectors (ky, kx, C, C) as the rfft2 of a lag function, (C, C, ky, kx)."""
+    product = (vectors.conj() * values[..., None, :]) @ vectors.transpose(-1, -2)
+    return product.permute(2, 3, 0, 1)
 
 
 def band_spectrum(lags: np.ndarray | Tensor, signs: np.ndarray | None = None) -> BandSpectrum:
@@ -126,9 +136,6 @@ def band_spectrum(lags: np.ndarray | Tensor, signs: np.ndarray | None = None) ->
     south = half[:, :, 1:].flip((2, 3)).transpose(0, 1)
     full = torch.cat([south, half], 2)
     full[:, :, MAX_LAG] = (full[:, :, MAX_LAG] + full[:, :, MAX_LAG].flip(-1).transpose(0, 1)) / 2
-    if signs is not None:
-        mirror = torch.as_tensor(signs, dtype=torch.float64)
-        full = full.flip(2) * mirror[:, None, None, None] * mirror[None, :, None, None]
     torus = torch.zeros(*full.shape[:2], TORUS, TORUS, dtype=torch.float64)
     torus[:, :, : 2 * MAX_LAG + 1, : 2 * MAX_LAG + 1] = full
     torus = torus.roll((-MAX_LAG, -MAX_LAG), (2, 3))
@@ -136,7 +143,8 @@ def band_spectrum(lags: np.ndarray | Tensor, signs: np.ndarray | None = None) ->
     spectrum = torch.fft.rfft2(torus).permute(2, 3, 0, 1).conj()
     spectrum = (spectrum + spectrum.mH) / 2
     values, vectors = torch.linalg.eigh(spectrum)
-    return BandSpectrum(values.clamp(min=1e-10).float(), vectors.to(torch.complex64))
+    result = BandSpectrum(values.clamp(min=1e-10).float(), vectors.to(torch.complex64))
+    return result if signs is None else result.mirrored(torch.as_tensor(signs))
 
 
 @dataclass(frozen=True)
@@ -151,15 +159,20 @@ class Band:
 
 
 def latitude_bands(lags: Tensor, signs: Tensor, lat: np.ndarray) -> list[Band]:
-    """The bands of both hemispheres that matter for the rows ``lat`` (degrees, ascending)."""
+    """The bands of both hemispheres that matter for the rows ``lat`` (degrees, ascending).
+
+    This diagonalises; do it once for all that needs the bands.
+    """
     north = band_centres()
     centres = np.concatenate([-north[::-1], north])
     rows = np.clip(lat, centres[0], centres[-1])
     weights = np.maximum(1 - np.abs(rows[None] - centres[:, None]) / BAND_WIDTH, 0)
-    bands = []
+    bands, known = [], {}
     for centre, weight in zip(centres, weights, strict=True):
         if weight.max() > 0:
             index = int(np.argmin(np.abs(north - abs(centre))))
-            spectrum = band_spectrum(lags[index], signs.numpy() if centre < 0 else None)
+            if index not in known:
+                known[index] = band_spectrum(lags[index])
+            spectrum = known[index] if centre > 0 else known[index].mirrored(signs)
             bands.append(Band(spectrum, torch.as_tensor(weight, dtype=torch.float32)))
     return bands
