@@ -75,6 +75,8 @@ class DownscaleConfig(_Strict):
     """Accept daily or monthly means although the prior knows instantaneous fields only."""
     window_cells: Annotated[int, Field(ge=128 * 128)] = 600_000
     """Largest number of cells that the network sees at once."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the network; auto: bfloat16 where the machine has it and the guidance needs no gradient."""
 
     @property
     def stepwise(self) -> bool:

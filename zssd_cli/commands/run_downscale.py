@@ -220,6 +220,7 @@ def describe(job: Job, prior: str, sha256: str) -> dict[str, Any]:
         "zssd_steps": config.used_steps,
         "zssd_gaussian_above": 0.0 if config.stepwise else config.gaussian_above,
         "zssd_regridder": job.regridder,
+        "zssd_precision": str(job.precision).removeprefix("torch."),
         "zssd_time_noise": "independent",
         "zssd_torch": torch.__version__,
     }

@@ -97,14 +97,30 @@ class BandSpectrum:
     values: Tensor
     vectors: Tensor
 
-    def conditional(self, sigma: float) -> Tensor:
+    @property
+    def period(self) -> int:
+        """Cells along a side of the torus."""
+        return self.values.shape[0]
+
+    def on_torus(self, sigma: float) -> "BandSpectrum":
+        """The same on the torus that holds what a noise level sees: half of it below SHORT_RANGE."""
+        step = 2 if sigma < SHORT_RANGE else 1
+        return BandSpectrum(self.values[::step, ::step], self.vectors[::step, ::step])
+
+    def cropped(self, cut: int) -> "BandSpectrum":
+        """The wavenumbers -``cut`` to ``cut`` only, in the FFT's order."""
+        if 2 * cut + 1 >= self.period:
+            return self
+        rows = torch.cat([torch.arange(cut + 1), torch.arange(-cut, 0)])
+        return BandSpectrum(self.values[rows, : cut + 1], self.vectors[rows, : cut + 1])
+
+    def conditional(self, sigma: float, cut: int = TORUS) -> Tensor:
         r"""Lag function of :math:`V = B \sigma^2 (B + \sigma^2)^{-1}`, the covariance of x0 given x0 + sigma n.
 
-        Returns its rfft2, (C, C, n, n // 2 + 1) with n = TORUS, or TORUS // 2 below SHORT_RANGE.
+        Returns its rfft2, (C, C, n, n // 2 + 1) with n = TORUS, or TORUS // 2 below SHORT_RANGE; less where cropped.
         """
-        step = 2 if sigma < SHORT_RANGE else 1
-        values, vectors = self.values[::step, ::step], self.vectors[::step, ::step]
-        return assemble(values * (sigma**2 / (values + sigma**2)), vectors)
+        part = self.on_torus(sigma).cropped(cut)
+        return assemble(part.values * (sigma**2 / (part.values + sigma**2)), part.vectors)
 
     def mirrored(self, signs: Tensor) -> "BandSpectrum":
         """The band's twin on the other side of the equator; ``signs`` (C,) is what the mirror does to each variable."""
@@ -116,6 +132,15 @@ def assemble(values: Tensor, vectors: Tensor) -> Tensor:
     """Matrices from eigenvalues (ky, kx, C) and vectors (ky, kx, C, C) as the rfft2 of a lag function, (C, C, ky, kx)."""
     product = (vectors.conj() * values[..., None, :]) @ vectors.transpose(-1, -2)
     return product.permute(2, 3, 0, 1)
+
+
+def ring_sums(weights: Tensor) -> Tensor:
+    """Sums over both signs of the wavenumbers whose larger component is K, for K = 0 ... n // 2: (n, n // 2 + 1) -> (n // 2 + 1,)."""
+    rows = torch.arange(weights.shape[0])
+    rings = torch.maximum(torch.minimum(rows, rows.numel() - rows)[:, None], rows[: weights.shape[1]])
+    twice = weights.double()
+    twice[:, 1:-1] *= 2
+    return torch.bincount(rings.flatten(), weights=twice.flatten())
 
 
 def band_spectrum(lags: np.ndarray | Tensor, signs: np.ndarray | None = None) -> BandSpectrum:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from zssd_cli.grids.latlon import LatLonGrid
-from zssd_cli.prior.covariance import SHORT_RANGE, TORUS, Band, BandSpectrum, assemble, latitude_bands
+from zssd_cli.prior.covariance import TORUS, Band, BandSpectrum, assemble, latitude_bands, ring_sums
 
 REACH = 90
 """Largest lag in cells that the convolution keeps: the weights of B (B + sigma^2)^-1 are short but for the highest noise."""
@@ -54,16 +54,9 @@ def cutoff(spectrum: BandSpectrum, sigma: float) -> int:
     W x of what lies beyond has a standard deviation of at most :data:`DROPPED`, x the noise.
     """
     largest = spectrum.values[..., -1]
-    weights = (largest / (largest + sigma**2)).square().double()
-    weights[:, 1:-1] *= 2
-    rings = torch.bincount(_rings().flatten(), weights=weights.flatten())[: FINEST + 1]
+    rings = ring_sums((largest / (largest + sigma**2)).square())[: FINEST + 1]
     beyond = sigma / TORUS * rings.flip(0).cumsum(0).sqrt().flip(0)
     return max(4, int((beyond > DROPPED).sum()))
-
-
-def _rings() -> Tensor:
-    rows = torch.arange(TORUS)
-    return torch.maximum(torch.minimum(rows, TORUS - rows)[:, None], rows[: TORUS // 2 + 1])
 
 
 @dataclass(frozen=True)
@@ -116,13 +109,14 @@ def symbol(spectrum: BandSpectrum, sigma: float, cut: int, rows: Lattice, column
 
     Cutting a kernel off and reading its spectrum between wavenumbers is a product with a Dirichlet kernel per axis.
     """
-    step = 2 if sigma < SHORT_RANGE else 1
-    east = torch.arange(0, cut + 1, step)
-    near = torch.cat([-east[1:].flip(0), east])
-    values, vectors = (part[near][:, east] for part in (spectrum.values, spectrum.vectors))
-    half = assemble(values / (values + sigma**2), vectors)
+    part = spectrum.on_torus(sigma)
+    step = TORUS // part.period
+    part, east = part.cropped(cut // step), torch.arange(0, cut // step * step + 1, step)
+    near = torch.cat([east, -east[1:].flip(0)])
+    half = assemble(part.values / (part.values + sigma**2), part.vectors) * step**2
     # the weights are real functions of the lag, which gives the negative wavenumbers along x
-    full = torch.cat([half[..., 1:].flip((2, 3)).conj(), half], 3) * step**2
+    opposite = half[..., 1:].flip((2, 3)).roll(1, 2).conj()
+    full = torch.cat([half, opposite], 3)
     down, across = dirichlet(rows.order, rows.size, near), dirichlet(torch.arange(columns.top + 1), columns.size, near)
     return torch.complex(down @ full.real @ across.T, -(down @ full.imag @ across.T))
 
