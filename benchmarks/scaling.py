@@ -113,7 +113,8 @@ def measure(case: Case, folder: Path, options: list[str], threads: int) -> Row:
     process = subprocess.Popen(command, env=environment)
     _, status, used = os.wait4(process.pid, 0)
     seconds = time.monotonic() - started
-    if os.waitstatus_to_exitcode(status) != 0:
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
         sys.exit(f"failed: {' '.join(command)}")
     return Row(
         case.group, case.name, case.members * case.times, seconds, used.ru_utime + used.ru_stime, _megabytes(used)
