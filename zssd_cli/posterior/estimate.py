@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from zssd_cli.posterior.downscaling import Job, noise_levels
-from zssd_cli.posterior.machine import FEATURE_COPIES, FIELD_COPIES, PROCESSOR_CALL
+from zssd_cli.posterior.machine import FEATURE_COPIES, FIELD_COPIES
 from zssd_cli.posterior.windows import plan, windowed
 from zssd_cli.prior.covariance import BAND_WIDTH, MAX_LAG, SHORT_RANGE, TORUS
 from zssd_cli.prior.denoiser import Conditions
@@ -14,8 +14,8 @@ from zssd_cli.prior.gaussian import KEPT_BYTES
 
 BACKWARD = 3.0
 """A step with back-propagation in units of a plain network call."""
-LARGE_WINDOW = 1.5
-"""A cell of a large window in units of a cell of a small one: its tensors leave the caches."""
+LARGE, LARGER = 300_000, 1.5
+"""In windows beyond LARGE cells a cell takes LARGER times as long: their tensors are fetched from the system at every call."""
 LINEAR, LINEAR_RING = 0.3, 0.08
 """A cell of a linear step in units of one of a network call; on the whole circle nothing has to be filled."""
 INCREMENT = 0.12
@@ -54,7 +54,7 @@ def seconds(job: Job, per_cell: float) -> float:
     rows, columns = plan(*fine.shape, fine.circular, job.config.window_cells, job.prior.denoiser.network.stride)
     seen = len(rows.starts) * rows.size * len(columns.starts) * columns.size
     window = rows.size * columns.size
-    network = job.network_calls * seen * (LARGE_WINDOW if window > PROCESSOR_CALL else 1.0)
+    network = job.network_calls * seen * (LARGER if window > LARGE else 1.0)
     if job.config.stepwise:
         return 1 + per_cell * network * (1 + BACKWARD)
     linear = (job.steps - job.network_calls) * cells * (LINEAR_RING if fine.circular else LINEAR)

@@ -16,10 +16,10 @@ SHARE = 0.5
 """Share of the free memory that may be used; half of it for fields, half for the network."""
 MOST = 64
 """Samples drawn together at most."""
-PROCESSOR_CELLS = 800_000
+PROCESSOR_CELLS = 250_000
 """Cells of all samples drawn together on a processor: larger batches are not faster there."""
-PROCESSOR_CALL = 300_000
-"""Cells per call of the network on a processor: beyond it every tensor is fetched from the system anew (NOTES.md)."""
+PROCESSOR_CALL = 150_000
+"""Cells of the samples that share a network call on a processor: more are no faster, and much slower beyond 300 000."""
 
 
 def network_precision(name: str, device: torch.device, *, gradients: bool = False) -> torch.dtype:
