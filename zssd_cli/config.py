@@ -84,6 +84,11 @@ class DownscaleConfig(_Strict):
         return self.guidance in ("ucg", "dps")
 
     @property
+    def gradient_free(self) -> bool:
+        """True for the modes that never differentiate through the network."""
+        return self.guidance in ("analysis", "projection")
+
+    @property
     def used_steps(self) -> int:
         """Steps with the default filled in."""
         return self.steps or (1000 if self.stepwise else 20)

@@ -161,8 +161,11 @@ def prepare(source: Source, prior: Prior, static: StaticFields, config: Downscal
     cells = domain.fine.shape[0] * domain.fine.shape[1]
     device = prior.denoiser.network.out.weight.device
     channels_static = torch.as_tensor(static.channels(domain.fine), device=device)[None]
-    free, precision = free_memory(device), network_precision(config.precision, device, gradients=config.stepwise)
-    batch = 1 if config.stepwise else plan_batch(cells, len(prior.variables), free, device)
+    free, precision = (
+        free_memory(device),
+        network_precision(config.precision, device, gradients=not config.gradient_free),
+    )
+    batch = plan_batch(cells, len(prior.variables), free, device) if config.gradient_free else 1
     call = plan_call(prior.header.network.channels[0], free, device, precision)
     job = Job(source, prior, config, domain, channels_static, channels, regrid, name, batch, call, precision)
     observe(job, 0, 1)
@@ -270,7 +273,7 @@ def _draw(
     observation = Observation(values, job.channels, operator, error)
     fractions = torch.tensor([year_day_fractions(t) for t in times], dtype=torch.float32, device=device)
     conditions = Conditions(job.static, fractions.repeat_interleave(count, 0))
-    with torch.no_grad(), torch.inference_mode(not config.stepwise):
+    with torch.no_grad(), torch.inference_mode(config.gradient_free):
         prior = two_stage(job, conditions, gaussian)
         keys = [(member, time_key(t)) for t in times for member in members]
         shape = (len(job.prior.variables), *job.domain.fine.shape)
