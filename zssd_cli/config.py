@@ -121,11 +121,18 @@ class DownscaleConfig(_Strict):
     """Accept daily or monthly means although the prior knows instantaneous fields only."""
     window_cells: Annotated[int, Field(ge=128 * 128)] = 600_000
     """Largest number of cells that the network sees at once."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the network; auto: bfloat16 where the machine has it and the guidance needs no gradient."""
 
     @property
     def stepwise(self) -> bool:
         """True for the modes that differentiate through the network at every step."""
         return self.guidance in ("ucg", "dps")
+
+    @property
+    def gradient_free(self) -> bool:
+        """True for the modes that never differentiate through the network."""
+        return self.guidance in ("analysis", "projection")
 
     @property
     def used_steps(self) -> int:

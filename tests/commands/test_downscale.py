@@ -387,3 +387,17 @@ def test_history_survives_undecodable_arguments(run, model, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["zssd", "downscale", "caf\udce9.nc"])
     with netCDF4.Dataset(run(model())) as data:
         assert "zssd downscale 'caf?.nc'" in data.history
+
+
+def test_precision_is_recorded_and_hardly_matters(run, zssd, model, tmp_path):
+    source, means = model(hours=(0.0,)), {}
+    for precision in ("float32", "bfloat16"):
+        out = run(source, "--precision", precision)
+        with netCDF4.Dataset(out) as data:
+            assert data.zssd_precision == precision
+        means[precision] = read(out)["u10"]
+    spread = float(np.std(means["float32"]))
+    assert 0 < np.abs(means["float32"] - means["bfloat16"]).max() < 0.1 * spread
+    wrong = zssd("downscale", source, "-o", tmp_path / "x.nc", "--precision", "half", *FAST)
+    assert wrong.code == 1
+    assert "--precision" in wrong.err

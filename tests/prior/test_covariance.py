@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from zssd_cli.prior.covariance import MAX_LAG, TORUS, LagSums, band_centres, band_spectrum, merged
+from zssd_cli.prior.covariance import (
+    MAX_LAG,
+    TORUS,
+    LagSums,
+    band_centres,
+    band_spectrum,
+    latitude_bands,
+    merged,
+    ring_sums,
+)
 
 SCALE, SHIFT, MIX = 4.0, (3, 5), 0.8
 COLUMNS = 360
@@ -183,6 +192,29 @@ def test_the_southern_twin_is_the_mirror_image():
     flipped = north.roll(-1, 2).flip(2) * torch.tensor([[1.0, -1.0], [-1.0, 1.0]])[:, :, None, None]
     torch.testing.assert_close(south, flipped, rtol=0, atol=1e-4)
     assert (south - north).abs().max() > 0.1
+
+
+def test_rings_count_every_wavenumber_once():
+    rings = ring_sums(torch.ones(8, 5))
+    assert rings.tolist() == [1, 8, 16, 24, 15]
+    assert int(rings.sum()) == 64
+
+
+def test_a_crop_is_the_same_at_its_wavenumbers():
+    spectrum = band_spectrum(table())
+    whole, part = spectrum.conditional(5.0), spectrum.conditional(5.0, 20)
+    rows = torch.cat([torch.arange(21), torch.arange(-20, 0)])
+    assert part.shape == (2, 2, 41, 21)
+    torch.testing.assert_close(part, whole[:, :, rows, :21])
+    assert spectrum.cropped(TORUS) is spectrum
+
+
+def test_bands_are_those_of_their_latitude_and_twins_share_the_work():
+    lags, signs = torch.as_tensor(np.repeat(table()[None], 9, 0)), torch.tensor([1.0, -1.0])
+    south, north = latitude_bands(lags, signs, np.array([-5.0, 5.0]))
+    torch.testing.assert_close(south.spectrum.values, north.spectrum.values.flip(0).roll(1, 0))
+    assert south.weight.tolist() == [1, 0]
+    assert north.weight.tolist() == [0, 1]
 
 
 def test_bands():

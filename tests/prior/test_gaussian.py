@@ -70,6 +70,57 @@ def test_a_box_is_denoised_as_the_dense_algebra_does(monkeypatch):
     assert error() > 2 * filled
 
 
+def test_the_symbol_on_another_torus_is_that_of_the_cut_off_kernel():
+    """Against the plain way: kernel from its spectrum, cut off at REACH, put on the other torus, transformed."""
+    spectrum, sigma = band_spectrum(table()[0]), 6.0
+    rows, columns, cut = gaussian.lattice(315, 60), gaussian.lattice(405, 60), 60
+    weights = spectrum.conditional(sigma) / sigma**2
+    kernel = torch.fft.irfft2(weights, s=(384, 384))
+    lags = torch.arange(-gaussian.REACH, gaussian.REACH + 1)
+    torus = torch.zeros(2, 2, rows.size, columns.size)
+    torus[:, :, (lags % rows.size)[:, None], lags % columns.size] = kernel[:, :, (lags % 384)[:, None], lags % 384]
+    plain = torch.fft.rfft2(torus).conj()[:, :, rows.order % rows.size, : columns.top + 1]
+    ours = gaussian.symbol(spectrum, sigma, cut, rows, columns)
+    torch.testing.assert_close(ours, plain, rtol=0, atol=5e-3)
+    assert plain.abs().max() > 0.5
+
+
+def test_kept_symbols_give_the_same_as_fresh_ones(monkeypatch):
+    grid = fine_grid(Region(0, 20, 30, 45))
+    x = torch.randn(1, 2, *grid.shape, generator=torch.Generator().manual_seed(0)) * 5
+    denoise = GaussianDenoiser(table(), SIGNS, torch.zeros(2, 721), grid)
+    first = denoise(x, 5.0)
+    assert denoise.steps(5.0) is denoise.steps(5.0)
+    assert torch.equal(denoise(x, 5.0), first)
+    monkeypatch.setattr(gaussian, "KEPT_BYTES", 0)
+    fresh = GaussianDenoiser(table(), SIGNS, torch.zeros(2, 721), grid)
+    assert torch.equal(fresh(x, 5.0), first)
+    assert fresh.steps(5.0) is not fresh.steps(5.0)
+
+
+def test_what_is_left_out_is_small(monkeypatch):
+    """All wavenumbers against those that matter: the difference is within what DROPPED promises per band."""
+    grid = fine_grid(Region(0, 20, 32, 38))
+    x = torch.randn(1, 2, *grid.shape, generator=torch.Generator().manual_seed(0)) * 5
+    answers = []
+    for dropped in (gaussian.DROPPED, 1e-9):
+        monkeypatch.setattr(gaussian, "DROPPED", dropped)
+        answers.append(GaussianDenoiser(table(), SIGNS, torch.zeros(2, 721), grid)(x, 5.0))
+    assert (answers[0] - answers[1]).square().mean().sqrt() < 2 * 0.01
+    assert answers[1].std() > 0.1
+
+
+def test_coarse_torus_sizes():
+    assert [gaussian.odd_size(n) for n in (1, 2, 10, 64, 250)] == [1, 3, 15, 75, 315]
+    assert gaussian.lattice(1440, 48).count % 2 == 1
+    rows = gaussian.lattice(315, 40)
+    assert rows.cells <= rows.size
+    field = torch.randn(1, 1, rows.count, 3, dtype=torch.complex64)
+    torch.testing.assert_close(rows.crop(rows.embed(field)), field)
+    inside = rows.inside(200)
+    assert float(inside.mean()) == pytest.approx(200 / 315, abs=1e-4)
+
+
 def test_mirrored_fields_have_mirrored_answers():
     grid = fine_grid(Region(0, 25, -20, 20))
     x = torch.randn(1, 2, *grid.shape, generator=torch.Generator().manual_seed(0)) * 5

@@ -114,6 +114,14 @@ def downscale(
     device: Annotated[
         str, typer.Option(metavar="NAME", help="auto, cpu or cuda.", rich_help_panel="Prior and machine")
     ] = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Of the network: auto, float32 or bfloat16; auto is bfloat16 where the machine computes in it.",
+            rich_help_panel="Prior and machine",
+        ),
+    ] = "auto",
 ) -> None:
     """Turn coarse climate-model output into 0.25 degree fields.
 
@@ -133,6 +141,7 @@ def downscale(
     settings = {
         "filter_scale": filter_scale, "members": members, "seed": seed, "guidance": guidance, "sampler": sampler,
         "steps": steps, "obs_error": obs_error, "zeta": zeta, "regridder": regridder, "any_frequency": any_frequency,
+        "precision": precision,
     }  # fmt: skip
     request = run_downscale.Request(
         inputs=tuple(inputs), output=output, variables=variables, region=region, time=time, weights=weights,

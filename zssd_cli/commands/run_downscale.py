@@ -22,9 +22,9 @@ from zssd_cli.fields.reading import Source, open_source
 from zssd_cli.fields.static import load_static
 from zssd_cli.fields.writing import create_output
 from zssd_cli.grids.latlon import describe_centres, parse_region
+from zssd_cli.posterior import estimate
 from zssd_cli.posterior.downscaling import Job, observe, prepare, run
 from zssd_cli.prior.checkpoint import Prior, load_prior
-from zssd_cli.prior.denoiser import Conditions
 from zssd_cli.prior.registry import locate
 from zssd_cli.variables import lookup
 
@@ -165,22 +165,8 @@ def _say(console: Console, line: str, style: str | None = None) -> None:
 
 
 def _estimate(console: Console, job: Job, wanted: tuple[str, ...]) -> None:
-    """Time from one network call on a small square; memory from rules of thumb per cell."""
-    side = min(128, *job.domain.fine.shape) // 8 * 8
-    x = torch.randn(1, len(job.prior.variables), side, side, device=job.static.device)
-    here = Conditions(job.static[..., :side, :side], torch.zeros(1, 2, device=x.device))
-    seconds = []
-    with torch.inference_mode():
-        for _ in range(3):
-            started = time.monotonic()
-            job.prior.denoiser(x, torch.ones(1, device=x.device), here).sum().item()
-            seconds.append(time.monotonic() - started)
-    cells = int(np.prod(job.domain.fine.shape))
-    factor = 4.0 if job.config.stepwise else 1.15
-    linear = 0.4 * (job.steps - job.network_calls)
-    total = min(seconds) / side**2 * cells * (job.network_calls * factor + linear) + 8
-    seen = min(cells * job.batch, job.config.window_cells)
-    memory = 0.9 + (20e-6 * cells if job.config.stepwise else 1.6e-6 * seen + 0.4e-6 * cells * job.batch)
+    total = estimate.seconds(job, estimate.seconds_per_cell(job))
+    memory = estimate.memory(job) / 1e9
     size = job.samples * int(np.prod(job.domain.output.shape)) * len(wanted) * 2.7e-9
     disk = f"{size:.1f} GB" if size >= 0.1 else f"{size * 1000:.1f} MB"
     _say(
@@ -220,6 +206,7 @@ def describe(job: Job, prior: str, sha256: str) -> dict[str, Any]:
         "zssd_steps": config.used_steps,
         "zssd_gaussian_above": 0.0 if config.stepwise else config.gaussian_above,
         "zssd_regridder": job.regridder,
+        "zssd_precision": str(job.precision).removeprefix("torch."),
         "zssd_time_noise": "independent",
         "zssd_torch": torch.__version__,
     }

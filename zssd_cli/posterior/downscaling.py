@@ -25,16 +25,17 @@ from zssd_cli.posterior.guidance import Denoise, Guidance, Observation
 from zssd_cli.posterior.guidance.analysis import Analysis
 from zssd_cli.posterior.guidance.projection import projection
 from zssd_cli.posterior.guidance.ucg import dps, ucg
+from zssd_cli.posterior.machine import free_memory, network_precision, plan_batch, plan_call
 from zssd_cli.posterior.random import NoiseStream
 from zssd_cli.posterior.sampler import sample
 from zssd_cli.posterior.windows import windowed
 from zssd_cli.prior.checkpoint import Prior
+from zssd_cli.prior.covariance import Band, latitude_bands
 from zssd_cli.prior.denoiser import Conditions
 from zssd_cli.prior.gaussian import GaussianDenoiser
 from zssd_cli.prior.noise import ddpm_sigmas, karras_sigmas
 
 MEANS = {"day": "daily", "mon": "monthly", "yr": "yearly"}
-BATCH_CELLS = 800_000
 EXACT = 0.01
 """Up to this observation error the analysis ends with a smooth correction that makes the block means exact."""
 
@@ -59,6 +60,10 @@ class Job:
         Its name.
     batch
         Samples (times x members) that are drawn together.
+    call_cells
+        Cells that samples which share a network call may have together.
+    precision
+        Of the network.
     """
 
     source: Source
@@ -70,6 +75,8 @@ class Job:
     regrid: Regrid
     regridder: str
     batch: int
+    call_cells: int
+    precision: torch.dtype
 
     @property
     def samples(self) -> int:
@@ -154,8 +161,13 @@ def prepare(source: Source, prior: Prior, static: StaticFields, config: Downscal
     cells = domain.fine.shape[0] * domain.fine.shape[1]
     device = prior.denoiser.network.out.weight.device
     channels_static = torch.as_tensor(static.channels(domain.fine), device=device)[None]
-    batch = 1 if config.stepwise else max(1, min(BATCH_CELLS // cells, 64))
-    job = Job(source, prior, config, domain, channels_static, channels, regrid, name, batch)
+    free, precision = (
+        free_memory(device),
+        network_precision(config.precision, device, gradients=not config.gradient_free),
+    )
+    batch = plan_batch(cells, len(prior.variables), free, device) if config.gradient_free else 1
+    call = plan_call(prior.header.network.channels[0], free, device, precision)
+    job = Job(source, prior, config, domain, channels_static, channels, regrid, name, batch, call, precision)
     observe(job, 0, 1)
     return job
 
@@ -201,10 +213,10 @@ def time_key(time: cftime.datetime) -> int:
     return minutes * 60 + time.second
 
 
-def make_guidance(config: DownscaleConfig, prior: Prior) -> Guidance:
-    """The guidance by name."""
+def make_guidance(config: DownscaleConfig, prior: Prior, bands: list[Band] | None = None) -> Guidance:
+    """The guidance by name; ``bands`` of the domain where they are at hand."""
     if config.guidance == "analysis":
-        return Analysis(prior.lags, prior.signs)
+        return Analysis(prior.lags, prior.signs, bands)
     if config.guidance == "projection":
         return projection
     return (ucg if config.guidance == "ucg" else dps)(config.zeta)
@@ -216,8 +228,10 @@ def run(job: Job, tick: Callable[[int], None] = lambda _: None) -> Iterator[Resu
     Yields one :class:`Result` per time and run of members, in order.
     """
     operator = Coarsen(job.domain.fine, job.domain.coarse, device=job.static.device)
-    guidance, prior = make_guidance(job.config, job.prior), job.prior
-    gaussian = GaussianDenoiser(prior.lags, prior.signs, prior.zonal, job.domain.fine, job.static.device)
+    prior, fine = job.prior, job.domain.fine
+    bands = latitude_bands(prior.lags, prior.signs, fine.lat)
+    guidance = make_guidance(job.config, prior, bands)
+    gaussian = GaussianDenoiser(prior.lags, prior.signs, prior.zonal, fine, job.static.device, bands)
     members = job.config.members
     times_at_once = max(1, job.batch // members)
     for start in range(0, len(job.source.times), times_at_once):
@@ -230,7 +244,8 @@ def run(job: Job, tick: Callable[[int], None] = lambda _: None) -> Iterator[Resu
 
 def two_stage(job: Job, conditions: Conditions, gaussian: GaussianDenoiser) -> Denoise:
     """The prior on the domain: the climatological Gaussian at high noise, the network below; ``ucg`` and ``dps`` as in the paper."""
-    network = windowed(job.prior.denoiser, conditions, job.domain.fine.circular, job.config.window_cells)
+    circular, window = job.domain.fine.circular, job.config.window_cells
+    network = windowed(job.prior.denoiser, conditions, circular, window, job.call_cells, job.precision)
     if job.config.stepwise:
         return network
 
@@ -258,7 +273,7 @@ def _draw(
     observation = Observation(values, job.channels, operator, error)
     fractions = torch.tensor([year_day_fractions(t) for t in times], dtype=torch.float32, device=device)
     conditions = Conditions(job.static, fractions.repeat_interleave(count, 0))
-    with torch.no_grad():
+    with torch.no_grad(), torch.inference_mode(config.gradient_free):
         prior = two_stage(job, conditions, gaussian)
         keys = [(member, time_key(t)) for t in times for member in members]
         shape = (len(job.prior.variables), *job.domain.fine.shape)

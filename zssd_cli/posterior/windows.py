@@ -67,7 +67,12 @@ def plan(height: int, width: int, circular: bool, max_cells: int, stride: int = 
 
 
 def windowed(
-    denoiser: Denoiser, conditions: Conditions, circular: bool, max_cells: int = 600_000
+    denoiser: Denoiser,
+    conditions: Conditions,
+    circular: bool,
+    max_cells: int = 600_000,
+    call_cells: int | None = None,
+    precision: torch.dtype = torch.float32,
 ) -> Callable[[Tensor, float], Tensor]:
     """The prior on a whole domain as a function of (x (B, C, H, W), sigma).
 
@@ -80,14 +85,19 @@ def windowed(
     circular
         True where the domain goes around the globe.
     max_cells
-        Largest number of cells that the network sees at once, for all samples of the batch together.
+        Largest number of cells of a window.
+    call_cells
+        Largest number of cells that the network sees at once where the same window of several samples shares a call;
+        None: ``max_cells``.
+    precision
+        Of the network alone: the noisy field that the preconditioning adds to its answer stays as it is.
     """
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
         batch, _, height, width = x.shape
         level = torch.tensor([sigma], dtype=x.dtype, device=x.device)
         rows, columns = plan(height, width, circular, max_cells, denoiser.network.stride)
-        group = max(1, max_cells // (rows.size * columns.size))
+        group = max(1, (max_cells if call_cells is None else call_cells) // (rows.size * columns.size))
         result = torch.zeros_like(x)
         for part in (slice(i, i + group) for i in range(0, batch, group)):
             time = conditions.time[part] if len(conditions.time) > 1 else conditions.time
@@ -95,7 +105,8 @@ def windowed(
                 for left, column_weight in zip(columns.starts, columns.weights, strict=True):
                     box = (..., slice(top, top + rows.size), slice(left, left + columns.size))
                     here = Conditions(conditions.static[box], time)
-                    answer = denoiser(x[part][box], level, here, circular)
+                    with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
+                        answer = denoiser(x[part][box], level, here, circular)
                     weight = row_weight[:, None] * column_weight
                     result[(part, *box)] += answer * weight.to(answer)
         return result

@@ -104,15 +104,50 @@ class BandSpectrum:
     values: Tensor
     vectors: Tensor
 
-    def conditional(self, sigma: float) -> Tensor:
+    @property
+    def period(self) -> int:
+        """Cells along a side of the torus."""
+        return self.values.shape[0]
+
+    def on_torus(self, sigma: float) -> "BandSpectrum":
+        """The same on the torus that holds what a noise level sees: half of it below SHORT_RANGE."""
+        step = 2 if sigma < SHORT_RANGE else 1
+        return BandSpectrum(self.values[::step, ::step], self.vectors[::step, ::step])
+
+    def cropped(self, cut: int) -> "BandSpectrum":
+        """The wavenumbers -``cut`` to ``cut`` only, in the FFT's order."""
+        if 2 * cut + 1 >= self.period:
+            return self
+        rows = torch.cat([torch.arange(cut + 1), torch.arange(-cut, 0)])
+        return BandSpectrum(self.values[rows, : cut + 1], self.vectors[rows, : cut + 1])
+
+    def conditional(self, sigma: float, cut: int = TORUS) -> Tensor:
         r"""Lag function of :math:`V = B \sigma^2 (B + \sigma^2)^{-1}`, the covariance of x0 given x0 + sigma n.
 
-        Returns its rfft2, (C, C, n, n // 2 + 1) with n = TORUS, or TORUS // 2 below SHORT_RANGE.
+        Returns its rfft2, (C, C, n, n // 2 + 1) with n = TORUS, or TORUS // 2 below SHORT_RANGE; less where cropped.
         """
-        step = 2 if sigma < SHORT_RANGE else 1
-        values, vectors = self.values[::step, ::step], self.vectors[::step, ::step]
-        shrunk = (values * (sigma**2 / (values + sigma**2))).to(vectors.dtype)
-        return torch.einsum("yxir,yxr,yxjr->ijyx", vectors.conj(), shrunk, vectors)
+        part = self.on_torus(sigma).cropped(cut)
+        return assemble(part.values * (sigma**2 / (part.values + sigma**2)), part.vectors)
+
+    def mirrored(self, signs: Tensor) -> "BandSpectrum":
+        """The band's twin on the other side of the equator; ``signs`` (C,) is what the mirror does to each variable."""
+        values, vectors = (part.flip(0).roll(1, 0) for part in (self.values, self.vectors))
+        return BandSpectrum(values, vectors * signs.to(vectors)[:, None])
+
+
+def assemble(values: Tensor, vectors: Tensor) -> Tensor:
+    """Matrices from eigenvalues (ky, kx, C) and vectors (ky, kx, C, C) as the rfft2 of a lag function, (C, C, ky, kx)."""
+    product = (vectors.conj() * values[..., None, :]) @ vectors.transpose(-1, -2)
+    return product.permute(2, 3, 0, 1)
+
+
+def ring_sums(weights: Tensor) -> Tensor:
+    """Sums over both signs of the wavenumbers whose larger component is K, for K = 0 ... n // 2: (n, n // 2 + 1) -> (n // 2 + 1,)."""
+    rows = torch.arange(weights.shape[0])
+    rings = torch.maximum(torch.minimum(rows, rows.numel() - rows)[:, None], rows[: weights.shape[1]])
+    twice = weights.double()
+    twice[:, 1:-1] *= 2
+    return torch.bincount(rings.flatten(), weights=twice.flatten())
 
 
 def band_spectrum(lags: np.ndarray | Tensor, signs: np.ndarray | None = None) -> BandSpectrum:
@@ -133,9 +168,6 @@ def band_spectrum(lags: np.ndarray | Tensor, signs: np.ndarray | None = None) ->
     south = half[:, :, 1:].flip((2, 3)).transpose(0, 1)
     full = torch.cat([south, half], 2)
     full[:, :, MAX_LAG] = (full[:, :, MAX_LAG] + full[:, :, MAX_LAG].flip(-1).transpose(0, 1)) / 2
-    if signs is not None:
-        mirror = torch.as_tensor(signs, dtype=torch.float64)
-        full = full.flip(2) * mirror[:, None, None, None] * mirror[None, :, None, None]
     torus = torch.zeros(*full.shape[:2], TORUS, TORUS, dtype=torch.float64)
     torus[:, :, : 2 * MAX_LAG + 1, : 2 * MAX_LAG + 1] = full
     torus = torus.roll((-MAX_LAG, -MAX_LAG), (2, 3))
@@ -143,7 +175,8 @@ def band_spectrum(lags: np.ndarray | Tensor, signs: np.ndarray | None = None) ->
     spectrum = torch.fft.rfft2(torus).permute(2, 3, 0, 1).conj()
     spectrum = (spectrum + spectrum.mH) / 2
     values, vectors = torch.linalg.eigh(spectrum)
-    return BandSpectrum(values.clamp(min=1e-10).float(), vectors.to(torch.complex64))
+    result = BandSpectrum(values.clamp(min=1e-10).float(), vectors.to(torch.complex64))
+    return result if signs is None else result.mirrored(torch.as_tensor(signs))
 
 
 @dataclass(frozen=True)
@@ -158,15 +191,20 @@ class Band:
 
 
 def latitude_bands(lags: Tensor, signs: Tensor, lat: np.ndarray) -> list[Band]:
-    """The bands of both hemispheres that matter for the rows ``lat`` (degrees, ascending)."""
+    """The bands of both hemispheres that matter for the rows ``lat`` (degrees, ascending).
+
+    This diagonalises; do it once for all that needs the bands.
+    """
     north = band_centres()
     centres = np.concatenate([-north[::-1], north])
     rows = np.clip(lat, centres[0], centres[-1])
     weights = np.maximum(1 - np.abs(rows[None] - centres[:, None]) / BAND_WIDTH, 0)
-    bands = []
+    bands, known = [], {}
     for centre, weight in zip(centres, weights, strict=True):
         if weight.max() > 0:
             index = int(np.argmin(np.abs(north - abs(centre))))
-            spectrum = band_spectrum(lags[index], signs.numpy() if centre < 0 else None)
+            if index not in known:
+                known[index] = band_spectrum(lags[index])
+            spectrum = known[index] if centre > 0 else known[index].mirrored(signs)
             bands.append(Band(spectrum, torch.as_tensor(weight, dtype=torch.float32)))
     return bands

@@ -27,13 +27,15 @@ from torch import Tensor
 
 from zssd_cli.grids.latlon import FINE_STEP
 from zssd_cli.posterior.guidance import Denoise, GuidedDenoise, Observation
-from zssd_cli.prior.covariance import MAX_LAG, Band, BandSpectrum, latitude_bands
+from zssd_cli.prior.covariance import MAX_LAG, Band, BandSpectrum, latitude_bands, ring_sums
 
 ITERATIONS = 150
 TOLERANCE = 1e-3
 KEPT = 40
 MODEL_ERROR = 0.1
 """Error of B itself, as a share of the block means' conditional standard deviation: keeps badly known combinations small."""
+DROPPED = 1e-4
+"""Share of the largest element of V A^T that the wavenumbers that are left out would add at most."""
 SIGHT = 60
 """How far beyond its band (in fine cells) an increment looks for observations: further away B is another one."""
 
@@ -107,10 +109,12 @@ class Analysis:
         Lag covariances of the prior, (bands, C, C, lags, lags).
     signs
         Mirror signs of the variables, (C,).
+    bands
+        The bands of the only fine grid that will be met, where they are at hand.
     """
 
-    def __init__(self, lags: Tensor, signs: Tensor) -> None:
-        self.lags, self.signs = lags, signs
+    def __init__(self, lags: Tensor, signs: Tensor, bands: list[Band] | None = None) -> None:
+        self.lags, self.signs, self.bands = lags, signs, bands
         self._last: tuple[Observation, AnalysisSolver] | None = None
 
     def __call__(self, denoise: Denoise, observation: Observation) -> GuidedDenoise:
@@ -126,7 +130,7 @@ class Analysis:
     def solver(self, observation: Observation) -> "AnalysisSolver":
         """The linear algebra for the observation's grids and variables, the same for every batch on them."""
         if self._last is None or not _alike(self._last[0], observation):
-            self._last = (observation, AnalysisSolver(self.lags, self.signs, observation))
+            self._last = (observation, AnalysisSolver(self.lags, self.signs, observation, self.bands))
         return self._last[1]
 
 
@@ -135,17 +139,59 @@ def _alike(one: Observation, other: Observation) -> bool:
     return same and torch.equal(one.error, other.error)
 
 
+def block_window(factor: int, period: int) -> Tensor:
+    """Transform of the mean over a block of ``factor`` cells whose first and last cells are shared, (period,)."""
+    weights = torch.ones(factor + 1)
+    weights[0] = weights[-1] = 0.5
+    return (weights / factor * _turn(torch.arange(period)[:, None], torch.arange(factor + 1), period)).sum(1)
+
+
+def relevant(spectrum: BandSpectrum, window: Tensor, sigma: float) -> int:
+    """Largest wavenumber that matters to V A^T: what lies beyond adds less than :data:`DROPPED` of its largest element."""
+    largest = spectrum.values[..., -1]
+    size = largest * (sigma**2 / (largest + sigma**2)) * window.abs()[:, None] * window[: largest.shape[1]].abs()
+    rings = ring_sums(size)
+    return int((rings.flip(0).cumsum(0).flip(0) > DROPPED * rings.sum()).sum())
+
+
+def _turn(wavenumber: Tensor, cells: Tensor | int, period: int) -> Tensor:
+    """e^{2 pi i k d / n}, the factor of a shift by d cells."""
+    angle = 2 * torch.pi / period * wavenumber * cells
+    return torch.polar(torch.ones_like(angle), angle)
+
+
+def _embedded(symbol: Tensor, period: int) -> Tensor:
+    """Rows -k ... k among all ``period`` of a torus, zero elsewhere; the columns are left to irfft."""
+    count = symbol.shape[2]
+    if count == period:
+        return symbol
+    result = symbol.new_zeros(*symbol.shape[:2], period, symbol.shape[3])
+    top = count // 2 + 1
+    result[:, :, :top], result[:, :, top - count :] = symbol[:, :, :top], symbol[:, :, top:]
+    return result
+
+
+def _at_lags(symbol: Tensor, step: int, reach: int, period: int) -> Tensor:
+    """Lag function at multiples of ``step`` cells, -reach ... reach of them each way, from its rfft2: (..., 2r + 1, 2r + 1)."""
+    lags = step * torch.arange(-reach, reach + 1)[:, None]
+    rows = torch.fft.fftfreq(symbol.shape[-2], 1 / symbol.shape[-2])
+    columns = torch.arange(symbol.shape[-1])
+    twice = torch.where((columns == 0) | (2 * columns == period), 1.0, 2.0) / period**2
+    return ((_turn(rows, lags, period) @ symbol) @ (twice * _turn(columns, lags, period)).T).real
+
+
 class AnalysisSolver:
     """Increments V A^T (A V A^T + S)^-1 d for one pair of grids."""
 
-    def __init__(self, lags: Tensor, signs: Tensor, observation: Observation) -> None:
+    def __init__(self, lags: Tensor, signs: Tensor, observation: Observation, bands: list[Band] | None = None) -> None:
         fine, coarse = observation.operator.fine, observation.operator.coarse
         self.channels, self.error = list(observation.channels), observation.error
         self.device = observation.values.device
         self.circular = fine.circular
         self.shape, self.columns = fine.shape, coarse.shape[1]
         self.factor = round(float(coarse.lat_edges[1] - coarse.lat_edges[0]) / FINE_STEP)
-        self.bands = [place(band, self.factor, coarse.shape[0]) for band in latitude_bands(lags, signs, fine.lat)]
+        bands = latitude_bands(lags, signs, fine.lat) if bands is None else bands
+        self.bands = [place(band, self.factor, coarse.shape[0]) for band in bands]
         self._gains: dict[float, list[Gain]] = {}
 
     def gains(self, sigma: float) -> list[Gain]:
@@ -159,23 +205,23 @@ class AnalysisSolver:
 
     def _gain(self, band: PlacedBand, sigma: float) -> Gain:
         s, observed = self.factor, self.channels
-        # lag function c(d) as rfft2; covariance with a block at lag e is sum_q w_q c(e + q)
-        symbol = band.spectrum.conditional(sigma)[:, observed]
-        period = symbol.shape[-2]
+        period = band.spectrum.on_torus(sigma).period
         r = max(1, min(-(-MAX_LAG // s) + 1, period // 2 // s - 1))
-        weights = torch.ones(s + 1)
-        weights[0] = weights[-1] = 0.5
-        wave = torch.exp(2j * torch.pi * torch.arange(period)[:, None] * torch.arange(s + 1) / period)
-        block = (weights / s * wave).sum(1)
-        window = block[:, None] * block[: period // 2 + 1]
-        half = torch.fft.irfft2(symbol * window, s=(period, period))
-        full = torch.fft.irfft2(symbol[observed] * window.abs().square(), s=(period, period))
-        lags = torch.arange(-r, r + 1)
-        index = (s * lags[None, :] - torch.arange(s)[:, None]) % period
-        fine = half[:, :, index[:, :, None, None], index[None, None]]  # C, n, phase_y, lag_y, phase_x, lag_x
-        count, n = fine.shape[:2]
-        fine = fine.permute(0, 2, 4, 1, 3, 5).reshape(count * s * s, n * (2 * r + 1) ** 2)
-        kernel = full[:, :, (s * lags) % period][..., (s * lags) % period]
+        window = block_window(s, period)
+        cut = relevant(band.spectrum.on_torus(sigma), window, sigma)
+        # lag function c(d) as rfft2; covariance with a block at lag e is sum_q w_q c(e + q)
+        symbol = band.spectrum.conditional(sigma, cut)[:, observed]
+        rows = torch.fft.fftfreq(symbol.shape[-2], 1 / symbol.shape[-2])
+        columns = torch.arange(symbol.shape[-1])
+        down, across = window[rows.long()], window[columns]
+        kernel = _at_lags(symbol[observed] * (down.abs().square()[:, None] * across.abs().square()), s, r, period)
+        # lags of the fine cells from the blocks, southernmost first: s lag - phase, for lag in -r ... r, phase in s - 1 ... 0
+        first = -s * r - s + 1
+        down, across = (w * _turn(k, first, period) for w, k in ((down, rows), (across, columns)))
+        half = _embedded(symbol * (down[:, None] * across), period)
+        half = torch.fft.irfft(torch.fft.ifft(half, dim=2), n=period)[:, :, : s * (2 * r + 1), : s * (2 * r + 1)]
+        half = half.unflatten(3, (-1, s)).unflatten(2, (-1, s))  # C, n, lag_y, phase_y, lag_x, phase_x
+        fine = half.permute(0, 3, 5, 1, 2, 4).flip((1, 2)).flatten(3).flatten(0, 2)
         # on this torus the rows and columns do not meet themselves, but where the domain is the whole circle
         size = (band.seen.stop - band.seen.start + r, self.columns if self.circular else self.columns + r)
         coarse = self._coarse_spectrum(kernel, size)

@@ -1,0 +1,89 @@
+"""What the machine at hand allows: the precision of the network and how many samples are drawn together.
+
+Neither changes a result beyond rounding. (The size of a window does, so it is a setting and never follows the memory.)
+"""
+
+import os
+from pathlib import Path
+
+import torch
+
+FIELD_COPIES = 14
+"""Fields of a sample that are alive at once while it is drawn (noise, two denoised ones, their spectra, increments)."""
+FEATURE_COPIES = 16
+"""Features of the finest level that are alive at once in the network, in units of that level's width."""
+SHARE = 0.5
+"""Share of the free memory that may be used; half of it for fields, half for the network."""
+MOST = 64
+"""Samples drawn together at most."""
+PROCESSOR_CELLS = 250_000
+"""Cells of all samples drawn together on a processor: larger batches are not faster there."""
+PROCESSOR_CALL = 150_000
+"""Cells of the samples that share a network call on a processor: more are no faster, and much slower beyond 300 000."""
+
+
+def network_precision(name: str, device: torch.device, *, gradients: bool = False) -> torch.dtype:
+    """float32 or bfloat16 for the network; ``auto`` is bfloat16 where the device computes in it.
+
+    Parameters
+    ----------
+    name
+        auto, float32 or bfloat16.
+    device
+        Where the network is.
+    gradients
+        True where the guidance differentiates through the network: ``auto`` is float32 then.
+    """
+    if name != "auto":
+        return getattr(torch, name)
+    if gradients:
+        return torch.float32
+    return torch.bfloat16 if has_bfloat16(device) else torch.float32
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """True for GPUs with bfloat16 arithmetic and for processors with AVX512_BF16 or AMX."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # torch has no public name for these; a version without them computes in float32
+    tests = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return device.type == "cpu" and any(test() for test in tests if test is not None)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a run may still take."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    table = Path("/proc/meminfo")
+    if table.is_file():
+        for line in table.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return 4 * 1024**3
+
+
+def plan_batch(cells: int, variables: int, free: int, device: torch.device) -> int:
+    """Samples to draw together, from the cells of one and the free memory in bytes."""
+    count = int(SHARE / 2 * free) // (FIELD_COPIES * variables * cells * 4)
+    if device.type == "cpu":
+        count = min(count, PROCESSOR_CELLS // cells)
+    return max(1, min(count, MOST))
+
+
+def plan_call(width: int, free: int, device: torch.device, precision: torch.dtype) -> int:
+    """Cells that one call of the network may hold when several samples share it.
+
+    Parameters
+    ----------
+    width
+        Features of the network's finest level.
+    free
+        Free memory in bytes.
+    device, precision
+        Of the network.
+    """
+    size = torch.empty((), dtype=precision).element_size()
+    count = int(SHARE / 2 * free) // (FEATURE_COPIES * width * size)
+    return min(count, PROCESSOR_CALL) if device.type == "cpu" else count
