@@ -1,4 +1,4 @@
-"""The ablation of the ZSSD paper: how large is the gradient that steers the sampler, on the coarse and on the fine grid?
+"""The ablation of the ZSSD paper: size of the gradient that steers the sampler, on the coarse and on the fine grid.
 
     python benchmarks/gradient_ablation.py [REFERENCE] [--weights FILE] [--levels 40] [--json FILE]
 

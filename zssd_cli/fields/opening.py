@@ -122,7 +122,7 @@ def _check_complete(path: Path) -> None:
         raise InputError(msg)
 
 
-_GRIB_SURFACE = {"msl": ("msl", "mslet", "prmsl"), "u10": ("10u",), "v10": ("10v",)}
+_GRIB_SURFACE = {"msl": ("msl", "mslet", "prmsl"), "u10": ("10u",), "v10": ("10v",), "si10": ("10si",)}
 _GRIB_PROFILE = ("z", "gh")
 
 

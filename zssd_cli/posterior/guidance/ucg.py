@@ -31,7 +31,7 @@ def mismatch_gradients(
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         x0 = denoise(x, sigma)
-        residual = observation.residual(x0)
+        residual = observation.full_residual(x0, sigma)
         norms = [_norm(observation.operator, residual, fine) for fine in grids]
         gradients = [
             torch.autograd.grad(norm.sum(), x, retain_graph=k < len(norms) - 1)[0] for k, norm in enumerate(norms)
