@@ -92,7 +92,11 @@ class Job:
 
 def noise_levels(config: DownscaleConfig) -> Tensor:
     """Falling noise levels that end with 0."""
-    levels = {"ddpm": ddpm_sigmas, "karras": karras_sigmas, "log-snr": log_snr_sigmas}
+    levels: dict[str, Callable[[int], Tensor]] = {
+        "ddpm": ddpm_sigmas,
+        "karras": karras_sigmas,
+        "log-snr": log_snr_sigmas,
+    }
     return levels[config.used_spacing](config.used_steps)
 
 
