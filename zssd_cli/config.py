@@ -1,8 +1,9 @@
 """Configuration: every knob of a prior and of its training, validated; unknown keys are errors."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class _Strict(BaseModel):
@@ -52,6 +53,22 @@ class TrainConfig(_Strict):
     validate_every: Annotated[int, Field(ge=1)] = 500
 
 
+def efolding_hours(kind: str) -> float | None:
+    """HOURS of the time noise ``ar1:HOURS``, None for ``independent`` and ``fixed``; :class:`ValueError` for others."""
+    if kind in ("independent", "fixed"):
+        return None
+    match = re.fullmatch(r"ar1:(\d+(?:\.\d+)?)", kind)
+    if match is None or not 1 / 60 <= float(match[1]) <= 1e6:
+        msg = "expected independent, fixed or ar1:HOURS (such as ar1:24)"
+        raise ValueError(msg)
+    return float(match[1])
+
+
+def _known_time_noise(kind: str) -> str:
+    efolding_hours(kind)
+    return kind
+
+
 DEFAULT_ERROR = 0.01
 _Error = Annotated[float, Field(ge=0, le=10)]
 
@@ -74,7 +91,7 @@ class DownscaleConfig(_Strict):
     """Standard deviation of the error of the block means, in standard deviations of each variable; for all or by name."""
     products: Annotated[int, Field(ge=2, le=50)] = 3
     """Products with the network's Jacobian per step of mmps, one back-propagation each."""
-    time_noise: Annotated[str, Field(pattern=r"^(independent|fixed|ar1:\d+(\.\d+)?)$")] = "independent"
+    time_noise: Annotated[str, AfterValidator(_known_time_noise)] = "independent"
     """Noise of consecutive times: ``independent``, ``fixed`` (the same at all) or ``ar1:HOURS`` (e-folding time)."""
     gaussian_above: Annotated[float, Field(ge=0)] = 2.0
     """Noise level above which the climatological Gaussian stands in for the network (not for ucg and dps)."""

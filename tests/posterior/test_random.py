@@ -9,7 +9,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zssd_cli.errors import ConfigError
 from zssd_cli.posterior.random import NoiseStream, ar1_weights, noise_weights
 
 SHAPE = (3, 20, 30)
@@ -88,7 +87,7 @@ def test_true_time_differences_in_every_calendar(calendar):
 
 @pytest.mark.parametrize("kind", ["ar1", "ar1:", "ar1:x", "ar1:-3", "ar1:0", "ar1:nan", "ar2:3", "", "Fixed"])
 def test_other_kinds_are_refused(kind):
-    with pytest.raises(ConfigError, match="expected independent, fixed or ar1:HOURS"):
+    with pytest.raises(ValueError, match="expected independent, fixed or ar1:HOURS"):
         noise_weights(DATE, kind)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zssd_cli.errors import ConfigError
+from zssd_cli.config import efolding_hours
 
 LATTICE = 16
 """Spacing of the coarse lattice in e-folding times, at least."""
@@ -87,23 +87,14 @@ def noise_weights(time: cftime.datetime, kind: str) -> dict[int, float]:
 
     Raises
     ------
-    ConfigError
+    ValueError
         Another kind.
     """
-    if kind == "independent":
-        return {time_key(time): 1.0}
-    if kind == "fixed":
-        return {0: 1.0}
-    name, _, hours = kind.partition(":")
-    try:
-        tau = 3600 * float(hours)
-    except ValueError:
-        tau = 0.0
-    if name != "ar1" or not 60 <= tau <= 3.6e9:
-        msg = f"--time-noise: expected independent, fixed or ar1:HOURS (such as ar1:24), got {kind!r}."
-        raise ConfigError(msg)
+    hours = efolding_hours(kind)
+    if hours is None:
+        return {time_key(time) if kind == "independent" else 0: 1.0}
     offset = _YEARS * 366 * 86400
-    return {point + offset: weight for point, weight in ar1_weights(elapsed_seconds(time), tau).items()}
+    return {point + offset: weight for point, weight in ar1_weights(elapsed_seconds(time), 3600 * hours).items()}
 
 
 @dataclass
