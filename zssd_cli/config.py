@@ -1,8 +1,9 @@
 """Configuration: every knob of a prior and of its training, validated; unknown keys are errors."""
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class _Strict(BaseModel):
@@ -98,6 +99,26 @@ PRESETS: dict[str, dict[str, Any]] = {
 """Settings by the machine that they are sized for; a file's settings and flags win over them."""
 
 
+def efolding_hours(kind: str) -> float | None:
+    """HOURS of the time noise ``ar1:HOURS``, None for ``independent`` and ``fixed``; :class:`ValueError` for others."""
+    if kind in ("independent", "fixed"):
+        return None
+    match = re.fullmatch(r"ar1:(\d+(?:\.\d+)?)", kind)
+    if match is None or not 1 / 60 <= float(match[1]) <= 1e6:
+        msg = "expected independent, fixed or ar1:HOURS (such as ar1:24)"
+        raise ValueError(msg)
+    return float(match[1])
+
+
+def _known_time_noise(kind: str) -> str:
+    efolding_hours(kind)
+    return kind
+
+
+DEFAULT_ERROR = 0.01
+_Error = Annotated[float, Field(ge=0, le=10)]
+
+
 class DownscaleConfig(_Strict):
     """How a coarse series is turned into a fine one. Every field is recorded in the output."""
 
@@ -105,13 +126,19 @@ class DownscaleConfig(_Strict):
     """Side in degrees of the blocks whose means guide the prior."""
     members: Annotated[int, Field(ge=1, le=10_000)] = 1
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    guidance: Literal["analysis", "projection", "ucg", "dps"] = "analysis"
+    guidance: Literal["analysis", "projection", "mmps", "ucg", "dps"] = "analysis"
     sampler: Literal["dpmpp_2m", "dpmpp_2m_sde", "ddim", "ddpm"] | None = None
     """None: the guidance's own (``ddpm`` for ucg and dps, ``dpmpp_2m`` else)."""
     steps: Annotated[int, Field(ge=2, le=10_000)] | None = None
     """Denoising steps per sample; None: 1000 for ucg and dps, 20 else."""
-    obs_error: Annotated[float, Field(ge=0, le=10)] = 0.01
-    """Standard deviation of the error of the block means, in standard deviations of each variable."""
+    spacing: Literal["karras", "log-snr"] | None = None
+    """Noise levels: Karras et al. (2022), or uniform in log sigma. None: karras, for ``ddpm`` those of its own schedule."""
+    obs_error: _Error | dict[str, _Error] = DEFAULT_ERROR
+    """Standard deviation of the error of the block means, in standard deviations of each variable; for all or by name."""
+    products: Annotated[int, Field(ge=2, le=50)] = 3
+    """Products with the network's Jacobian per step of mmps, one back-propagation each."""
+    time_noise: Annotated[str, AfterValidator(_known_time_noise)] = "independent"
+    """Noise of consecutive times: ``independent``, ``fixed`` (the same at all) or ``ar1:HOURS`` (e-folding time)."""
     gaussian_above: Annotated[float, Field(ge=0)] = 2.0
     """Noise level above which the climatological Gaussian stands in for the network (not for ucg and dps)."""
     zeta: Annotated[float, Field(gt=0)] = 1.0
@@ -126,13 +153,17 @@ class DownscaleConfig(_Strict):
 
     @property
     def stepwise(self) -> bool:
-        """True for the modes that differentiate through the network at every step."""
+        """True for the paper's modes, which move the ancestral step and use the network at every level."""
         return self.guidance in ("ucg", "dps")
 
     @property
-    def gradient_free(self) -> bool:
-        """True for the modes that never differentiate through the network."""
-        return self.guidance in ("analysis", "projection")
+    def back_propagates(self) -> bool:
+        """True for the modes that differentiate through the prior at every step."""
+        return self.stepwise or self.guidance == "mmps"
+
+    def error_of(self, variable: str) -> float:
+        """Error of one observed variable, in its standard deviations."""
+        return self.obs_error.get(variable, DEFAULT_ERROR) if isinstance(self.obs_error, dict) else self.obs_error
 
     @property
     def used_steps(self) -> int:
@@ -143,3 +174,8 @@ class DownscaleConfig(_Strict):
     def used_sampler(self) -> str:
         """Sampler with the default filled in."""
         return self.sampler or ("ddpm" if self.stepwise else "dpmpp_2m")
+
+    @property
+    def used_spacing(self) -> str:
+        """Spacing with the default filled in."""
+        return self.spacing or ("ddpm" if self.used_sampler == "ddpm" else "karras")

@@ -17,7 +17,7 @@ class Variable:
     Attributes
     ----------
     name
-        Canonical (ERA5) name: msl, u10, v10, z500, z250.
+        Canonical (ERA5) name: msl, u10, v10, si10, z500, z250.
     cmip6
         Short name in CMIP6 output.
     aliases

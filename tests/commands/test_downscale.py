@@ -401,3 +401,72 @@ def test_precision_is_recorded_and_hardly_matters(run, zssd, model, tmp_path):
     wrong = zssd("downscale", source, "-o", tmp_path / "x.nc", "--precision", "half", *FAST)
     assert wrong.code == 1
     assert "--precision" in wrong.err
+
+
+def test_mmps(run, model):
+    """The covariances of the network itself: runs, meets the block means, says what it was."""
+    source = model(hours=(0.0,))
+    settings = ("--region", BOX, "--steps", "6", "--guidance", "mmps", "--spacing", "log-snr")
+    out = run(source, settings=settings)
+    with netCDF4.Dataset(out) as data:
+        assert (data.zssd_guidance, data.zssd_products, data.zssd_spacing) == ("mmps", 3, "log-snr")
+    ours, theirs = output_means(out, "msl", 0, 10, 40, 50)[:, 0], input_means(source, "psl", 0, 10, 40, 50)
+    np.testing.assert_allclose(ours, theirs, atol=0.02 * 1188)
+
+
+@pytest.mark.parametrize("guidance", ["analysis", "projection", "mmps"])
+def test_observed_wind_speed(run, zssd, model, tmp_path, guidance):
+    """sfcWind in its own file: block means of the output's wind speed are those of the input."""
+    pressure, wind = model("psl.nc", hours=(0.0,)), model("wind.nc", ("sfcWind",), hours=(0.0,))
+    settings = ("--region", BOX, "--steps", "8", "--guidance", guidance)
+    out = run(pressure, wind, settings=settings)
+    fields = read(out)
+    with netCDF4.Dataset(out) as data:
+        assert [data[name].zssd_observed for name in VARIABLES] == ["yes", *["as wind speed (si10)"] * 2]
+        assert data.zssd_coarse_residual_si10 < 0.05
+        speed = np.hypot(fields["u10"], fields["v10"])
+        grid = edges(data["lat"][:].filled()), edges(data["lon"][:].filled())
+    ours = integral_means(*grid, speed[:, 0], 0, 10, 40, 50, 5.0)
+    theirs = input_means(wind, "sfcWind", 0, 10, 40, 50)
+    np.testing.assert_allclose(ours, theirs, atol=0.4)
+    assert np.ptp(theirs) > 0.5
+    done = zssd("downscale", pressure, wind, "-o", tmp_path / "x.nc", "--dry-run", *FAST)
+    assert done.err.splitlines()[0].startswith("Input      msl, si10;")
+
+
+def test_wind_speed_is_left_out_where_the_components_are_there(zssd, model, tmp_path):
+    done = zssd("downscale", model(names=("uas", "vas", "sfcWind")), "-o", tmp_path / "x.nc", "--dry-run", *FAST)
+    assert "si10 (sfcWind) is not used because u10 and v10 are there" in done.err
+    assert "Input      u10, v10;" in done.err
+
+
+def test_error_by_variable(run, model):
+    """A large error frees the block means of that variable, and of no other; the output says so."""
+    source = model(names=("psl", "uas"), hours=(0.0,))
+    out = run(source, settings=("--region", BOX, "--steps", "6", "--obs-error", "psl=1,u10=0"))
+    with netCDF4.Dataset(out) as data:
+        assert data.zssd_obs_error == "msl=1,u10=0"
+        assert data.zssd_coarse_residual_u10 < 1e-3
+        assert data.zssd_coarse_residual_msl > 0.05
+
+
+@pytest.mark.parametrize("guidance", ["projection", "analysis"])
+def test_correlated_noise_flickers_less(run, model, guidance):
+    """Differences of consecutive fields beyond those of the input; the output says which noise it was."""
+    source = model(hours=(0.0, 6.0, 12.0))
+    flicker = {}
+    for kind in ("independent", "ar1:48", "fixed"):
+        settings = ("--region", BOX, "--steps", "4", "--guidance", guidance, "--time-noise", kind)
+        out = run(source, settings=settings)
+        with netCDF4.Dataset(out) as data:
+            assert data.zssd_time_noise == kind
+        flicker[kind] = float(np.diff(read(out)["v10"][:, 0], axis=0).std())
+    assert flicker["fixed"] < flicker["ar1:48"] < 0.8 * flicker["independent"]
+
+
+def test_a_correlated_series_in_two_jobs(run, model):
+    source = model(hours=(0.0, 6.0, 12.0, 18.0))
+    settings = (*FAST, "--time-noise", "ar1:24")
+    whole = read(run(source, settings=settings))
+    late = read(run(source, "--time", "2010-01-01T12/", "--members", 2, settings=settings))
+    assert_same({name: values[:, :1] for name, values in late.items()}, {n: v[2:] for n, v in whole.items()})

@@ -16,6 +16,7 @@ from zssd_cli.variables import VARIABLES, lookup
         ("10U", "u10"),
         ("vas", "v10"),
         ("V10", "v10"),
+        ("sfcWind", "si10"),
         ("z500", "z500"),
         ("zg250", "z250"),
         (" msl ", "msl"),
@@ -30,7 +31,7 @@ def test_unknown_name_lists_the_known_ones_and_the_nearest():
         lookup("mls")
     text = str(caught.value)
     assert "'mls'" in text
-    assert "msl (psl), u10 (uas), v10 (vas), z500 (zg), z250 (zg)" in text
+    assert "msl (psl), u10 (uas), v10 (vas), si10 (sfcWind), z500 (zg), z250 (zg)" in text
     assert "Did you mean msl?" in text
 
 
@@ -40,7 +41,7 @@ def test_name_of_several_levels_asks_which():
 
 
 def test_table_is_consistent():
-    assert list(VARIABLES) == ["msl", "u10", "v10", "z500", "z250"]
+    assert list(VARIABLES) == ["msl", "u10", "v10", "si10", "z500", "z250"]
     assert {v.units for v in VARIABLES.values()} == {"Pa", "m s-1", "m2 s-2"}
     for variable in VARIABLES.values():
         assert variable.minimum < variable.maximum

@@ -1,6 +1,7 @@
 """A world whose posterior is known: two cross-correlated Gaussian variables on a small box, all matrices dense."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -58,8 +59,12 @@ class World:
 
     def denoise(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
         """B (B + sigma^2)^-1 x."""
-        flat = x.reshape(len(x), -1).double() @ self.vectors
-        return ((flat * (self.values / (self.values + sigma**2))) @ self.vectors.T).reshape(x.shape).to(x)
+        vectors, values = self._single
+        return (((x.flatten(1) @ vectors) * (values / (values + sigma**2))) @ vectors.T).reshape(x.shape)
+
+    @cached_property
+    def _single(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.vectors.float(), self.values.float()
 
     def draw(self, count: int, seed: int) -> torch.Tensor:
         """Samples of the prior, (count, 2, H, W)."""

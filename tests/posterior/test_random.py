@@ -1,11 +1,18 @@
 """The random stream is a function of seed, member and time, and of nothing else."""
 
+import math
+from datetime import timedelta
+
+import cftime
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from zssd_cli.posterior.random import NoiseStream
+from zssd_cli.posterior.random import NoiseStream, ar1_weights, noise_weights
 
 SHAPE = (3, 20, 30)
+DATE = cftime.datetime(2010, 1, 30, 6, calendar="noleap")
 
 
 def draws(seed, keys, count=3):
@@ -44,3 +51,71 @@ def test_noise_is_white_and_unit():
     assert abs(float((noise[0] * noise[1]).mean())) < 0.02
     assert abs(float((noise[..., 1:] * noise[..., :-1]).mean())) < 0.02
     assert torch.equal(noise, draws(0, [(m, 1) for m in range(40)], 2))
+
+
+def correlation(one: dict[int, float], other: dict[int, float]) -> float:
+    """Of two mixtures of independent unit fields, exactly."""
+    return sum(weight * other.get(point, 0.0) for point, weight in one.items())
+
+
+@given(
+    st.integers(-(10**11), 10**12),
+    st.integers(0, 10**7),
+    st.sampled_from([0.1, 1.0, 6.0, 24.0, 240.0]),
+)
+def test_ar1_has_the_exact_correlation_at_any_lag(second, lag, hours):
+    """Closed form, no draws: variance 1 and exp(-lag / tau), but for e^-16 where a lattice point lies between."""
+    tau = 3600 * hours
+    one, other = ar1_weights(second, tau), ar1_weights(second + lag, tau)
+    assert correlation(one, one) == pytest.approx(1, abs=1e-6)
+    assert correlation(one, other) == pytest.approx(math.exp(-lag / tau), abs=1e-6)
+
+
+def test_six_hourly_noise_needs_few_fields():
+    assert max(len(ar1_weights(3600 * hour, 24 * 3600.0)) for hour in range(0, 2000, 6)) <= 11
+
+
+@pytest.mark.parametrize("calendar", ["360_day", "noleap", "standard", "proleptic_gregorian"])
+def test_true_time_differences_in_every_calendar(calendar):
+    """From 12 h before to 12 h after the end of February: another lag in each calendar."""
+    last = 30 if calendar == "360_day" else 28
+    one, other = (cftime.datetime(2012, m, d, 12, calendar=calendar) for m, d in ((2, last), (3, 1)))
+    days = {"360_day": 1, "noleap": 1}.get(calendar, 2)
+    got = correlation(noise_weights(one, "ar1:24"), noise_weights(other, "ar1:24"))
+    assert got == pytest.approx(math.exp(-days), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["ar1", "ar1:", "ar1:x", "ar1:-3", "ar1:0", "ar1:nan", "ar2:3", "", "Fixed"])
+def test_other_kinds_are_refused(kind):
+    with pytest.raises(ValueError, match="expected independent, fixed or ar1:HOURS"):
+        noise_weights(DATE, kind)
+
+
+def series(kind, hours, members=(0,), seed=3):
+    dates = [DATE + timedelta(hours=h) for h in hours]
+    keys = [(m, noise_weights(date, kind)) for date in dates for m in members]
+    return draws(seed, keys, 2)
+
+
+@pytest.mark.parametrize("kind", ["independent", "fixed", "ar1:24"])
+def test_a_series_in_two_jobs_is_the_same_series(kind):
+    hours = [0, 6, 12, 15, 18, 42]
+    whole = series(kind, hours, (0, 1))
+    assert torch.equal(whole[:, 6:], series(kind, hours[3:], (0, 1)))
+    assert torch.equal(whole[:, ::2], series(kind, hours))
+    assert torch.equal(whole[:, :4], series(kind, hours[:2], (0, 1)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("independent", [0, 0, 0]), ("fixed", [1, 1, 1]), ("ar1:24", [math.exp(-h / 24) for h in (6, 18, 48)])],
+)
+def test_drawn_noise_is_unit_white_in_space_and_correlated_in_time(kind, expected):
+    """At every draw of the sampler, not only at the first."""
+    noise = series(kind, [0, 6, 18, 48])
+    assert noise.square().mean((2, 3, 4)).numpy() == pytest.approx(1, abs=0.1)
+    for draw in noise:
+        measured = (draw[:1] * draw[1:]).mean((1, 2, 3)) / draw.square().mean()
+        assert measured.numpy() == pytest.approx(expected, abs=0.08)
+        assert abs(float((draw[..., 1:] * draw[..., :-1]).mean())) < 0.06
+    assert abs(float((noise[0] * noise[1]).mean())) < 0.05

@@ -35,6 +35,10 @@ def last(steps):
         ("dpmpp_2m", karras_sigmas(40), 0.03),
         ("dpmpp_2m", log_snr_sigmas(40), 0.03),
         ("dpmpp_2m_sde", karras_sigmas(100), 0.03),
+        ("dpmpp_2m_sde", log_snr_sigmas(100), 0.03),
+        ("ddim", log_snr_sigmas(300), 0.03),
+        ("ddpm", karras_sigmas(300), 0.03),
+        ("ddpm", log_snr_sigmas(300), 0.03),
     ],
 )
 def test_mean_and_covariance_of_a_gaussian(sampler, sigmas, tolerance):

@@ -52,7 +52,9 @@ def downscale(
     guidance: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="analysis, projection, ucg (the paper's, slow) or dps.", rich_help_panel="Method"
+            metavar="NAME",
+            help="analysis, mmps (covariances from the network, slower), projection, ucg (the paper's, slow) or dps.",
+            rich_help_panel="Method",
         ),
     ] = "analysis",
     sampler: Annotated[
@@ -74,15 +76,34 @@ def downscale(
             rich_help_panel="Method",
         ),
     ] = None,
-    obs_error: Annotated[
-        float,
+    spacing: Annotated[
+        str | None,
         typer.Option(
-            min=0,
-            metavar="SD",
-            help="Error of the block means, in standard deviations of the variable.",
+            metavar="NAME",
+            help="Noise levels: karras or log-snr; default karras (ddpm: its own).",
+            show_default=False,
             rich_help_panel="Method",
         ),
-    ] = 0.01,
+    ] = None,
+    obs_error: Annotated[
+        str,
+        typer.Option(
+            metavar="SD|NAME=SD,...",
+            help="Error of the block means, in standard deviations of the variable; by variable: msl=0.02,u10=0.1 (others 0.01).",
+            rich_help_panel="Method",
+        ),
+    ] = "0.01",
+    time_noise: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND",
+            help="Noise of consecutive times: independent, fixed (the same at all times) or ar1:HOURS (e-folding time; less flicker).",
+            rich_help_panel="Method",
+        ),
+    ] = "independent",
+    products: Annotated[
+        int, typer.Option(metavar="N", help="Back-propagations per step of mmps.", rich_help_panel="Method")
+    ] = 3,
     zeta: Annotated[float, typer.Option(metavar="X", help="Step size of ucg and dps.", rich_help_panel="Method")] = 1.0,
     any_frequency: Annotated[
         bool, typer.Option("--any-frequency", help="Accept daily or monthly means.", rich_help_panel="Method")
@@ -134,14 +155,16 @@ def downscale(
 
     zssd downscale 'psl_6hr_*.nc' 'uas_6hr_*.nc' --region europe --time 2050-01/2050-02 -o europe.nc
 
+    zssd downscale psl.nc sfcWind.nc -o out.nc    (observed wind speed guides u10 and v10)
+
     zssd downscale psl.nc --region -80,0,20,70 --members 8 -o out.nc --plot out.png
     """
     from zssd_cli.commands import run_downscale
 
     settings = {
         "filter_scale": filter_scale, "members": members, "seed": seed, "guidance": guidance, "sampler": sampler,
-        "steps": steps, "obs_error": obs_error, "zeta": zeta, "regridder": regridder, "any_frequency": any_frequency,
-        "precision": precision,
+        "steps": steps, "spacing": spacing, "obs_error": run_downscale.parse_errors(obs_error), "time_noise": time_noise,
+        "products": products, "zeta": zeta, "regridder": regridder, "any_frequency": any_frequency, "precision": precision,
     }  # fmt: skip
     request = run_downscale.Request(
         inputs=tuple(inputs), output=output, variables=variables, region=region, time=time, weights=weights,

@@ -3,7 +3,7 @@
 import shlex
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from zssd_cli.fields.writing import create_output
 from zssd_cli.grids.latlon import describe_centres, parse_region
 from zssd_cli.posterior import estimate
 from zssd_cli.posterior.downscaling import Job, observe, prepare, run
+from zssd_cli.posterior.observing import COMPONENTS, SPEED, observable, scales
 from zssd_cli.prior.checkpoint import Prior, load_prior
 from zssd_cli.prior.registry import locate
 from zssd_cli.variables import lookup
@@ -63,7 +64,7 @@ def execute(request: Request, settings: dict[str, Any]) -> None:
     prior = load_prior(path, device)
     wanted = wanted_variables(request.variables, prior)
     region = parse_region(request.region) if request.region else None
-    source = open_source(request.inputs, prior.variables, time_range=time_range(request.time))
+    source = open_observed(request.inputs, prior, time_range(request.time))
     try:
         job = prepare(source, prior, load_static(request.static), config, region)
         _announce(console, job, wanted, path.stem)
@@ -139,6 +140,29 @@ def time_range(text: str | None) -> tuple[str | None, str | None] | None:
     return (start or None, (end if slash else start) or None)
 
 
+def open_observed(inputs: tuple[str, ...], prior: Prior, times: tuple[str | None, str | None] | None) -> Source:
+    """What the files hold of all that the prior can be guided by; wind speed only where its components are not there."""
+    source = open_source(inputs, observable(prior.variables), time_range=times)
+    if SPEED not in prior.variables and {SPEED, *COMPONENTS} <= set(source.variables):
+        source.close()
+        source = open_source(inputs, prior.variables, time_range=times)
+        note = f"{SPEED} (sfcWind) is not used because {' and '.join(COMPONENTS)} are there"
+        source = replace(source, notes=(*source.notes, note))
+    return source
+
+
+def parse_errors(text: str) -> float | dict[str, float]:
+    """``0.02``, or ``msl=0.02,u10=0.1`` by variable under any of its names."""
+    try:
+        if "=" not in text:
+            return float(text)
+        pairs = (part.split("=") for part in text.split(",") if part.strip())
+        return {lookup(name).name: float(value) for name, value in pairs}
+    except ValueError as error:
+        msg = f"--obs-error: expected a number or NAME=NUMBER,... (such as msl=0.02,u10=0.1), got {text!r}."
+        raise ConfigError(msg) from error
+
+
 def _announce(console: Console, job: Job, wanted: tuple[str, ...], prior: str) -> None:
     source, config, grid = job.source, job.config, job.domain.output
     for note in source.notes:
@@ -157,7 +181,8 @@ def _announce(console: Console, job: Job, wanted: tuple[str, ...], prior: str) -
         console,
         f"Method     prior {prior}; guidance {config.guidance}, block means of {config.filter_scale:g} degrees;",
     )
-    _say(console, f"           {config.used_sampler} with {config.used_steps} steps, seed {config.seed}")
+    line = f"           {config.used_sampler} with {config.used_steps} steps, seed {config.seed}"
+    _say(console, line + (f", time noise {config.time_noise}" if config.time_noise != "independent" else ""))
 
 
 def _say(console: Console, line: str, style: str | None = None) -> None:
@@ -200,17 +225,30 @@ def describe(job: Job, prior: str, sha256: str) -> dict[str, Any]:
         "zssd_prior_sha256": sha256,
         "zssd_static_sha256": job.prior.header.static_sha256,
         **{f"zssd_{key}": value for key, value in config.model_dump().items()},
+        "zssd_obs_error": shown_errors(config.obs_error),
         "zssd_seed": str(config.seed),
         "zssd_any_frequency": str(config.any_frequency),
         "zssd_sampler": config.used_sampler,
         "zssd_steps": config.used_steps,
+        "zssd_spacing": config.used_spacing,
         "zssd_gaussian_above": 0.0 if config.stepwise else config.gaussian_above,
         "zssd_regridder": job.regridder,
         "zssd_precision": str(job.precision).removeprefix("torch."),
-        "zssd_time_noise": "independent",
         "zssd_torch": torch.__version__,
     }
     return attributes | {f"zssd_{key}": value for key, value in given.items() if key != "history" and value}
+
+
+def shown_errors(errors: float | dict[str, float]) -> float | str:
+    """Observation errors as an attribute."""
+    return ",".join(f"{name}={value:g}" for name, value in errors.items()) if isinstance(errors, dict) else errors
+
+
+def observed_how(name: str, job: Job) -> str:
+    """Value of an output variable's attribute ``zssd_observed``."""
+    if name in job.source.variables:
+        return "yes"
+    return f"as wind speed ({SPEED})" if SPEED in job.source.variables and name in COMPONENTS else "no"
 
 
 def _write(
@@ -220,9 +258,8 @@ def _write(
     index = [job.prior.variables.index(name) for name in wanted]
     extra = {}
     for name in wanted:
-        observed = name in job.source.variables
-        extra[name] = {"zssd_observed": "yes" if observed else "no"}
-        if observed and job.source.cell_methods.get(name):
+        extra[name] = {"zssd_observed": observed_how(name, job)}
+        if job.source.cell_methods.get(name):
             extra[name]["zssd_source_cell_methods"] = job.source.cell_methods[name]
     worst = np.zeros(len(job.source.variables))
     times = job.source.times
@@ -265,7 +302,7 @@ def coarse_blocks(source: Source, job: Job) -> dict[str, tuple[np.ndarray, np.nd
     """Block means of the first time in canonical units, for the picture."""
     blocks = observe(job, 0, 1)[0]
     result = {}
-    for name, channel, values in zip(source.variables, job.channels, blocks, strict=True):
-        physical = values * float(job.prior.std[channel]) + float(job.prior.mean[channel])
+    for name, values, mean, std in zip(source.variables, blocks, *scales(job.prior, source.variables), strict=True):
+        physical = values * float(std) + float(mean)
         result[name] = (job.domain.coarse.lat_edges, job.domain.coarse.lon_edges, physical)
     return result

@@ -154,7 +154,7 @@ def _open_zarr(path: Path) -> xr.Dataset:
     return xr.open_dataset(url or str(path), engine="zarr", chunks=None, decode_times=False, cache=False)
 
 
-_GRIB_SURFACE = {"msl": ("msl", "mslet", "prmsl"), "u10": ("10u",), "v10": ("10v",)}
+_GRIB_SURFACE = {"msl": ("msl", "mslet", "prmsl"), "u10": ("10u",), "v10": ("10v",), "si10": ("10si",)}
 _GRIB_PROFILE = ("z", "gh")
 
 

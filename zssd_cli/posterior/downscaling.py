@@ -7,7 +7,6 @@ on at once.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import cftime
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,20 +19,22 @@ from zssd_cli.fields.static import StaticFields
 from zssd_cli.grids.latlon import GLOBE, LatLonGrid, Region, describe_centres, describe_extent
 from zssd_cli.grids.regrid import Regrid, make_regrid
 from zssd_cli.operators.coarsen import Coarsen
+from zssd_cli.posterior import observing
 from zssd_cli.posterior.domain import Domain, make_domain, source_region
 from zssd_cli.posterior.guidance import Denoise, Guidance, Observation
 from zssd_cli.posterior.guidance.analysis import Analysis
-from zssd_cli.posterior.guidance.projection import projection
+from zssd_cli.posterior.guidance.mmps import mmps, staged
+from zssd_cli.posterior.guidance.projection import match, match_speed, projection, sequential
 from zssd_cli.posterior.guidance.ucg import dps, ucg
 from zssd_cli.posterior.machine import free_memory, network_precision, plan_batch, plan_call
-from zssd_cli.posterior.random import NoiseStream
+from zssd_cli.posterior.random import NoiseStream, noise_weights
 from zssd_cli.posterior.sampler import sample
 from zssd_cli.posterior.windows import windowed
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.prior.covariance import Band, latitude_bands
 from zssd_cli.prior.denoiser import Conditions
 from zssd_cli.prior.gaussian import GaussianDenoiser
-from zssd_cli.prior.noise import ddpm_sigmas, karras_sigmas
+from zssd_cli.prior.noise import ddpm_sigmas, karras_sigmas, log_snr_sigmas
 
 MEANS = {"day": "daily", "mon": "monthly", "yr": "yearly"}
 EXACT = 0.01
@@ -53,7 +54,7 @@ class Job:
     static
         Static channels of the sampled domain, (1, 4, H, W).
     channels
-        Index in the prior of every observed variable, in the source's order.
+        Index in the prior of every observed variable that is a channel, in the source's order.
     regrid
         From the source's cells to the blocks.
     regridder
@@ -98,8 +99,12 @@ class Job:
 
 def noise_levels(config: DownscaleConfig) -> Tensor:
     """Falling noise levels that end with 0."""
-    levels = ddpm_sigmas if config.used_sampler == "ddpm" else karras_sigmas
-    return levels(config.used_steps)
+    levels: dict[str, Callable[[int], Tensor]] = {
+        "ddpm": ddpm_sigmas,
+        "karras": karras_sigmas,
+        "log-snr": log_snr_sigmas,
+    }
+    return levels[config.used_spacing](config.used_steps)
 
 
 @dataclass(frozen=True)
@@ -157,15 +162,13 @@ def prepare(source: Source, prior: Prior, static: StaticFields, config: Downscal
         _check_scale(source.grid, step)
     domain = make_domain(region, step)
     regrid, name = make_regrid(source, domain.coarse, config.regridder)
-    channels = tuple(prior.variables.index(variable) for variable in source.variables)
+    channels = observing.channels(prior, source.variables)
     cells = domain.fine.shape[0] * domain.fine.shape[1]
     device = prior.denoiser.network.out.weight.device
     channels_static = torch.as_tensor(static.channels(domain.fine), device=device)[None]
-    free, precision = (
-        free_memory(device),
-        network_precision(config.precision, device, gradients=not config.gradient_free),
-    )
-    batch = plan_batch(cells, len(prior.variables), free, device) if config.gradient_free else 1
+    free = free_memory(device)
+    precision = network_precision(config.precision, device, gradients=config.back_propagates)
+    batch = 1 if config.back_propagates else plan_batch(cells, len(prior.variables), free, device)
     call = plan_call(prior.header.network.channels[0], free, device, precision)
     job = Job(source, prior, config, domain, channels_static, channels, regrid, name, batch, call, precision)
     observe(job, 0, 1)
@@ -202,23 +205,19 @@ def observe(job: Job, start: int, stop: int) -> np.ndarray:
                 f"{describe_centres(job.domain.output)}, the input covers {where}. Choose another --region."
             )
             raise InputError(msg)
-    index = list(job.channels)
-    mean, std = (getattr(job.prior, name)[index].numpy()[:, None, None] for name in ("mean", "std"))
+    mean, std = (scale[:, None, None] for scale in observing.scales(job.prior, job.source.variables))
     return ((blocks - mean) / std).astype(np.float32)
-
-
-def time_key(time: cftime.datetime) -> int:
-    """An integer that names a date in any calendar, for the random stream."""
-    minutes = (((time.year + 20_000) * 12 + time.month) * 31 + time.day) * 1440 + time.hour * 60 + time.minute
-    return minutes * 60 + time.second
 
 
 def make_guidance(config: DownscaleConfig, prior: Prior, bands: list[Band] | None = None) -> Guidance:
     """The guidance by name; ``bands`` of the domain where they are at hand."""
-    if config.guidance == "analysis":
-        return Analysis(prior.lags, prior.signs, bands)
     if config.guidance == "projection":
         return projection
+    if not config.stepwise:
+        analysis = sequential(Analysis(prior.lags, prior.signs, bands))
+        # above that level the prior is the climatological Gaussian, whose V the analysis knows in closed form
+        low = mmps(config.products)
+        return analysis if config.guidance == "analysis" else staged(analysis, low, config.gaussian_above)
     return (ucg if config.guidance == "ucg" else dps)(config.zeta)
 
 
@@ -231,6 +230,8 @@ def run(job: Job, tick: Callable[[int], None] = lambda _: None) -> Iterator[Resu
     prior, fine = job.prior, job.domain.fine
     bands = latitude_bands(prior.lags, prior.signs, fine.lat)
     guidance = make_guidance(job.config, prior, bands)
+    speed_seen = observing.SPEED in job.source.variables
+    unresolved = observing.unresolved_wind(prior, fine) if speed_seen else None
     gaussian = GaussianDenoiser(prior.lags, prior.signs, prior.zonal, fine, job.static.device, bands)
     members = job.config.members
     times_at_once = max(1, job.batch // members)
@@ -239,7 +240,7 @@ def run(job: Job, tick: Callable[[int], None] = lambda _: None) -> Iterator[Resu
         observed = observe(job, start, stop)
         for first in range(0, members, job.batch):
             part = range(first, min(first + job.batch, members))
-            yield from _draw(job, operator, guidance, gaussian, observed, start, part, tick)
+            yield from _draw(job, operator, guidance, gaussian, unresolved, observed, start, part, tick)
 
 
 def two_stage(job: Job, conditions: Conditions, gaussian: GaussianDenoiser) -> Denoise:
@@ -260,6 +261,7 @@ def _draw(
     operator: Coarsen,
     guidance: Guidance,
     gaussian: GaussianDenoiser,
+    unresolved: Callable[[float], float] | None,
     observed: np.ndarray,
     start: int,
     members: range,
@@ -269,22 +271,20 @@ def _draw(
     device, config, count = job.static.device, job.config, len(members)
     times = job.source.times[start : start + len(observed)]
     values = torch.as_tensor(observed, device=device).repeat_interleave(count, 0)
-    error = torch.full((len(job.channels),), config.obs_error, device=device)
-    observation = Observation(values, job.channels, operator, error)
+    observation = observing.make_observation(job.prior, job.source.variables, values, operator, config, unresolved)
     fractions = torch.tensor([year_day_fractions(t) for t in times], dtype=torch.float32, device=device)
     conditions = Conditions(job.static, fractions.repeat_interleave(count, 0))
-    with torch.no_grad(), torch.inference_mode(config.gradient_free):
+    with torch.no_grad(), torch.inference_mode(not config.back_propagates):
         prior = two_stage(job, conditions, gaussian)
-        keys = [(member, time_key(t)) for t in times for member in members]
+        keys = [(member, noise_weights(t, config.time_noise)) for t in times for member in members]
         shape = (len(job.prior.variables), *job.domain.fine.shape)
         noise = NoiseStream(config.seed, keys, shape, device)
         for step in sample(guidance(prior, observation), noise.draw, noise_levels(config), config.used_sampler):
             field = step
             tick(len(values))
-        if config.guidance == "analysis" and config.obs_error <= EXACT:
-            field[:, list(job.channels)] += operator.lift(observation.residual(field))
+        field = _made_exact(field, observation, config)
         present = (~values.isnan()).sum((2, 3)).clamp(min=1)
-        residual = (observation.residual(field).square().sum((2, 3)) / present).sqrt().cpu().numpy()
+        residual = (observation.full_residual(field).square().sum((2, 3)) / present).sqrt().cpu().numpy()
         mean, std = (s.to(device)[:, None, None] for s in (job.prior.mean, job.prior.std))
         rows, columns = job.domain.crop
         fine = (field * std + mean)[:, :, rows][:, :, :, columns].cpu().numpy()
@@ -298,3 +298,13 @@ def _draw(
             raise InputError(msg)
         part[:, :, job.domain.unseen(np.isnan(observed[k]).all(0))] = np.nan
         yield Result(start + k, members.start, part, residual[k * count : (k + 1) * count].max(0))
+
+
+def _made_exact(field: Tensor, observation: Observation, config: DownscaleConfig) -> Tensor:
+    """The sample with those block means made right, smoothly, whose error is small enough to be meant as none."""
+    if config.guidance not in ("analysis", "mmps"):
+        return field
+    small = [c for c, error in zip(observation.channels, observation.error.tolist(), strict=True) if error <= EXACT]
+    field = match(field, observation, small)
+    exact_speed = observation.speed is not None and observation.speed.error <= EXACT
+    return match_speed(field, observation) if exact_speed else field

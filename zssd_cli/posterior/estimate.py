@@ -57,6 +57,8 @@ def seconds(job: Job, per_cell: float) -> float:
     network = job.network_calls * seen * (LARGER if window > LARGE else 1.0)
     if job.config.stepwise:
         return 1 + per_cell * network * (1 + BACKWARD)
+    if job.config.guidance == "mmps":
+        network *= 1 + BACKWARD * job.config.products
     linear = (job.steps - job.network_calls) * cells * (LINEAR_RING if fine.circular else LINEAR)
     total = 1 + SETUP * bands(job) + per_cell * (network + linear)
     if job.config.guidance == "analysis":
@@ -74,7 +76,7 @@ def memory(job: Job) -> float:
     called = window * max(1, min(job.call_cells // window, batch))
     width = job.prior.header.network.channels[0] * torch.empty((), dtype=job.precision).element_size()
     fields = FIELD_COPIES * 4 * count * cells * batch
-    if job.config.stepwise:
+    if job.config.back_propagates:
         return PROGRAM + fields + 10 * FEATURE_COPIES * width * called
     total = PROGRAM + fields + FEATURE_COPIES * width * called
     total += bands(job) * TORUS * (TORUS // 2) * 4 * (count + 2 * count**2)

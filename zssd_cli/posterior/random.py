@@ -1,10 +1,100 @@
-"""The random stream: a function of (seed, member, time), whatever the batch, the window or the number of members."""
+r"""The random stream: a function of (seed, member, time), whatever the batch, the window or the number of members.
 
+The noise of one time is a sum of independent unit fields, each named by a point in time and scaled by a weight:
+
+* ``independent``: one field, named by the date. Consecutive times are independent draws.
+* ``fixed``: one field, the same at all times: what changes comes from the input.
+* ``ar1:HOURS``: correlation :math:`e^{-|t - s| / \tau}` between the noise of times t and s. The stationary process with
+  this correlation (Ornstein and Uhlenbeck's, AR(1) at even steps) is Markov, so given its values at the ends of an
+  interval, the value inside is a known mixture of them plus an independent part. Lévy's construction halves intervals
+  from a fixed coarse lattice down to the wanted time: about ten fields make any time, in any order, alone. Only the
+  lattice's own points are taken as independent although their correlation is :math:`e^{-16}`; everything else is exact.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import cftime
 import numpy as np
 import torch
 from torch import Tensor
+
+from zssd_cli.config import efolding_hours
+
+LATTICE = 16
+"""Spacing of the coarse lattice in e-folding times, at least."""
+_YEARS = 20_000
+"""Added to years, so that the numbers that name dates are not negative."""
+
+
+def time_key(time: cftime.datetime) -> int:
+    """An integer that names a date in any calendar."""
+    minutes = (((time.year + _YEARS) * 12 + time.month) * 31 + time.day) * 1440 + time.hour * 60 + time.minute
+    return minutes * 60 + time.second
+
+
+def elapsed_seconds(time: cftime.datetime) -> int:
+    """Whole seconds since year 1 in the date's own calendar, so that differences are true time differences."""
+    start = cftime.datetime(1, 1, 1, calendar=time.calendar, has_year_zero=time.has_year_zero)
+    return round((time - start).total_seconds())
+
+
+def ar1_weights(second: int, tau: float) -> dict[int, float]:
+    r"""The noise at a time as a mixture of independent unit fields named by points in time.
+
+    Parameters
+    ----------
+    second
+        The time in seconds.
+    tau
+        e-folding time in seconds.
+
+    Returns
+    -------
+    Point -> weight. Squares add up to 1; the sum of products with another time's weights is their correlation.
+    """
+    spacing = 3600 * 2 ** max(0, math.ceil(math.log2(LATTICE * tau / 3600)))
+    low = second // spacing * spacing
+    high = low + spacing
+    at_low, at_high = {low: 1.0}, {high: 1.0}
+    while low < second < high:
+        middle = (low + high) // 2
+        before, after = math.exp(-(middle - low) / tau), math.exp(-(high - middle) / tau)
+        new_before, new_after = -math.expm1(-2 * (middle - low) / tau), -math.expm1(-2 * (high - middle) / tau)
+        new = -math.expm1(-2 * (high - low) / tau)
+        # the process at the middle given both ends (a Gaussian bridge)
+        value = {point: before * new_after / new * weight for point, weight in at_low.items()}
+        for point, weight in at_high.items():
+            value[point] = value.get(point, 0.0) + after * new_before / new * weight
+        value[middle] = math.sqrt(new_before * new_after / new)
+        if second < middle:
+            high, at_high = middle, value
+        else:
+            low, at_low = middle, value
+    return at_low if second == low else at_high
+
+
+def noise_weights(time: cftime.datetime, kind: str) -> dict[int, float]:
+    """Which unit fields make up the noise of a date: names and weights, whose squares add up to 1.
+
+    Parameters
+    ----------
+    time
+        The date.
+    kind
+        ``independent``, ``fixed`` or ``ar1:HOURS``.
+
+    Raises
+    ------
+    ValueError
+        Another kind.
+    """
+    hours = efolding_hours(kind)
+    if hours is None:
+        return {time_key(time) if kind == "independent" else 0: 1.0}
+    offset = _YEARS * 366 * 86400
+    return {point + offset: weight for point, weight in ar1_weights(elapsed_seconds(time), 3600 * hours).items()}
 
 
 @dataclass
@@ -16,7 +106,8 @@ class NoiseStream:
     seed
         The user's seed.
     keys
-        For every sample of the batch its member number and an integer that names its time.
+        For every sample of the batch its member number and its time: an integer that names it, or names and weights
+        of the fields whose sum is its noise (:func:`noise_weights`).
     shape
         (C, H, W) of one field.
     device
@@ -24,18 +115,28 @@ class NoiseStream:
     """
 
     seed: int
-    keys: list[tuple[int, int]]
+    keys: Sequence[tuple[int, int | Mapping[int, float]]]
     shape: tuple[int, int, int]
     device: str | torch.device = "cpu"
-    _generators: list[np.random.Generator] = field(init=False, repr=False)
+    _parts: list[tuple[np.random.Generator, list[tuple[int, float]]]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._generators = [
-            np.random.Generator(np.random.SFC64(np.random.SeedSequence((self.seed, member, time))))
-            for member, time in self.keys
-        ]
+        users: dict[tuple[int, int], list[tuple[int, float]]] = {}
+        for sample, (member, time) in enumerate(self.keys):
+            for name, weight in (time if isinstance(time, Mapping) else {time: 1.0}).items():
+                users.setdefault((member, name), []).append((sample, weight))
+        # in the order of the names, so that a sample's sum does not depend on the batch
+        self._parts = [(_generator(self.seed, *key), users[key]) for key in sorted(users)]
 
     def draw(self) -> Tensor:
-        """Fresh unit noise, (B, C, H, W) float32; every sample advances its own stream."""
-        noise = np.stack([g.standard_normal(self.shape, dtype=np.float32) for g in self._generators])
+        """Fresh unit noise, (B, C, H, W) float32; every sample advances its own streams."""
+        noise = np.zeros((len(self.keys), *self.shape), dtype=np.float32)
+        for generator, users in self._parts:
+            unit = generator.standard_normal(self.shape, dtype=np.float32)
+            for sample, weight in users:
+                noise[sample] += np.float32(weight) * unit
         return torch.from_numpy(noise).to(self.device)
+
+
+def _generator(seed: int, member: int, name: int) -> np.random.Generator:
+    return np.random.Generator(np.random.SFC64(np.random.SeedSequence((seed, member, name))))

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from zssd_cli.operators.coarsen import Coarsen
+from zssd_cli.operators.wind import WindSpeed
 
 Denoise = Callable[[Tensor, float], Tensor]
 """The prior on the whole domain: (x (B, C, H, W), sigma) -> E[x0 | x], same shape."""
@@ -21,29 +23,73 @@ GuidedDenoise = Callable[[Tensor, float, float], Tensor]
 
 
 @dataclass(frozen=True)
-class Observation:
-    """A coarse field and how it came from the fine one.
+class ObservedSpeed:
+    """Block means of wind speed as an observation.
 
     Attributes
     ----------
     values
-        Standardised block means, (B, observed, h, w), NaN where missing.
+        Standardised block means, (B, h, w), NaN where missing.
+    wind
+        How the speed comes from the field.
+    error
+        Standard deviation of the observation's error, in units of ``wind.scale``.
+    unresolved
+        Noise level -> variance of both wind components together that the denoised field lacks [m2 s-2].
+    """
+
+    values: Tensor
+    wind: WindSpeed
+    error: float
+    unresolved: Callable[[float], float] = lambda _: 0.0
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A coarse field and how it came from the fine one: a linear part per channel, and perhaps wind speed.
+
+    Attributes
+    ----------
+    values
+        Standardised block means, (B, observed, h, w), NaN where missing; no channels where only speed is observed.
     channels
         Index of every observed variable among the prior's C variables.
     operator
         Block means of the fine domain.
     error
         Standard deviation of the observation's error per observed variable, standardised units, (observed,).
+    speed
+        Block means of wind speed, None where they are not observed.
     """
 
     values: Tensor
     channels: tuple[int, ...]
     operator: Coarsen
     error: Tensor
+    speed: ObservedSpeed | None = None
 
     def residual(self, x0: Tensor) -> Tensor:
         """Y - A x0 of the observed variables, 0 where y is missing: (B, observed, h, w)."""
         return (self.values - self.operator(x0[:, list(self.channels)])).nan_to_num(0.0)
+
+    def speed_residual(self, x0: Tensor, sigma: float = 0.0) -> Tensor:
+        """The same of wind speed, of a field denoised at ``sigma``: (B, h, w)."""
+        if self.speed is None:
+            return x0.new_zeros(len(x0), *self.operator.coarse.shape)
+        predicted = self.operator(self.speed.wind(x0, self.speed.unresolved(sigma)))
+        return (self.speed.values - predicted).nan_to_num(0.0)
+
+    def full_residual(self, x0: Tensor, sigma: float = 0.0) -> Tensor:
+        """Everything observed: (B, observed, h, w) or, with speed as the last channel, (B, observed + 1, h, w)."""
+        if self.speed is None:
+            return self.residual(x0)
+        return torch.cat([self.residual(x0), self.speed_residual(x0, sigma)[:, None]], 1)
+
+    @property
+    def variance(self) -> Tensor:
+        """Error variance of everything observed, (observed, 1, 1), speed last."""
+        error = self.error if self.speed is None else torch.cat([self.error, self.error.new_tensor([self.speed.error])])
+        return error.square()[:, None, None]
 
 
 class Guidance(Protocol):

@@ -17,33 +17,48 @@ x_t = x / sqrt(1 + s^2) the wanted move is -zeta G sqrt(1 + s^2) sqrt(1 + s'^2),
 import torch
 from torch import Tensor
 
+from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.posterior.guidance import Denoise, Guidance, GuidedDenoise, Observation
 
 
-def mismatch_gradient(
-    denoise: Denoise, observation: Observation, x: Tensor, sigma: float, fine: bool
-) -> tuple[Tensor, Tensor]:
-    """D(x) and the gradient of the norm of the mismatch with respect to x, both (B, C, H, W)."""
-    grid = observation.operator.fine if fine else observation.operator.coarse
-    weights = torch.as_tensor(grid.lat, dtype=x.dtype, device=x.device).deg2rad().cos()
-    weights = (weights / weights.mean())[:, None]
+def mismatch_gradients(
+    denoise: Denoise, observation: Observation, x: Tensor, sigma: float, grids: tuple[bool, ...]
+) -> tuple[Tensor, list[Tensor]]:
+    """D(x) and, per entry of ``grids`` (True: 0.25 degree, False: coarse), the gradient of the mismatch's norm in x.
+
+    All (B, C, H, W); one call of the denoiser, one back-propagation per grid.
+    """
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         x0 = denoise(x, sigma)
-        residual = observation.residual(x0)
-        if fine:
-            residual = observation.operator.refine(residual)
-        norm = (weights * residual).square().sum((1, 2, 3)).clamp(min=1e-20).sqrt()
-        (gradient,) = torch.autograd.grad(norm.sum(), x)
-    return x0.detach(), gradient
+        residual = observation.full_residual(x0, sigma)
+        norms = [_norm(observation.operator, residual, fine) for fine in grids]
+        gradients = [
+            torch.autograd.grad(norm.sum(), x, retain_graph=k < len(norms) - 1)[0] for k, norm in enumerate(norms)
+        ]
+    return x0.detach(), gradients
+
+
+def _norm(operator: Coarsen, residual: Tensor, fine: bool) -> Tensor:
+    """Latitude-weighted norm of the mismatch, one per member, (B,)."""
+    grid = operator.fine if fine else operator.coarse
+    weights = torch.as_tensor(grid.lat, dtype=residual.dtype, device=residual.device).deg2rad().cos()
+    weights = (weights / weights.mean())[:, None]
+    if fine:
+        residual = operator.refine(residual)
+    return (weights * residual).square().sum((1, 2, 3)).clamp(min=1e-20).sqrt()
+
+
+def step_scale(sigma: float, sigma_next: float) -> float:
+    """What turns a gradient in x into the shift of D that moves the ancestral step by it (see above)."""
+    return ((1 + sigma**2) * (1 + sigma_next**2)) ** 0.5 / (1 - (sigma_next / sigma) ** 2)
 
 
 def _stepwise(fine: bool, zeta: float) -> Guidance:
     def guidance(denoise: Denoise, observation: Observation) -> GuidedDenoise:
         def guided(x: Tensor, sigma: float, sigma_next: float) -> Tensor:
-            x0, gradient = mismatch_gradient(denoise, observation, x, sigma, fine)
-            scale = ((1 + sigma**2) * (1 + sigma_next**2)) ** 0.5 / (1 - (sigma_next / sigma) ** 2)
-            return x0 - zeta * scale * gradient
+            x0, (gradient,) = mismatch_gradients(denoise, observation, x, sigma, (fine,))
+            return x0 - zeta * step_scale(sigma, sigma_next) * gradient
 
         return guided
 

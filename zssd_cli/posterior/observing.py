@@ -1,0 +1,98 @@
+"""What is observed: from the variables of a source to the observation that guides the prior.
+
+Most variables of a source are channels of the prior. Wind speed (``sfcWind``) is not: it is observed through both
+components (:mod:`zssd_cli.operators.wind`).
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zssd_cli.config import DownscaleConfig
+from zssd_cli.grids.latlon import LatLonGrid
+from zssd_cli.operators.coarsen import Coarsen
+from zssd_cli.operators.wind import WindSpeed
+from zssd_cli.posterior.guidance import Observation, ObservedSpeed
+from zssd_cli.prior.checkpoint import Prior
+from zssd_cli.prior.covariance import band_centres, band_spectrum
+
+SPEED = "si10"
+COMPONENTS = ("u10", "v10")
+
+
+def observable(variables: Sequence[str]) -> tuple[str, ...]:
+    """What may be observed with a prior of these variables; wind speed, if at all, comes last."""
+    known = SPEED not in variables and set(COMPONENTS) <= set(variables)
+    return (*variables, SPEED) if known else tuple(variables)
+
+
+def channels(prior: Prior, names: Sequence[str]) -> tuple[int, ...]:
+    """Channels of the observed variables that are channels."""
+    return tuple(prior.variables.index(name) for name in names if name in prior.variables)
+
+
+def wind_speed(prior: Prior) -> WindSpeed:
+    """The operator for this prior's components and scales."""
+    east, north = (prior.variables.index(name) for name in COMPONENTS)
+    mean, std = ((float(scale[east]), float(scale[north])) for scale in (prior.mean, prior.std))
+    return WindSpeed(east, north, mean, std)
+
+
+def scales(prior: Prior, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation that standardise observed variables, (observed,) each."""
+    index = list(channels(prior, names))
+    mean, std = (scale[index].cpu().numpy() for scale in (prior.mean, prior.std))
+    if len(index) == len(names):
+        return mean, std
+    return np.append(mean, np.float32(0)), np.append(std, np.float32(wind_speed(prior).scale))
+
+
+def unresolved_wind(prior: Prior, grid: LatLonGrid) -> Callable[[float], float]:
+    """Variance of both components together [m2 s-2] that a field denoised at sigma lacks.
+
+    By climatology, in the band of the grid's mean distance from the equator.
+    """
+    wind, square = wind_speed(prior), np.square(wind_speed(prior).std)
+    band = int(np.argmin(np.abs(band_centres() - np.abs(grid.lat).mean())))
+    spectrum = band_spectrum(prior.lags[band].cpu())
+
+    @lru_cache(maxsize=4096)
+    def variance(sigma: float) -> float:
+        if sigma == 0:
+            return 0.0
+        diagonal = spectrum.conditional(sigma)[wind.channels, wind.channels]
+        side = diagonal.shape[-2]
+        return float(torch.fft.irfft2(diagonal, s=(side, side))[:, 0, 0].clamp(min=0).cpu().numpy() @ square)
+
+    return variance
+
+
+def make_observation(
+    prior: Prior,
+    names: Sequence[str],
+    values: Tensor,
+    operator: Coarsen,
+    config: DownscaleConfig,
+    unresolved: Callable[[float], float] | None,
+) -> Observation:
+    """The observation of a batch.
+
+    Parameters
+    ----------
+    names
+        Observed variables.
+    values
+        Their standardised block means, (B, observed, h, w).
+    unresolved
+        See :func:`unresolved_wind`; needed where speed is observed.
+    """
+    seen = channels(prior, names)
+    linear = [name for name in names if name in prior.variables]
+    error = torch.tensor([config.error_of(name) for name in linear], device=values.device)
+    speed = None
+    if len(seen) < len(names) and unresolved is not None:
+        speed = ObservedSpeed(values[:, -1], wind_speed(prior), config.error_of(SPEED), unresolved)
+    return Observation(values[:, : len(seen)], seen, operator, error, speed)
