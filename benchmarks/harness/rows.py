@@ -14,7 +14,7 @@ from zssd_cli.config import DownscaleConfig
 from zssd_cli.posterior.downscaling import Job
 
 ZETA = {"ucg": {1000: 1.0, 250: 1.0, 100: 1.0}, "dps": {1000: 1.0, 250: 1.0, 100: 1.0}}
-"""Step size by mode and number of steps, the best of ``--tune-zeta``; other numbers of steps take the nearest."""
+"""Step size by mode and number of steps, to be set from ``--tune-zeta``; other numbers of steps take the nearest."""
 
 LIBRARIES: dict[str, tuple[str, str, Draw]] = {
     "azula-dps": ("DPS", "azula, DDPM", azula_dps),
