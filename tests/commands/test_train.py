@@ -392,7 +392,7 @@ def test_two_processes_write_one_prior(files):
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     for start, name in (([], "one"), (launch, "two")):
         command = [sys.executable, *start, "-m", "zssd_cli", *arguments, "-o", files / f"{name}.safetensors"]
-        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=1800)
         assert done.returncode == 0, done.stderr[-2000:]
         assert done.stderr.count("Training data") == 1
     one, two = (read_log(files / f"{name}.safetensors.log.jsonl") for name in ("one", "two"))

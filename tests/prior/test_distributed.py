@@ -41,7 +41,7 @@ def train(folder, world):
 def test_two_processes_are_one_with_the_double_batch(tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [*launch, "-m", "tests.prior.test_distributed", str(tmp_path)], capture_output=True, text=True, timeout=300
+        [*launch, "-m", "tests.prior.test_distributed", str(tmp_path)], capture_output=True, text=True, timeout=1800
     )
     assert done.returncode == 0, done.stderr[-2000:]
     train(tmp_path, World())
