@@ -1,4 +1,4 @@
-"""Pressure alone observed: how well do the inferred winds correlate with the true ones?
+"""Winds inferred from pressure alone: how well do they correlate with the true ones.
 
     python benchmarks/inferred.py --members 16 --json benchmarks/results/inferred.json
 
