@@ -161,10 +161,8 @@ def prepare(source: Source, prior: Prior, static: StaticFields, config: Downscal
     cells = domain.fine.shape[0] * domain.fine.shape[1]
     device = prior.denoiser.network.out.weight.device
     channels_static = torch.as_tensor(static.channels(domain.fine), device=device)[None]
-    free, precision = (
-        free_memory(device),
-        network_precision(config.precision, device, gradients=not config.gradient_free),
-    )
+    free = free_memory(device)
+    precision = network_precision(config.precision, device, gradients=not config.gradient_free)
     batch = plan_batch(cells, len(prior.variables), free, device) if config.gradient_free else 1
     call = plan_call(prior.header.network.channels[0], free, device, precision)
     job = Job(source, prior, config, domain, channels_static, channels, regrid, name, batch, call, precision)
