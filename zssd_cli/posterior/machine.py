@@ -18,8 +18,6 @@ MOST = 64
 """Samples drawn together at most."""
 PROCESSOR_CELLS = 250_000
 """Cells of all samples drawn together on a processor: larger batches are not faster there."""
-PROCESSOR_CALL = 150_000
-"""Cells of the samples that share a network call on a processor: more are no faster, and much slower beyond 300 000."""
 
 
 def network_precision(name: str, device: torch.device, *, gradients: bool = False) -> torch.dtype:
@@ -75,6 +73,9 @@ def plan_batch(cells: int, variables: int, free: int, device: torch.device) -> i
 def plan_call(width: int, free: int, device: torch.device, precision: torch.dtype) -> int:
     """Cells that one call of the network may hold when several samples share it.
 
+    On a processor every sample has a call of its own: its arithmetic, and so a member to the last bit, then does not hang on
+    how many are drawn together, and larger calls are no faster there.
+
     Parameters
     ----------
     width
@@ -84,6 +85,8 @@ def plan_call(width: int, free: int, device: torch.device, precision: torch.dtyp
     device, precision
         Of the network.
     """
+    if device.type == "cpu":
+        return 1
     size = torch.empty((), dtype=precision).element_size()
     count = int(SHARE / 2 * free) // (FEATURE_COPIES * width * size)
-    return min(count, PROCESSOR_CALL) if device.type == "cpu" else count
+    return count
