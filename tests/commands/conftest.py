@@ -92,7 +92,7 @@ CMIP6 = {
     "psl": ("air_pressure_at_mean_sea_level", "Pa", 101000.0, 1200.0),
     "uas": ("eastward_wind", "m s-1", 1.0, 7.0),
     "vas": ("northward_wind", "m s-1", -1.0, 6.0),
-    "sfcWind": ("wind_speed", "m s-1", 9.0, 2.0),
+    "sfcWind": ("wind_speed", "m s-1", 9.0, 5.0),
     "tas": ("air_temperature", "K", 280.0, 15.0),
 }
 
