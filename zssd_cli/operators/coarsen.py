@@ -68,11 +68,11 @@ class Coarsen:
         lift = tuple(p @ np.linalg.inv(a @ p) for a, p in zip(down, up, strict=True))
         self.fine, self.coarse = fine, coarse
         self._down, self._up, self._lift = (
-            tuple(torch.as_tensor(matrix, dtype=dtype, device=device) for matrix in pair) for pair in (down, up, lift)
+            [torch.as_tensor(matrix, dtype=dtype, device=device) for matrix in pair] for pair in (down, up, lift)
         )
 
     @staticmethod
-    def _apply(pair: tuple[Tensor, Tensor], x: Tensor) -> Tensor:
+    def _apply(pair: list[Tensor], x: Tensor) -> Tensor:
         return pair[0] @ x @ pair[1].T
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -82,8 +82,8 @@ class LagSums:
 
 def merged(sums: Sequence[LagSums]) -> np.ndarray:
     """:meth:`LagSums.result` of several sums, from grids that may differ, together."""
-    pairs = sum(one.pairs for one in sums)
-    lags = sum(one.total for one in sums) / np.maximum(pairs, 1)[:, None, None]
+    pairs = np.sum([one.pairs for one in sums], 0)
+    lags = np.sum([one.total for one in sums], 0) / np.maximum(pairs, 1)[:, None, None]
     known = np.flatnonzero(pairs[:, 0, MAX_LAG] > 0)
     nearest = known[np.abs(np.arange(len(lags))[:, None] - known).argmin(1)]
     return lags[nearest].astype(np.float32)

@@ -44,6 +44,12 @@ def extend(x: Tensor, cells: int, circular: bool) -> Tensor:
     return torch.cat([x[..., :1, :]] * cells + [x] + [x[..., -1:, :]] * cells, -2)
 
 
+def start_at_zero(layer: nn.Linear | nn.Conv2d) -> None:
+    """Weights and bias zero: the layer says nothing until it has learned to."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
 def rms_norm(x: Tensor) -> Tensor:
     """Unit mean square over channels at every pixel, (B, C, H, W)."""
     return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-4)
@@ -57,10 +63,8 @@ class Block(nn.Module):
         self.first = Conv(channels, channels)
         self.second = Conv(channels, channels)
         self.modulation = nn.Linear(embedding, 2 * channels)
-        nn.init.zeros_(self.modulation.weight)
-        nn.init.zeros_(self.modulation.bias)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        start_at_zero(self.modulation)
+        start_at_zero(self.second)
 
     def forward(self, x: Tensor, embedding: Tensor, circular: bool) -> Tensor:
         """(B, C, H, W), (B, E) -> (B, C, H, W)."""
@@ -79,8 +83,7 @@ class TimeAttention(nn.Module):
         self.query = nn.Conv2d(channels, channels, 1)
         self.key_value = nn.Linear(token, 2 * channels)
         self.out = nn.Conv2d(channels, channels, 1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        start_at_zero(self.out)
 
     def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
         """(B, C, H, W), (B, T, token) -> (B, C, H, W)."""
@@ -134,6 +137,8 @@ class Level(nn.Module):
 class UNet(nn.Module):
     """U-Net over (variables + static) channels; height and width must be multiples of ``stride``."""
 
+    frequencies: Tensor
+
     def __init__(self, variables: int, config: UNetConfig) -> None:
         super().__init__()
         ch, emb, blocks, depth = config.channels, config.embedding, config.blocks, len(config.channels) - 1
@@ -141,7 +146,7 @@ class UNet(nn.Module):
         self.register_buffer("frequencies", torch.linspace(0, math.log(64.0), emb // 4).exp(), persistent=False)
         self.embed = nn.Sequential(nn.Linear(emb // 2, emb), nn.SiLU(), nn.Linear(emb, emb), nn.SiLU())
         self.absent = nn.Linear(variables, emb, bias=False)
-        nn.init.zeros_(self.absent.weight)
+        start_at_zero(self.absent)
         self.tokens = TimeTokens(config.token)
         self.stem = Conv((1 + BANDS) * variables + len(STATIC_CHANNELS), ch[0])
         self.down = nn.ModuleList(nn.Conv2d(4 * ch[i], ch[i + 1], 1) for i in range(depth))
@@ -152,8 +157,7 @@ class UNet(nn.Module):
         self.middle = Level(ch[depth], blocks + 1, emb, token[depth])
         self.decoder = nn.ModuleList(Level(ch[i], blocks if i else 1, emb, token[i]) for i in range(depth))
         self.out = Conv(ch[0], variables)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        start_at_zero(self.out)
 
     def forward(
         self, x: Tensor, log_sigma: Tensor, static: Tensor, time: Tensor, known: Tensor, circular: bool = False
