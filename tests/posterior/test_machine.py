@@ -24,14 +24,12 @@ def test_a_batch_fits_the_free_memory():
 
 def test_a_batch_is_bounded_whatever_the_memory():
     assert plan_batch(100 * 100, 3, 1000 * GIGA, GPU) == machine.MOST
-    assert plan_batch(GLOBE, 3, 1000 * GIGA, CPU) == 1
-    assert plan_batch(200 * 200, 3, 1000 * GIGA, CPU) == machine.PROCESSOR_CELLS // 200**2
+    assert plan_batch(200 * 200, 3, 1000 * GIGA, CPU) == 1
 
 
 def test_a_call_of_the_network_is_bounded():
-    half = plan_call(24, GIGA, GPU, torch.bfloat16)
-    assert half == pytest.approx(2 * plan_call(24, GIGA, GPU, torch.float32), abs=2)
-    assert plan_call(24, 1000 * GIGA, CPU, torch.float32) == 1
+    half = plan_call(24, GIGA, torch.bfloat16)
+    assert half == pytest.approx(2 * plan_call(24, GIGA, torch.float32), abs=2)
 
 
 def test_free_memory_is_read():

@@ -169,7 +169,7 @@ def prepare(source: Source, prior: Prior, static: StaticFields, config: Downscal
     free = free_memory(device)
     precision = network_precision(config.precision, device, gradients=config.back_propagates)
     batch = 1 if config.back_propagates else plan_batch(cells, len(prior.variables), free, device)
-    call = plan_call(prior.header.network.channels[0], free, device, precision)
+    call = plan_call(prior.header.network.channels[0], free, precision)
     job = Job(source, prior, config, domain, channels_static, channels, regrid, name, batch, call, precision)
     observe(job, 0, 1)
     return job
