@@ -13,7 +13,7 @@ from harness.scoring import WIND, baseline, score
 from zssd_cli.config import DownscaleConfig
 from zssd_cli.posterior.downscaling import Job
 
-ZETA = {"ucg": {1000: 1.0, 250: 1.0, 100: 1.0}, "dps": {1000: 1.0, 250: 1.0, 100: 1.0}}
+ZETA = {"ucg": {1000: 0.15}, "dps": {1000: 2.5}}
 """Step size by mode and number of steps, to be set from ``--tune-zeta``; other numbers of steps take the nearest."""
 
 LIBRARIES: dict[str, tuple[str, str, Draw]] = {

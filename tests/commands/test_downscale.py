@@ -415,7 +415,7 @@ def test_mmps(run, model):
 def test_observed_wind_speed(run, zssd, model, tmp_path, guidance):
     """sfcWind in its own file: block means of the output's wind speed are those of the input."""
     pressure, wind = model("psl.nc", hours=(0.0,)), model("wind.nc", ("sfcWind",), hours=(0.0,))
-    settings = ("--region", BOX, "--steps", "8", "--guidance", guidance)
+    settings = ("--region", BOX, "--steps", "12", "--guidance", guidance)
     out = run(pressure, wind, settings=settings)
     fields = read(out)
     with netCDF4.Dataset(out) as data:
