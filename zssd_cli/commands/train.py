@@ -88,7 +88,7 @@ def train(
 
     zssd train 'era5_*.nc' --config train.yaml -o prior.safetensors --resume
 
-    zssd train 'alps_*.nc' --from first-ifs-msl-u10-v10 --steps 2000 -o alps.safetensors
+    zssd train 'alps_*.nc' --from analyses-msl-u10-v10 --steps 2000 -o alps.safetensors
     """
     from zssd_cli.commands import run_train
 
