@@ -126,11 +126,13 @@ class Factor:
         self._board = _chessboard(*outside.shape[-2:])
         self._band = self._board.band(near, outside.detach())
         for index, band in enumerate(self._band.numpy()):
-            _, info = lapack.dpbtrf(band.T, lower=1, overwrite_ab=1)
+            finite = np.isfinite(band).all()  # LAPACK does not look
+            _, info = lapack.dpbtrf(band.T, lower=1, overwrite_ab=1) if finite else (None, -1)
             if info:
                 msg = (
-                    f"Flow equations of field {index}: expected a positive definite system, got one that breaks down at"
-                    f" unknown {info}. Look for NaN, for conductivities out of range or for a missing fixed head."
+                    f"Flow equations of field {index}: expected a positive definite system, got"
+                    f" {'one that is singular' if finite else 'coefficients that are not finite'}."
+                    " Look for NaN, for conductivities out of range or for a missing fixed head."
                 )
                 raise SolverError(msg)
 

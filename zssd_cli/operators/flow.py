@@ -8,6 +8,7 @@ adjoint solve with the same factorisation, :math:`dJ/d\theta = -\lambda^T (dA/d\
 """
 
 from dataclasses import dataclass
+from types import EllipsisType
 
 import numpy as np
 import torch
@@ -17,8 +18,14 @@ from zssd_cli.errors import ConfigError
 from zssd_cli.operators.five_point import Factor, solve
 from zssd_cli.operators.flow_problem import FlowProblem
 
-_INNER = {"west": (..., slice(None), 0), "east": (..., slice(None), -1), "south": (..., 0, slice(None)),
-          "north": (..., -1, slice(None))}  # fmt: skip
+_ALL = slice(None)
+_INNER: dict[str, tuple[EllipsisType, int | slice, int | slice]] = {
+    "west": (..., _ALL, 0),
+    "east": (..., _ALL, -1),
+    "south": (..., 0, _ALL),
+    "north": (..., -1, _ALL),
+}
+"""Where the cells along a side are in (..., ny, nx)."""
 
 
 class FlowSolver:

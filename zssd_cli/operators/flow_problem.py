@@ -42,7 +42,7 @@ class Well:
 
 @dataclass(frozen=True, eq=False)
 class FlowProblem:
-    """Two-dimensional flow :math:`S \\partial_t h - \\nabla\\cdot(K b \\nabla h) = r + q`, all but K.
+    r"""Two-dimensional flow :math:`S\,\partial_t h - \nabla\cdot(K b\,\nabla h) = r + q`, all but K.
 
     Parameters
     ----------
