@@ -8,10 +8,27 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from torch import Tensor
 
 from zssd_cli.errors import ConfigError
 
 SIDES = ("west", "east", "south", "north")
+
+
+@dataclass(frozen=True)
+class LogK:
+    """Affine map from a prior's field without unit to the natural logarithm of K [m s-1], ``mean + std * field``.
+
+    A Gaussian prior's field has mean 0 and variance 1; a two-material prior's is -1 in the first material and 1 in the
+    second.
+    """
+
+    mean: float
+    std: float
+
+    def __call__(self, field: Tensor) -> Tensor:
+        """Field (...) -> log K (...)."""
+        return self.mean + self.std * field
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +149,11 @@ class FlowProblem:
     def cell_area(self) -> float:
         """Plan area of a cell [m2]."""
         return self.dx * self.dy
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """Conditions in the order of :data:`SIDES`."""
+        return self.west, self.east, self.south, self.north
 
     @property
     def fixed_sides(self) -> tuple[str, ...]:
