@@ -7,15 +7,17 @@ import typer
 
 
 def train(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="FILES...", help="Reanalysis at 0.25 degree, NetCDF or GRIB, or quoted globs.", show_default=False
-        ),
-    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="PRIOR.safetensors", help="File to write.", show_default=False)
     ],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILES...",
+            help="Reanalysis at 0.25 degree, NetCDF or GRIB, or quoted globs; none for a latent prior.",
+            show_default=False,
+        ),
+    ] = None,
     variables: Annotated[
         str | None,
         typer.Option("--vars", metavar="NAMES", help="Comma-separated; default msl,u10,v10.", show_default=False),
@@ -53,7 +55,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from OUTPUT.state where it exists.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT.")] = False,
 ) -> None:
-    """Train a prior on 0.25 degree reanalysis.
+    """Train a prior on 0.25 degree reanalysis, or on random conductivity fields (--config with kind: latent).
 
     Progress is saved every few minutes to PRIOR.safetensors.state; after an interruption the same command with
     --resume goes on where it stopped, bit for bit.
@@ -63,13 +65,23 @@ def train(
     zssd train 'era5_*.nc' --vars msl,u10,v10 --held-out era5_2020.nc -o prior.safetensors
 
     zssd train 'era5_*.nc' --config train.yaml -o prior.safetensors --resume
+
+    zssd train --config weights/recipes/darcy-grf.yaml -o darcy-grf.safetensors
     """
-    from zssd_cli.commands import run_train
+    from zssd_cli.commands import run_train, run_train_latent
 
     flags = {
         "variables": variables.split(",") if variables else None, "steps": steps, "batch": batch, "patch": patch,
         "learning_rate": learning_rate, "time_dropout": time_dropout, "seed": seed,
     }  # fmt: skip
+    latent = run_train_latent.read_latent(config)
+    if latent is not None:
+        given = {"FILES": inputs, "--held-out": held_out, "--static": static, **flags}
+        run_train_latent.execute(latent, given, output, resume=resume, overwrite=overwrite)
+        return
+    if not inputs:
+        msg = "Missing argument 'FILES...': reanalysis to train on, or --config with kind: latent."
+        raise typer.BadParameter(msg)
     settings = run_train.read_settings(config, {k: v for k, v in flags.items() if v is not None})
     run_train.execute(
         tuple(inputs), tuple(held_out or ()), static, output, settings, resume=resume, overwrite=overwrite
