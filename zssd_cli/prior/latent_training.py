@@ -208,7 +208,7 @@ class LatentTrainer:
             msg = f"{path}: expected a training state ({FORMAT}), got {meta.get('format')!r}; remove it or drop --resume."
             raise WeightsError(msg)
         ours, theirs = json.loads(self.config.model_dump_json()), json.loads(meta["config"])
-        free = ("checkpoint_minutes", "validate_every", "chain_steps")
+        free = ("checkpoint_minutes", "validate_every", "chain_steps", "autoencoder_steps", "prior_steps")
         changed = sorted(k for k in ours if ours[k] != theirs.get(k) and k not in free)
         if changed:
             msg = f"{path} was made with other settings: {', '.join(changed)}. Use the same settings, or start anew without --resume."
