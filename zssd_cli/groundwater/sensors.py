@@ -92,6 +92,9 @@ def _read_csv(path: Path, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
     _check_columns(path, names, wanted)
     if len(rows) == 1:
         _refuse(path, "expected a row for each sensor, got no rows after the header.")
+    for index, row in enumerate(rows[1:], 1):
+        if len(row) > len(names):
+            _refuse(path, f"sensor {index}: expected {len(names)} columns, got {len(row)} (a decimal comma?).")
     table = {}
     for name in wanted:
         column = names.index(name)
