@@ -24,6 +24,7 @@ from torch import Tensor
 from zssd_cli.errors import SolverError
 
 PAIRS = tuple(combinations(range(4), 2))
+CHUNK = 16
 
 
 class Chessboard:
@@ -124,8 +125,10 @@ class Factor:
         near = _neighbours(*self._faces)
         self._total = outside.detach() + near.sum(1)
         self._board = _chessboard(*outside.shape[-2:])
-        self._band = self._board.band(near, outside.detach())
-        for index, band in enumerate(self._band.numpy()):
+        # a few fields at a time stay in the processor's cache
+        parts = zip(near.split(CHUNK), outside.detach().split(CHUNK), strict=True)
+        self._bands = [band for part in parts for band in self._board.band(*part).numpy()]
+        for index, band in enumerate(self._bands):
             finite = np.isfinite(band).all()  # LAPACK does not look
             _, info = lapack.dpbtrf(band.T, lower=1, overwrite_ab=1) if finite else (None, -1)
             if info:
@@ -142,7 +145,7 @@ class Factor:
         black = self._board.black
         reduced = (b + _weighted(*self._faces, torch.where(black, 0, b / self._total)))[:, black].numpy()
         found = np.empty_like(reduced)
-        for index, band in enumerate(self._band.numpy()):
+        for index, band in enumerate(self._bands):
             found[index] = lapack.dpbtrs(band.T, reduced[index], lower=1)[0]
         h = torch.zeros_like(b)
         h[:, black] = torch.as_tensor(found)
