@@ -303,3 +303,15 @@ def test_verify(shipped):
     result = CliRunner().invoke(app, ["verify"])
     assert result.exit_code == 1
     assert "small: DAMAGED" in result.output
+
+
+def test_a_prior_of_the_other_kind_is_refused_with_those_that_fit(shipped):
+    (shipped / "registry.toml").write_text(row() + row("wells", default="false") + 'kind = "conductivity"\n')
+    for name in ("tiny", "wells"):
+        (shipped / f"{name}.safetensors").write_bytes(CONTENT)
+    assert registry.locate("wells", kind="conductivity")[1] == SHA256
+    assert registry.locate("wells", kind=None)[1] == SHA256
+    with pytest.raises(WeightsError, match=r"wells is one for zssd invert: zssd downscale expected .*\(tiny\)"):
+        registry.locate("wells")
+    with pytest.raises(WeightsError, match=r"tiny is one for zssd downscale: zssd invert expected .*\(wells\)"):
+        registry.locate("tiny", kind="conductivity")

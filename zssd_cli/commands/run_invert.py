@@ -77,7 +77,7 @@ def execute(request: Request) -> None:
     domain = read_domain(request.domain)
     problem = domain.problem()
     sensors, notes = read_sensors(request.observations, problem)
-    path, sha256 = locate(request.prior, offline=request.offline)
+    path, sha256 = locate(request.prior, offline=request.offline, kind="conductivity")
     task = _prepare(problem, domain, sensors, path)
     _announce(console, request, task, notes, path.stem)
     if request.dry_run:

@@ -26,6 +26,9 @@ from torch import Tensor
 from zssd_cli.errors import ConfigError
 from zssd_cli.posterior.lbfgs import Evaluation, Rule, minimise
 
+RADIUS = 5.0
+"""Longest step in the unknown, whose numbers are standard normal."""
+
 Forward = Callable[[Tensor], Tensor]
 """Fields (B, ...) -> predictions (B, m), differentiable."""
 
@@ -53,7 +56,8 @@ class InversionSettings:
     Attributes
     ----------
     starts
-        Starts of the MAP: the centre of the prior and ``starts`` - 1 prior draws.
+        Starts of the MAP: the centre of the prior and ``starts`` - 1 prior draws, shrunk to the length that so many
+        data can give the unknown (a MAP moves in as many directions as there are data).
     adam_steps, learning_rate
         First stage of the MAP.
     lbfgs_steps
@@ -217,7 +221,9 @@ class _Problem:
             field = self.fields(z[None]).requires_grad_(True)
             prediction = self._forward(field)
             count = prediction.shape[1]
-            towards = [torch.autograd.grad(prediction[0, i], field, retain_graph=i + 1 < count)[0] for i in range(count)]
+            towards = [
+                torch.autograd.grad(prediction[0, i], field, retain_graph=i + 1 < count)[0] for i in range(count)
+            ]
             self.solves += 1
             self.adjoints += count
             jacobian = [self._pull_back(z, part) for part in torch.cat(towards).split(self._batch)]
@@ -242,7 +248,7 @@ def _map(
     """Best unknown (P, n), values and misfits of all starts (P, S)."""
     count, starts, size = len(data), settings.starts, problem._prior.size
     rng = torch.Generator().manual_seed(settings.seed)
-    z = torch.randn(count, starts, size, generator=rng)
+    z = torch.randn(count, starts, size, generator=rng) * min(1.0, math.sqrt(data.shape[1] / size))
     z[:, 0] = 0
     z = z.flatten(0, 1)
     owner = torch.arange(count).repeat_interleave(starts)
@@ -252,7 +258,7 @@ def _map(
         return problem.evaluate(x, centre[index], target[index], owner[index])
 
     z = _adam(objective, z, settings, progress)
-    rule = Rule(settings.lbfgs_steps, misfit=settings.discrepancy)
+    rule = Rule(settings.lbfgs_steps, misfit=settings.discrepancy, radius=RADIUS)
     z, found = minimise(objective, z, rule, progress=_told(progress, "L-BFGS"))
     values, misfits = found.value.view(count, starts), found.misfit.view(count, starts)
     best = z.view(count, starts, size)[torch.arange(count), values.argmin(1)]
@@ -280,9 +286,7 @@ def _adam(
     return z
 
 
-def _ensemble(
-    problem: _Problem, data: Tensor, best: Tensor, settings: InversionSettings, progress: Progress
-) -> Tensor:
+def _ensemble(problem: _Problem, data: Tensor, best: Tensor, settings: InversionSettings, progress: Progress) -> Tensor:
     """Unknowns of the members, (P, M, n)."""
     count, members, size = len(data), settings.members, best.shape[1]
     predicted, jacobian = problem.linearise(best)
@@ -303,7 +307,7 @@ def _ensemble(
         v = v.view(count, members, size)
         return (v - gain(gain.jacobian(v))).flatten(0, 1)
 
-    rule = Rule(settings.member_steps, tolerance=0.1)
+    rule = Rule(settings.member_steps, tolerance=0.1, radius=RADIUS)
     z, _ = minimise(objective, z, rule, precondition, _told(progress, "members"))
     return z.view(count, members, size)
 

@@ -4,6 +4,7 @@ Two-loop recursion of Nocedal and Wright (2006, algorithm 7.4) with a backtracki
 are not evaluated any more.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -49,11 +50,14 @@ class Rule:
         When two steps in a row lower the value by less, or no step does.
     misfit
         When the misfit is at or below this; None: never.
+    radius
+        Longest step that is tried: where curvature misleads, operators overflow.
     """
 
     steps: int
     tolerance: float = 0.01
     misfit: float | None = None
+    radius: float = math.inf
 
 
 class Memory:
@@ -128,6 +132,7 @@ def minimise(
         direction = memory.direction(now.gradient, precondition)
         slope = (direction * now.gradient).sum(1)
         direction = torch.where((slope < 0)[:, None], direction, -now.gradient)
+        direction = direction * (rule.radius / direction.norm(dim=1, keepdim=True).clamp(min=1e-30)).clamp(max=1)
         moved, new = _search(objective, x, now, direction, active)
         gain = now.value - new.value
         # a problem that no step improves is at its end

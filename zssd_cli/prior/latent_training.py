@@ -128,10 +128,7 @@ class LatentTrainer:
         return self.autoencoder.model.loss(fields, rng)
 
     def _flow_loss(self, rng: torch.Generator) -> Tensor:
-        number = (self.step - self.config.autoencoder_steps) // self.config.bank_steps
-        if self._bank is None or self._bank[0] != number:
-            self._bank = (number, *self._encode_bank(number))
-        _, mean, deviation = self._bank
+        mean, deviation = self._latents((self.step - self.config.autoencoder_steps) // self.config.bank_steps)
         count = self.config.prior_batch
         pick = torch.randint(len(mean), (count,), generator=rng)
         latents = mean[pick] + deviation[pick] * torch.randn(count, *mean.shape[1:], generator=rng)
@@ -143,10 +140,16 @@ class LatentTrainer:
     def whitening(self) -> Whitening:
         """Measured on the first bank once the autoencoder is done."""
         if self._whitening is None:
-            mean, deviation = self._encode_bank(0)
+            mean, deviation = self._latents(0)
             rng = generator(STREAMS["training"], self.config.seed, _BANK)
             self._whitening = Whitening.of(mean + deviation * torch.randn(mean.shape, generator=rng))
         return self._whitening
+
+    def _latents(self, number: int) -> tuple[Tensor, Tensor]:
+        """One bank; the last one is kept."""
+        if self._bank is None or self._bank[0] != number:
+            self._bank = (number, *self._encode_bank(number))
+        return self._bank[1:]
 
     @torch.no_grad()
     def _encode_bank(self, number: int) -> tuple[Tensor, Tensor]:
@@ -205,7 +208,9 @@ class LatentTrainer:
         """Continue from :meth:`save`; raises :class:`WeightsError` where the file fits another configuration."""
         tensors, meta = read_safetensors(path)
         if meta.get("format") != FORMAT:
-            msg = f"{path}: expected a training state ({FORMAT}), got {meta.get('format')!r}; remove it or drop --resume."
+            msg = (
+                f"{path}: expected a training state ({FORMAT}), got {meta.get('format')!r}; remove it or drop --resume."
+            )
             raise WeightsError(msg)
         ours, theirs = json.loads(self.config.model_dump_json()), json.loads(meta["config"])
         free = ("checkpoint_minutes", "validate_every", "chain_steps", "autoencoder_steps", "prior_steps")
