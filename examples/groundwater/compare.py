@@ -50,7 +50,7 @@ QUICK = Effort(members=8, starts=2, grid_steps=12, esmda_members=24, pinn_steps=
 
 def ld_dim(bed: Bed, data: Tensor, error: Tensor, init: int, effort: Effort, prior_file: str) -> dict[str, Estimate]:
     """Maximum a posteriori and mean of the members."""
-    prior, _ = load_latent_prior(locate(prior_file, offline=True)[0])
+    prior, _ = load_latent_prior(locate(prior_file, offline=True, kind="conductivity")[0])
     settings = InversionSettings(starts=effort.starts, members=effort.members, seed=init, discrepancy=1.0)
     found = invert(prior, bed.forward, data, error, settings)
     members = torch.stack([prior.finish(one) for one in found.members])

@@ -1,5 +1,9 @@
 """Whole runs of ``zssd invert`` with a toy prior of 16 x 16 cells, and what it refuses."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import netCDF4
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from zssd_cli.operators.flow import FlowSolver, Observe, Sensors
 from zssd_cli.prior.latent import LatentPrior, Whitening, new_networks
 from zssd_cli.prior.latent_checkpoint import LatentHeader, save_latent_prior
 from zssd_cli.prior.latent_config import AutoencoderConfig, FieldsConfig, FlowConfig
+from zssd_cli.prior.registry import entries
 
 SIDE = 16
 FAST = ("--members", "4", "--restarts", "1", "--steps", "10")
@@ -408,3 +413,23 @@ def test_an_unfinished_output_vanishes(invert, domain, tmp_path, monkeypatch):
     monkeypatch.setattr(run_invert, "invert", broken)
     assert invert(wells, path).code == 130
     assert listing(tmp_path) == before
+
+
+@pytest.mark.slow
+def test_the_guides_example_with_the_shipped_prior(zssd, tmp_path):
+    """The field found is nearer to the truth than the prior's mean, and the spread covers most of the truth."""
+    if "darcy-grf" not in entries():
+        pytest.skip("needs the prior darcy-grf, which this checkout does not ship")
+    folder = tmp_path / "example"
+    script = Path(__file__).parents[2] / "examples" / "groundwater" / "make_example.py"
+    subprocess.run([sys.executable, script, folder], check=True, timeout=120)
+    done = zssd(
+        "invert", folder / "wells.csv", "--domain", folder / "domain.yaml", "-o", folder / "k.nc", "--members", "16"
+    )
+    assert done.code == 0, done.err
+    with xr.open_dataset(folder / "k.nc") as found, xr.open_dataset(folder / "truth.nc") as truth:
+        centred = truth.log_k - np.log(2e-5)
+        error = found.log_k_mean - truth.log_k
+        assert float((error**2).mean()) < 0.7 * float((centred**2).mean())
+        assert float((np.abs(error) < 2 * found.log_k_std).mean()) > 0.7
+        assert float(np.sqrt(((found.sensor_residual / found.sensor_error) ** 2).mean())) < 1.3
