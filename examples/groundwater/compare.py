@@ -39,7 +39,7 @@ class Effort:
 
     members: int = 32
     starts: int = 3
-    grid_steps: int = 40
+    grid_steps: int = 100
     esmda_members: int = 120
     pinn_steps: int = 2000
     vae_steps: int = 600
