@@ -40,7 +40,8 @@ class Effort:
     members: int = 32
     starts: int = 3
     grid_steps: int = 100
-    esmda_members: int = 120
+    esmda_members: int = 180
+    """Times four assimilations: about as many flow solutions as LD-DIM uses with the settings above."""
     pinn_steps: int = 2000
     vae_steps: int = 600
 

@@ -70,7 +70,7 @@ def _heads(figure: Figure, axis: "Axes", problem: FlowProblem, sensors: Sensors,
         axis.contour(problem.x, problem.y, last, levels=8, colors=INK, linewidths=0.5)
     now = sensors.step == len(problem.time_steps) - 1 if sensors.step is not None else np.full(len(sensors), True)
     axis.scatter(
-        sensors.x[now], sensors.y[now], c=sensors.head[now], cmap="Blues", vmin=low, vmax=high, s=28, edgecolors=INK,
+        sensors.x[now], sensors.y[now], c=sensors.head[now], cmap="Blues", vmin=low, vmax=high, s=28, edgecolors="#d1495b",
         linewidths=0.9, zorder=3,
     )  # fmt: skip
 
