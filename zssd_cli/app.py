@@ -23,6 +23,7 @@ COMMANDS = {
     "downscale": "zssd_cli.commands.downscale:downscale",
     "train": "zssd_cli.commands.train:train",
     "evaluate": "zssd_cli.commands.evaluate:evaluate",
+    "invert": "zssd_cli.commands.invert:invert",
     "fetch-static": "zssd_cli.commands.fetch_static:fetch_static",
     "weights": "zssd_cli.commands.weights:app",
 }
@@ -35,6 +36,8 @@ zssd downscale psl_*.nc --vars msl,u10,v10 --region=-80,0,20,70 -o fine.nc
 zssd downscale coarse.nc --vars msl,u10,v10 -o fine.nc --members 8 --dry-run
 
 zssd evaluate fine.nc --reference era5.nc
+
+zssd invert wells.csv --domain domain.yaml --prior darcy-grf -o conductivity.nc
 
 zssd weights list
 

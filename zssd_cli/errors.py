@@ -19,3 +19,7 @@ class WeightsError(ZssdError):
 
 class OutputError(ZssdError):
     """The output cannot be written."""
+
+
+class SolverError(ZssdError):
+    """Equations that have no unique or no finite solution."""

@@ -330,3 +330,15 @@ def test_the_card_travels_with_the_weights(tmp_path):
 def test_a_card_that_cannot_be_read(tmp_path):
     with pytest.raises(WeightsError, match=r"--card .*no\.md cannot be read"):
         registry.embed_card(tmp_path / "p.safetensors", tmp_path / "no.md")
+
+
+def test_a_prior_of_the_other_kind_is_refused_with_those_that_fit(shipped):
+    (shipped / "registry.toml").write_text(row() + row("wells", default="false") + 'kind = "conductivity"\n')
+    for name in ("tiny", "wells"):
+        (shipped / f"{name}.safetensors").write_bytes(CONTENT)
+    assert registry.locate("wells", kind="conductivity")[1] == SHA256
+    assert registry.locate("wells", kind=None)[1] == SHA256
+    with pytest.raises(WeightsError, match=r"wells is one for zssd invert: zssd downscale expected .*\(tiny\)"):
+        registry.locate("wells")
+    with pytest.raises(WeightsError, match=r"tiny is one for zssd downscale: zssd invert expected .*\(wells\)"):
+        registry.locate("tiny", kind="conductivity")

@@ -7,15 +7,17 @@ import typer
 
 
 def train(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="FILES...", help="Reanalysis at 0.25 degree: NetCDF, GRIB, Zarr, quoted globs.", show_default=False
-        ),
-    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="PRIOR.safetensors", help="File to write.", show_default=False)
     ],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILES...",
+            help="Reanalysis at 0.25 degree: NetCDF, GRIB, Zarr, quoted globs; none for a latent prior.",
+            show_default=False,
+        ),
+    ] = None,
     variables: Annotated[
         str | None,
         typer.Option("--vars", metavar="NAMES", help="Comma-separated; default msl,u10,v10.", show_default=False),
@@ -77,7 +79,7 @@ def train(
         bool, typer.Option("--dry-run", help="Check the data, time a few steps, say what the training needs.")
     ] = False,
 ) -> None:
-    """Train a prior on 0.25 degree reanalysis.
+    """Train a prior on 0.25 degree reanalysis, or on random conductivity fields (--config with kind: latent).
 
     Progress is saved every few minutes to PRIOR.safetensors.state; after an interruption the same command with
     --resume goes on where it stopped, bit for bit. On several GPUs: torchrun --nproc-per-node N -m zssd_cli train ...
@@ -89,13 +91,30 @@ def train(
     zssd train 'era5_*.nc' --config train.yaml -o prior.safetensors --resume
 
     zssd train 'alps_*.nc' --from analyses-msl-u10-v10 --steps 2000 -o alps.safetensors
+
+    zssd train --config weights/recipes/darcy-grf.yaml -o darcy-grf.safetensors
     """
-    from zssd_cli.commands import run_train
+    from zssd_cli.commands import run_train, run_train_latent
 
     flags = {
         "variables": variables.split(",") if variables else None, "steps": steps, "batch": batch, "patch": patch,
         "learning_rate": learning_rate, "time_dropout": time_dropout, "seed": seed,
     }  # fmt: skip
+    latent = run_train_latent.read_latent(config)
+    if latent is not None:
+        others = {
+            "--from": start,
+            "--preset": preset,
+            "--log": log,
+            "--allow-missing": allow_missing,
+            "--dry-run": dry_run,
+        }
+        given = {"FILES": inputs, "--held-out": held_out, "--static": static, **others, **flags}
+        run_train_latent.execute(latent, given, output, resume=resume, overwrite=overwrite)
+        return
+    if not inputs:
+        msg = "Missing argument 'FILES...': reanalysis to train on, or --config with kind: latent."
+        raise typer.BadParameter(msg)
     given = {k: v for k, v in flags.items() if v is not None}
     settings = run_train.read_settings(config, given, preset, run_train.load_start(start))
     files = run_train.TrainFiles(tuple(inputs), tuple(held_out or ()), static, output, log, start)

@@ -24,11 +24,12 @@ def list_() -> None:
 
     from zssd_cli.prior import registry
 
-    table = Table("name", "variables", "size", "where", "default")
+    table = Table("name", "kind", "variables", "size", "where", "default")
     for prior in registry.entries().values():
         path = registry.find_local(prior)
         size = f"{prior.size / 1e6:.1f} MB"
-        table.add_row(prior.name, ",".join(prior.variables), size, _place(path), "yes" if prior.default else "")
+        variables, default = ",".join(prior.variables), "yes" if prior.default else ""
+        table.add_row(prior.name, prior.kind, variables, size, _place(path), default)
     Console().print(table)
 
 
@@ -63,7 +64,7 @@ def fetch(name: Name) -> None:
     """Put a prior into the cache, unless it is on this machine already."""
     from zssd_cli.prior import registry
 
-    path, _ = registry.locate(registry.entry(name).name)
+    path, _ = registry.locate(registry.entry(name).name, kind=None)
     typer.echo(path)
 
 

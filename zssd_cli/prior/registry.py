@@ -11,7 +11,7 @@ import os
 import sys
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 from pydantic import ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -30,6 +30,10 @@ RETRIES = 2
 """Further attempts after a failed download."""
 TIMEOUT = 30.0
 """Seconds without an answer of the server after which an attempt has failed."""
+
+Kind = Literal["downscaling", "conductivity"]
+COMMANDS: dict[Kind, str] = {"downscaling": "zssd downscale", "conductivity": "zssd invert"}
+"""What uses which kind of prior."""
 
 _PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".bin")
 
@@ -56,6 +60,8 @@ class PriorEntry:
         One line.
     default
         Whether this prior is used where the user names none.
+    kind
+        ``downscaling`` of atmospheric fields, or fields of ``conductivity`` for inversion.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")]
@@ -66,6 +72,7 @@ class PriorEntry:
     card: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*\.md$")]
     description: str
     default: StrictBool = False
+    kind: Kind = "downscaling"
 
 
 def shipped_folder() -> Path:
@@ -152,7 +159,7 @@ def find_local(prior: PriorEntry) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def locate(name_or_path: str | None, *, offline: bool = False) -> tuple[Path, str]:
+def locate(name_or_path: str | None, *, offline: bool = False, kind: Kind | None = "downscaling") -> tuple[Path, str]:
     """Find a prior, fetching it if need be.
 
     Parameters
@@ -161,6 +168,8 @@ def locate(name_or_path: str | None, *, offline: bool = False) -> tuple[Path, st
         Registered name, path of a safetensors file, or None for the default prior.
     offline
         Never use the network.
+    kind
+        Which kind a registered prior must be; None: any. What a path holds is seen when it is loaded.
 
     Returns
     -------
@@ -169,15 +178,27 @@ def locate(name_or_path: str | None, *, offline: bool = False) -> tuple[Path, st
     Raises
     ------
     WeightsError
-        Unknown name, missing or damaged file, failed download, or a file that is not safetensors.
+        Unknown name, another kind, missing or damaged file, failed download, or a file that is not safetensors.
     """
     chosen = default_name() if name_or_path is None else str(name_or_path)
     if name_or_path is None or chosen in entries():
-        return _locate_registered(entry(chosen), offline=offline)
+        found = entry(chosen)
+        if kind is not None and found.kind != kind:
+            _refuse_kind(found, kind)
+        return _locate_registered(found, offline=offline)
     path = Path(chosen).expanduser()
     if not (path.suffix or path.exists() or os.sep in chosen):
         entry(chosen)
     return _locate_path(path)
+
+
+def _refuse_kind(prior: PriorEntry, kind: Kind) -> NoReturn:
+    others = [other.name for other in entries().values() if other.kind == kind]
+    msg = (
+        f"Prior {prior.name} is one for {COMMANDS[prior.kind]}: {COMMANDS[kind]} expected one of kind {kind}"
+        f" ({', '.join(others) or 'none registered'})."
+    )
+    raise WeightsError(msg)
 
 
 def _locate_path(path: Path) -> tuple[Path, str]:
@@ -303,6 +324,7 @@ def row_of(path: Path, name: str | None = None) -> str:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
         variables = list(json.loads(metadata["header"])["variables"])
+        kind = "conductivity" if "latent" in metadata.get("format", "") else "downscaling"
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         msg = f"{path}: expected a prior with its settings in the header, got {error!r}. Make it with `zssd train`."
         raise WeightsError(msg) from error
@@ -316,6 +338,7 @@ def row_of(path: Path, name: str | None = None) -> str:
         f'card = "{name}.md"\n'
         'description = ""\n'
         "default = false\n"
+        f'kind = "{kind}"\n'
     )
 
 

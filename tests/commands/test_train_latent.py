@@ -1,0 +1,69 @@
+"""``zssd train`` with ``kind: latent``: a prior without any file of data, and one-line errors."""
+
+import pytest
+from typer.testing import CliRunner
+
+from zssd_cli.app import app
+from zssd_cli.errors import ConfigError, OutputError
+from zssd_cli.prior.latent_checkpoint import load_latent_prior
+
+SETTINGS = """
+kind: latent
+fields: {kind: bimaterial, cells: 16}
+autoencoder: {latent: 1, channels: [8, 8, 8]}
+network: {width: 16, blocks: 1, embedding: 8}
+autoencoder_steps: 2
+prior_steps: 2
+batch: 2
+prior_batch: 4
+bank: 32
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run ``zssd train`` on a configuration; an error is raised, not printed."""
+
+    def call(*options, settings=SETTINGS):
+        config = tmp_path / "latent.yaml"
+        config.write_text(settings)
+        arguments = ["train", "--config", str(config), "-o", str(tmp_path / "prior.safetensors"), *options]
+        result = CliRunner().invoke(app, arguments)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return call
+
+
+def test_trains_a_prior_and_resumes(run, tmp_path):
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert "bimaterial fields of 16 x 16" in result.output
+    prior, header = load_latent_prior(tmp_path / "prior.safetensors")
+    assert prior.binary
+    assert header.training["settings"]["autoencoder_steps"] == 2
+    assert "misclassified" in header.training["held_out"]
+    with pytest.raises(OutputError, match="exists"):
+        run()
+    longer = run("--resume", "--overwrite", settings=SETTINGS.replace("prior_steps: 2", "prior_steps: 3"))
+    assert "step 4 of 5" in longer.output
+
+
+@pytest.mark.parametrize(
+    ("options", "settings", "message"),
+    [
+        ((), SETTINGS + "colour: red\n", "Training setting colour"),
+        ((), SETTINGS.replace("cells: 16", "cells: 20"), "Training setting fields.cells"),
+        (("--patch", "32"), SETTINGS, "draws its own fields; got patch"),
+        (("era5.nc",), SETTINGS, "draws its own fields; got FILES"),
+    ],
+)
+def test_one_line_errors(run, options, settings, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        run(*options, settings=settings)
+    assert "\n" not in str(error.value)
+
+
+def test_without_files_and_without_kind_latent_the_usage_is_wrong(run):
+    assert run(settings="steps: 3\n").exit_code == 2

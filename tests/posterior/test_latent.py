@@ -1,0 +1,140 @@
+"""Inversion: the closed form of linear priors and operators, seeds, batches, multi-start, early stopping, errors."""
+
+import pytest
+import torch
+
+from zssd_cli.errors import ConfigError
+from zssd_cli.posterior.latent import InversionSettings, invert
+
+torch.set_num_threads(1)
+SIZE, CELLS, DATA = 6, 10, 5
+
+
+class LinearPrior:
+    """Fields that are a fixed matrix times the unknown."""
+
+    size = SIZE
+
+    def __init__(self):
+        self.matrix = torch.randn(CELLS, SIZE, generator=torch.Generator().manual_seed(0))
+
+    def fields(self, unknown):
+        return unknown @ self.matrix.T
+
+
+class CurvedPrior(LinearPrior):
+    """Two valleys: the sign of the first number is lost."""
+
+    def fields(self, unknown):
+        first = unknown[:, :1].square()
+        return torch.cat([first, unknown[:, 1:]], 1) @ self.matrix.T
+
+
+@pytest.fixture
+def world():
+    rng = torch.Generator().manual_seed(1)
+    operator = torch.randn(DATA, CELLS, generator=rng)
+    error = 0.3 + 0.4 * torch.rand(DATA, generator=rng)
+    data = torch.randn(2, DATA, generator=rng) * 3
+    return LinearPrior(), operator, data, error
+
+
+def closed_form(prior, operator, data, error):
+    """Posterior mean (P, n) and covariance (n, n) of the unknown."""
+    jacobian = (operator @ prior.matrix).double() / error[:, None].double()
+    covariance = torch.linalg.inv(torch.eye(SIZE, dtype=torch.float64) + jacobian.T @ jacobian)
+    return (data.double() / error.double()) @ jacobian @ covariance, covariance
+
+
+def test_the_map_of_a_linear_problem_is_its_posterior_mean(world):
+    prior, operator, data, error = world
+    settings = InversionSettings(members=0, lbfgs_steps=200)
+    found = invert(prior, lambda u: u @ operator.T, data, error, settings)
+    mean, _ = closed_form(prior, operator, data, error)
+    # the minimum is found to .01 in the value
+    assert torch.allclose(found.map_unknown.double(), mean, atol=0.1)
+    assert torch.allclose(found.map_field, prior.fields(found.map_unknown))
+    assert found.members.shape == (2, 0, CELLS)
+
+
+def test_the_ensemble_of_a_linear_problem_is_its_posterior(world):
+    prior, operator, data, error = world
+    settings = InversionSettings(members=4000, starts=1, lbfgs_steps=100)
+    found = invert(prior, lambda u: u @ operator.T, data, error, settings)
+    mean, covariance = closed_form(prior, operator, data, error)
+    unknowns = found.member_unknowns.double()
+    # antithetic pairs: the mean is exact
+    assert torch.allclose(unknowns.mean(1), mean, atol=1e-3)
+    for member in unknowns:
+        assert torch.allclose(member.T.cov(), covariance, atol=0.06)
+
+
+def test_members_do_not_hang_on_the_map_in_a_linear_problem(world):
+    """The linear start is the solution, wherever it is linearised."""
+    prior, operator, data, error = world
+    first, second = (
+        invert(prior, lambda u: u @ operator.T, data, error, InversionSettings(adam_steps=steps, lbfgs_steps=steps))
+        for steps in (1, 30)
+    )
+    assert torch.allclose(first.members, second.members, atol=2e-2)
+
+
+def test_data_sets_of_a_batch_are_independent(world):
+    prior, operator, data, error = world
+    both = invert(prior, lambda u: u @ operator.T, data, error)
+    alone = invert(prior, lambda u: u @ operator.T, data[0], error)
+    assert torch.allclose(both.map_field[0], alone.map_field[0], atol=1e-3)
+    small = invert(prior, lambda u: u @ operator.T, data, error, InversionSettings(batch=3))
+    assert torch.allclose(both.members, small.members, atol=1e-3)
+
+
+def test_same_seed_same_result(world):
+    prior, operator, data, error = world
+    runs = [
+        invert(prior, lambda u: u @ operator.T, data, error, InversionSettings(seed=seed, members=4))
+        for seed in (3, 3, 4)
+    ]
+    assert torch.equal(runs[0].members, runs[1].members)
+    assert not torch.equal(runs[0].members, runs[2].members)
+
+
+def test_the_best_start_wins_and_solves_are_counted(world):
+    _, operator, _, error = world
+    truth = torch.tensor([[2.0, 0, 0, 0, 0, 0], [-3.0, 1, 0, 0, 0, 0]])
+    data = CurvedPrior().fields(truth) @ operator.T
+    calls = []
+
+    def forward(u):
+        calls.append(len(u))
+        return u @ operator.T
+
+    found = invert(CurvedPrior(), forward, data, error, InversionSettings(starts=6, members=4))
+    value = found.start_values.min(1).values
+    prior = 0.5 * found.map_unknown.square().sum(1)
+    misfit = 0.5 * ((found.map_field @ operator.T - data) / error).square().sum(1)
+    assert torch.allclose(prior + misfit, value, rtol=1e-4)
+    # the centre is a saddle of this prior: other starts do better
+    assert (found.start_values.argmin(1) > 0).all()
+    assert found.solves == sum(calls) / 2
+    assert found.adjoints == DATA
+
+
+def test_stops_at_the_noise(world):
+    prior, operator, _, error = world
+    truth = torch.randn(1, SIZE, generator=torch.Generator().manual_seed(5))
+    data = prior.fields(3 * truth) @ operator.T
+    stages = []
+    settings = InversionSettings(members=0, adam_steps=1, discrepancy=1.0)
+    found = invert(prior, lambda u: u @ operator.T, data, error, settings, lambda *a: stages.append(a))
+    assert (found.start_misfits <= 1).all()
+    full = invert(prior, lambda u: u @ operator.T, data, error, InversionSettings(members=0))
+    assert found.solves < full.solves
+    assert {stage for stage, _, _ in stages} == {"Adam", "L-BFGS"}
+    assert stages[-1][2] <= 1
+
+
+@pytest.mark.parametrize(("data", "error"), [([1.0, float("nan")], 1.0), ([1.0, 2.0], 0.0), ([1.0, 2.0], float("inf"))])
+def test_bad_data_are_refused(data, error):
+    prior = LinearPrior()
+    with pytest.raises(ConfigError, match="expected finite data and positive errors"):
+        invert(prior, lambda u: u[:, :2], torch.tensor(data), torch.tensor(error))

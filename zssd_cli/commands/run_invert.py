@@ -1,0 +1,245 @@
+"""What ``zssd invert`` does after its options are parsed: check everything, invert, write, report."""
+
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from torch import Tensor
+
+from zssd_cli import __version__
+from zssd_cli.errors import ConfigError, OutputError
+from zssd_cli.groundwater.domain import DomainConfig, read_domain
+from zssd_cli.groundwater.sensors import read_sensors
+from zssd_cli.groundwater.writing import Result, inversion_dataset, write_inversion
+from zssd_cli.operators.flow import FlowSolver, Observe, Sensors
+from zssd_cli.operators.flow_problem import FlowProblem, LogK
+from zssd_cli.posterior.latent import Inversion, InversionSettings, invert
+from zssd_cli.prior.latent import LatentPrior
+from zssd_cli.prior.latent_checkpoint import load_latent_prior
+from zssd_cli.prior.registry import locate
+
+
+@dataclass(frozen=True)
+class Request:
+    """The options of one call."""
+
+    observations: Path
+    domain: Path
+    output: Path
+    prior: str
+    members: int
+    restarts: int
+    steps: int
+    seed: int
+    plot: Path | None
+    overwrite: bool
+    dry_run: bool
+    quiet: bool
+    offline: bool
+
+    @property
+    def settings(self) -> InversionSettings:
+        """The engine's form."""
+        return InversionSettings(
+            starts=self.restarts, lbfgs_steps=self.steps, members=self.members, seed=self.seed, discrepancy=1.0
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """All that an inversion needs, checked.
+
+    ``forward`` takes fields without unit to heads at the sensors.
+    """
+
+    problem: FlowProblem
+    sensors: Sensors
+    prior: LatentPrior
+    log_k: LogK
+    solver: FlowSolver
+    observe: Observe
+
+    def forward(self, fields: Tensor) -> Tensor:
+        """(B, ny, nx) -> (B, S)."""
+        return self.observe(self.solver.heads(self.log_k(fields)))
+
+
+def execute(request: Request) -> None:
+    """Run one inversion from open files to the last line on screen."""
+    console = Console(stderr=True, quiet=request.quiet)
+    _check_output(request)
+    domain = read_domain(request.domain)
+    problem = domain.problem()
+    sensors, notes = read_sensors(request.observations, problem)
+    path, sha256 = locate(request.prior, offline=request.offline, kind="conductivity")
+    task = _prepare(problem, domain, sensors, path)
+    _announce(console, request, task, notes, path.stem)
+    if request.dry_run:
+        _estimate(console, request.settings, task)
+        return
+    started = time.monotonic()
+    found = _invert(console, request.settings, task)
+    result = physical(task, found)
+    attributes = describe(request, task, found, path.stem, sha256)
+    write_inversion(request.output, inversion_dataset(problem, sensors, result, attributes))
+    if request.plot is not None:
+        from zssd_cli.groundwater.plots import plot_inversion
+
+        plot_inversion(problem, sensors, result, request.plot)
+    _finish(console, request, task, result, found, time.monotonic() - started)
+
+
+def _check_output(request: Request) -> None:
+    """Refuse before any work what cannot be written at its end."""
+    for path, option in ((request.output, "-o"), (request.plot, "--plot")):
+        if path is None:
+            continue
+        if not path.parent.is_dir():
+            msg = f"Cannot write {path}: the folder {path.parent} does not exist. Make it first (mkdir -p)."
+            raise OutputError(msg)
+        if path.exists() and not path.is_file():
+            msg = f"{path} is a folder or no regular file; give the name of a file with {option}."
+            raise OutputError(msg)
+        if any(path.resolve() == given.resolve() for given in (request.observations, request.domain)):
+            msg = f"{path} is one of the inputs. Choose another name with {option}."
+            raise OutputError(msg)
+        if path.exists() and not request.overwrite and not request.dry_run:
+            msg = f"{path} exists. Choose another name with {option}, or pass --overwrite."
+            raise OutputError(msg)
+    if request.plot is not None and request.plot.suffix.lower() != ".png":
+        msg = f"--plot: expected a name that ends in .png, got {request.plot}."
+        raise ConfigError(msg)
+
+
+def _prepare(problem: FlowProblem, domain: DomainConfig, sensors: Sensors, path: Path) -> Task:
+    prior, header = load_latent_prior(path)
+    if problem.shape != (prior.side, prior.side):
+        msg = (
+            f"Prior {path.stem} knows {prior.side} x {prior.side} cells, the domain has {problem.nx} x {problem.ny}."
+            f" Set cells: [{prior.side}, {prior.side}] in the domain file."
+        )
+        raise ConfigError(msg)
+    log_k = domain.log_k(header.fields.kind)
+    return Task(problem, sensors, prior, log_k, FlowSolver(problem), Observe(problem, sensors))
+
+
+def _say(console: Console, line: str, style: str | None = None) -> None:
+    console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+def _announce(console: Console, request: Request, task: Task, notes: tuple[str, ...], prior: str) -> None:
+    problem, sensors = task.problem, task.sensors
+    for note in notes:
+        _say(console, f"Note       {note}", style="yellow")
+    kind = f"transient, {len(problem.time_steps)} steps" if problem.transient else "steady"
+    _say(
+        console, f"Input      {len(sensors)} heads from {sensors.head.min():g} to {sensors.head.max():g} m; {kind} flow"
+    )
+    west, east, south, north = problem.extent
+    _say(console, f"Domain     {problem.nx} x {problem.ny} cells, x {west:g} to {east:g} m, y {south:g} to {north:g} m")
+    low, high = (float(np.exp(task.log_k.mean + sign * task.log_k.std)) for sign in (-1, 1))
+    what = "the two materials" if task.prior.binary else "68 percent between"
+    _say(console, f"Prior      {prior}; K expected: {what} {low:.2g} and {high:.2g} m/s")
+    settings = request.settings
+    _say(
+        console,
+        f"Method     {settings.starts} starts, {settings.members} members, seed {settings.seed}; stops at the noise level",
+    )
+
+
+def _estimate(console: Console, settings: InversionSettings, task: Task) -> None:
+    """Time a few fields through prior and operator, there and back."""
+    count = 4
+    unknown = torch.zeros(count, task.prior.size, requires_grad=True)
+    started = time.monotonic()
+    task.forward(task.prior.fields(unknown)).sum().backward()
+    each = (time.monotonic() - started) / count
+    solves = settings.starts * (settings.adam_steps + settings.lbfgs_steps) + settings.members * (
+        settings.member_steps + 2
+    )
+    _say(console, f"Dry run    at most about {solves} flow solutions, {each * solves:.0f} s; nothing written")
+
+
+def _invert(console: Console, settings: InversionSettings, task: Task) -> Inversion:
+    """Invert under a bar that shows the misfit."""
+    columns = (
+        TextColumn("{task.description:8}"), BarColumn(), TextColumn("step {task.completed}"),
+        TextColumn("misfit {task.fields[misfit]:.2f} errors"), TimeElapsedColumn(),
+    )  # fmt: skip
+    totals = {"Adam": settings.adam_steps, "L-BFGS": settings.lbfgs_steps, "members": settings.member_steps}
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("", misfit=float("nan"))
+        data, error = (
+            torch.as_tensor(values, dtype=torch.float32) for values in (task.sensors.head, task.sensors.error)
+        )
+        return invert(
+            task.prior, task.forward, data, error, settings,
+            lambda stage, step, misfit: progress.update(
+                bar, description=stage, completed=step, total=totals.get(stage), misfit=misfit
+            ),
+        )  # fmt: skip
+
+
+def physical(task: Task, found: Inversion) -> Result:
+    """Logarithms of K, heads and heads at the sensors of what was found; two-material fields are cut to the materials."""
+    log_k = [task.log_k(task.prior.finish(fields).double()) for fields in (found.map_field, found.members[0])]
+    heads = [task.solver.heads(values) for values in log_k]
+    seen = [task.observe(values) for values in heads]
+    (k_map, k), (head_map, head), (seen_map, seen_each) = (
+        tuple(x.numpy() for x in pair) for pair in (log_k, heads, seen)
+    )
+    return Result(k_map[0], k, head_map[0], head, seen_map[0], seen_each)
+
+
+def describe(request: Request, task: Task, found: Inversion, prior: str, sha256: str) -> dict[str, str | float]:
+    """Global attributes of the output: what it is, what made it, from what, with which settings."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    command = shlex.join(["zssd", *sys.argv[1:]]).encode(errors="replace").decode()
+    settings = request.settings
+    return {
+        "title": "Hydraulic conductivity from heads by zssd",
+        "source": f"zssd {__version__}, prior {prior} (sha256 {sha256})",
+        "history": f"{stamp} {command}",
+        "references": "Differentiable Inverse Modeling with Physics-Constrained Latent Diffusion, arXiv 2512.22421",
+        "comment": "log_k_map is the maximum a posteriori in the prior's latent space; members by randomised maximum likelihood",
+        "zssd_version": __version__,
+        "zssd_prior": prior,
+        "zssd_prior_sha256": sha256,
+        "zssd_source_files": request.observations.name,
+        "zssd_domain": request.domain.read_text(encoding="utf-8"),
+        "zssd_log_k_prior_mean": task.log_k.mean,
+        "zssd_log_k_prior_std": task.log_k.std,
+        "zssd_starts": settings.starts,
+        "zssd_adam_steps": settings.adam_steps,
+        "zssd_lbfgs_steps": settings.lbfgs_steps,
+        "zssd_members": settings.members,
+        "zssd_member_steps": settings.member_steps,
+        "zssd_seed": str(settings.seed),
+        "zssd_misfit_map": float(found.start_misfits[0, found.start_values[0].argmin()].sqrt()),
+        "zssd_flow_solutions": float(found.solves),
+        "zssd_torch": torch.__version__,
+    }
+
+
+def _finish(console: Console, request: Request, task: Task, result: Result, found: Inversion, seconds: float) -> None:
+    error = task.sensors.error
+    misfit = float(np.sqrt((((task.sensors.head - result.seen_map) / error) ** 2).mean()))
+    members = float(np.sqrt((((task.sensors.head - result.seen) / error) ** 2).mean()))
+    _say(console, f"Done       in {seconds:.0f} s, {found.solves:.0f} flow solutions")
+    _say(
+        console,
+        f"           residuals at the sensors: {misfit:.2f} errors (maximum a posteriori), {members:.2f} (members)",
+    )
+    if misfit > 2:
+        _say(
+            console,
+            "Note       the heads are not explained within their errors: look at sides, recharge, wells and expected K",
+            style="yellow",
+        )
+    _say(console, f"Wrote      {request.output}" + (f" and {request.plot}" if request.plot else ""))

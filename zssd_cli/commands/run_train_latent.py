@@ -1,0 +1,102 @@
+"""What ``zssd train`` does for a configuration with ``kind: latent``: no data but random fields, two stages, one file."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from zssd_cli.commands.run_train import stop_signals
+from zssd_cli.errors import ConfigError, OutputError
+from zssd_cli.prior.latent_checkpoint import LatentHeader, save_latent_prior
+from zssd_cli.prior.latent_config import LatentTrainConfig
+from zssd_cli.prior.latent_training import LatentTrainer
+from zssd_cli.prior.training import Trainer, run_training
+
+HELD_OUT = range(128)
+"""Held-out fields by whose error the training is watched."""
+
+
+def read_latent(path: Path | None) -> dict[str, Any] | None:
+    """Settings of a YAML file that says ``kind: latent``; None for any other, which is not looked at further."""
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")) if path is not None else None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+    return settings if isinstance(settings, dict) and settings.get("kind") == "latent" else None
+
+
+def execute(settings: dict[str, Any], given: dict[str, Any], output: Path, *, resume: bool, overwrite: bool) -> None:
+    """Train a latent prior; ``given`` are the other options of the command, of which only a seed means something here."""
+    useless = [name for name, value in given.items() if value and name != "seed"]
+    if useless:
+        msg = f"A training with kind: latent draws its own fields; got {', '.join(useless)}. Leave it out, or set it in --config."
+        raise ConfigError(msg)
+    seed = given.get("seed")
+    config = _validated(settings if seed is None else {**settings, "seed": seed})
+    state = output.with_name(output.name + ".state")
+    _check(output, state, resume=resume, overwrite=overwrite)
+    console, trainer = Console(stderr=True), LatentTrainer(config)
+    if resume and state.exists():
+        trainer.load(state)
+    sizes = [sum(p.numel() for p in stage.model.parameters()) / 1e6 for stage in (trainer.autoencoder, trainer.flow)]
+    console.print(
+        f"Training   {config.fields.kind} fields of {config.fields.cells} x {config.fields.cells}; autoencoder {sizes[0]:.2f}, "
+        f"diffusion {sizes[1]:.2f} million parameters, step {trainer.step} of {config.steps}",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    if not _train(console, trainer, state):
+        console.print(f"Stopped    at step {trainer.step}; the same command with --resume goes on", soft_wrap=True)
+        raise SystemExit(130)
+    header = LatentHeader(
+        variables=("log_conductivity",),
+        fields=config.fields,
+        autoencoder=config.autoencoder,
+        network=config.network,
+        chain_steps=config.chain_steps,
+        training={"settings": config.model_dump(mode="json"), "held_out": trainer.validate(HELD_OUT)},
+    )
+    save_latent_prior(output, trainer.prior(), header)
+    console.print(f"Wrote      {output}; the state to go on from stays in {state}", highlight=False, soft_wrap=True)
+
+
+def _validated(settings: dict[str, Any]) -> LatentTrainConfig:
+    try:
+        return LatentTrainConfig.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        known = ", ".join(LatentTrainConfig.model_fields)
+        msg = f"Training setting {key}: {first['msg']}, got {first['input']!r}. Known: {known}."
+        raise ConfigError(msg) from error
+
+
+def _check(output: Path, state: Path, *, resume: bool, overwrite: bool) -> None:
+    if not output.parent.is_dir():
+        msg = f"Cannot write {output}: the folder {output.parent} does not exist."
+        raise OutputError(msg)
+    if output.exists() and not overwrite:
+        msg = f"{output} exists. Choose another name with -o, or pass --overwrite."
+        raise OutputError(msg)
+    if state.exists() and not resume and not overwrite:
+        msg = f"{state} holds an earlier training. Pass --resume to go on, or --overwrite to start anew."
+        raise OutputError(msg)
+
+
+def _train(console: Console, trainer: LatentTrainer, state: Path) -> bool:
+    """Train with a progress bar; False where a signal ended it early."""
+    columns = (
+        TextColumn("Step"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}"),
+        TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console) as progress, stop_signals() as stop:
+        task = progress.add_task("", total=trainer.config.steps, completed=trainer.step, loss=float("nan"))
+        # the loop asks for steps, losses and states only, and these trainers answer alike
+        for now in run_training(cast("Trainer", trainer), [], cast("Any", HELD_OUT), state, stop):
+            progress.update(task, completed=now.step, loss=now.loss)
+            if now.validation:
+                errors = "  ".join(f"{name}: {value:.4f}" for name, value in now.validation.items())
+                console.print(f"step {now.step}  held-out  {errors}", highlight=False, soft_wrap=True)
+    return trainer.step >= trainer.config.steps

@@ -1,0 +1,340 @@
+r"""Inversion in the latent space of a prior: what field explains the data, and how much do the data leave open.
+
+The unknown :math:`z` is standard normal under the prior, the field is :math:`u(z)` (a short deterministic diffusion chain
+and a decoder, see :mod:`zssd_cli.prior.latent`), and any differentiable operator :math:`g(u)` predicts the data
+:math:`d = g(u) + \epsilon`, :math:`\epsilon \sim N(0, s^2)`.
+
+* **MAP**: the minimum of :math:`\frac12 |z|^2 + \frac12 |(d - g(u(z))) / s|^2` from several starts in one batch, Adam first,
+  then L-BFGS. It is a MAP of z, a point; stopped early where the misfit has reached the noise (discrepancy principle).
+* **Ensemble**: randomised maximum likelihood (Kitanidis 1995; Oliver et al. 1996). Every member is a prior draw
+  :math:`\xi_j` that descends on :math:`\frac12 |z - \xi_j|^2 + \frac12 |(d + \epsilon_j - g(u(z))) / s|^2`. Exact where
+  :math:`g(u(z))` is linear, an approximation elsewhere. The Jacobian J at the MAP gives all members their start (the
+  linear solution) and the preconditioner :math:`(I + J^T J)^{-1}`, which needs a matrix of the number of data only; then
+  a few steps do. Members come in antithetic pairs (:math:`\pm\xi, \pm\epsilon`), so that their mean has no first-order noise.
+
+The operator is a callable on fields: groundwater heads, wind speed, anything that autograd can follow.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from zssd_cli.errors import ConfigError
+from zssd_cli.posterior.lbfgs import Evaluation, Rule, minimise
+
+RADIUS = 5.0
+"""Longest step in the unknown, whose numbers are standard normal."""
+
+Forward = Callable[[Tensor], Tensor]
+"""Fields (B, ...) -> predictions (B, m), differentiable."""
+
+Progress = Callable[[str, int, float], None]
+"""Stage, step, median root mean square of the residuals in units of the error."""
+
+
+class LatentMap(Protocol):
+    """A prior as a map from standard normal numbers."""
+
+    @property
+    def size(self) -> int:
+        """How many numbers."""
+        ...
+
+    def fields(self, unknown: Tensor) -> Tensor:
+        """(B, size) -> (B, ...), differentiable."""
+        ...
+
+
+@dataclass(frozen=True)
+class InversionSettings:
+    """How an inversion is made.
+
+    Attributes
+    ----------
+    starts
+        Starts of the MAP: the centre of the prior and ``starts`` - 1 prior draws, shrunk to the length that so many
+        data can give the unknown (a MAP moves in as many directions as there are data).
+    adam_steps, learning_rate
+        First stage of the MAP.
+    lbfgs_steps
+        Second stage, at most.
+    members
+        Size of the ensemble; 0: MAP only.
+    member_steps
+        Steps of every member after its linear start, at most.
+    discrepancy
+        The MAP stops where the mean square of the residuals in units of their errors is at or below this; None: only
+        at the minimum.
+    seed
+        Same seed, same result.
+    batch
+        Fields that are computed at once; bounds the memory.
+    """
+
+    starts: int = 3
+    adam_steps: int = 20
+    learning_rate: float = 0.5
+    lbfgs_steps: int = 60
+    members: int = 32
+    member_steps: int = 8
+    discrepancy: float | None = None
+    seed: int = 0
+    batch: int = 64
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """Results for P data sets.
+
+    Attributes
+    ----------
+    map_unknown, map_field
+        The best of the starts, (P, size) and (P, ...).
+    start_values, start_misfits
+        Minimum reached and mean square residual (in units of the errors) for every start, (P, starts).
+    members, member_unknowns
+        Ensemble, (P, members, ...) and (P, members, size).
+    member_misfits
+        Mean square residual of the members against the data as they are (not as perturbed), (P, members).
+    solves
+        How many fields were put through the operator, per data set.
+    adjoints
+        Further adjoint solves for the Jacobian, per data set; their factorisation is counted in ``solves``.
+    """
+
+    map_unknown: Tensor
+    map_field: Tensor
+    start_values: Tensor
+    start_misfits: Tensor
+    members: Tensor
+    member_unknowns: Tensor
+    member_misfits: Tensor
+    solves: float
+    adjoints: float
+
+
+def invert(
+    prior: LatentMap,
+    forward: Forward,
+    data: Tensor,
+    error: Tensor,
+    settings: InversionSettings | None = None,
+    progress: Progress = lambda stage, step, misfit: None,
+) -> Inversion:
+    """Invert one or several data sets of one operator.
+
+    Parameters
+    ----------
+    prior
+        Where the fields come from.
+    forward
+        The operator.
+    data
+        (m,) or (P, m).
+    error
+        Standard deviations of the errors, broadcast to the data; positive.
+    settings
+        How; None: the defaults.
+    progress
+        Is told about every step.
+
+    Raises
+    ------
+    ConfigError
+        Data or errors that are not finite, errors that are not positive.
+    """
+    settings = settings or InversionSettings()
+    data = torch.atleast_2d(data).float()
+    error = torch.as_tensor(error, dtype=torch.float32).expand_as(data)
+    if not (data.isfinite().all() and error.isfinite().all() and (error > 0).all()):
+        msg = "Inversion: expected finite data and positive errors, got others. Remove the data, or give every one an error."
+        raise ConfigError(msg)
+    problem = _Problem(prior, forward, error, settings.batch)
+    best, values, misfits = _map(problem, data, settings, progress)
+    unknowns = best[:, None][:, :0]
+    if settings.members:
+        unknowns = _ensemble(problem, data, best, settings, progress)
+    map_field = problem.fields(best)
+    members = problem.fields(torch.cat([best, unknowns.flatten(0, 1)]))[len(data) :]
+    return Inversion(
+        map_unknown=best,
+        map_field=map_field,
+        start_values=values,
+        start_misfits=misfits,
+        members=members.view(*unknowns.shape[:2], *map_field.shape[1:]),
+        member_unknowns=unknowns,
+        member_misfits=problem.misfits(members, data),
+        solves=problem.solves / len(data),
+        adjoints=problem.adjoints / len(data),
+    )
+
+
+class _Problem:
+    """Prior and operator together, with a count of what was solved.
+
+    Residuals are in units of the errors. Rows of a batch belong to data sets: ``owner`` (B,) says which.
+    """
+
+    def __init__(self, prior: LatentMap, forward: Forward, error: Tensor, batch: int) -> None:
+        self._prior, self._forward, self._error, self._batch = prior, forward, error, batch
+        self.solves = self.adjoints = 0
+
+    @torch.no_grad()
+    def fields(self, unknown: Tensor) -> Tensor:
+        """Fields without gradients, (B, ...)."""
+        return torch.cat([self._prior.fields(part) for part in unknown.split(self._batch)])
+
+    def evaluate(self, unknown: Tensor, centre: Tensor, target: Tensor, owner: Tensor) -> Evaluation:
+        """Half the squared distance from the centre plus half the squared residual; misfit is its mean square."""
+        parts = []
+        for z, c, t, o in zip(*(x.split(self._batch) for x in (unknown, centre, target, owner)), strict=True):
+            z = z.detach().requires_grad_(True)
+            residual = (self._forward(self._prior.fields(z)).float() - t) / self._error[o]
+            square = residual.square().sum(1)
+            value = 0.5 * (z - c).square().sum(1) + 0.5 * square
+            (gradient,) = torch.autograd.grad(value.sum(), z)
+            self.solves += len(z)
+            parts.append((value.detach(), gradient, square.detach() / t.shape[1]))
+        return Evaluation(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+    @torch.no_grad()
+    def misfits(self, fields: Tensor, data: Tensor) -> Tensor:
+        """Mean square residual of fields (P M, ...) against the data sets (P, m), (P, M)."""
+        if not len(fields):
+            return fields.new_zeros(len(data), 0)
+        self.solves += len(fields)
+        predicted = torch.cat([self._forward(part).float() for part in fields.split(self._batch)])
+        residual = (predicted.view(len(data), -1, data.shape[1]) - data[:, None]) / self._error[:, None]
+        return residual.square().mean(2)
+
+    def linearise(self, unknown: Tensor) -> tuple[Tensor, Tensor]:
+        """Predictions (P, m) and the Jacobian of predictions in units of their errors (P, m, size).
+
+        First the operator's Jacobian, one adjoint per datum on one forward run, then one batch through the prior.
+        """
+        predicted, rows = [], []
+        for owner, z in enumerate(unknown):
+            field = self.fields(z[None]).requires_grad_(True)
+            prediction = self._forward(field)
+            count = prediction.shape[1]
+            towards = [
+                torch.autograd.grad(prediction[0, i], field, retain_graph=i + 1 < count)[0] for i in range(count)
+            ]
+            self.solves += 1
+            self.adjoints += count
+            jacobian = [self._pull_back(z, part) for part in torch.cat(towards).split(self._batch)]
+            rows.append(torch.cat(jacobian) / self._error[owner, :, None])
+            predicted.append(prediction[0].detach().float())
+        return torch.stack(predicted), torch.stack(rows)
+
+    def _pull_back(self, z: Tensor, towards: Tensor) -> Tensor:
+        """Transposed Jacobian of the prior at one point on several fields, (k, ...) -> (k, size)."""
+        repeated = z.detach().expand(len(towards), -1).contiguous().requires_grad_(True)
+        (pulled,) = torch.autograd.grad(self._prior.fields(repeated), repeated, towards)
+        return pulled
+
+    def residual(self, predicted: Tensor, data: Tensor) -> Tensor:
+        """Data minus prediction in units of the errors, (P, m)."""
+        return (data - predicted) / self._error
+
+
+def _map(
+    problem: _Problem, data: Tensor, settings: InversionSettings, progress: Progress
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Best unknown (P, n), values and misfits of all starts (P, S)."""
+    count, starts, size = len(data), settings.starts, problem._prior.size
+    rng = torch.Generator().manual_seed(settings.seed)
+    z = torch.randn(count, starts, size, generator=rng) * min(1.0, math.sqrt(data.shape[1] / size))
+    z[:, 0] = 0
+    z = z.flatten(0, 1)
+    owner = torch.arange(count).repeat_interleave(starts)
+    centre, target = torch.zeros_like(z), data[owner]
+
+    def objective(x: Tensor, index: Tensor) -> Evaluation:
+        return problem.evaluate(x, centre[index], target[index], owner[index])
+
+    z = _adam(objective, z, settings, progress)
+    rule = Rule(settings.lbfgs_steps, misfit=settings.discrepancy, radius=RADIUS)
+    z, found = minimise(objective, z, rule, progress=_told(progress, "L-BFGS"))
+    values, misfits = found.value.view(count, starts), found.misfit.view(count, starts)
+    best = z.view(count, starts, size)[torch.arange(count), values.argmin(1)]
+    return best, values, misfits
+
+
+def _adam(
+    objective: Callable[[Tensor, Tensor], Evaluation], z: Tensor, settings: InversionSettings, progress: Progress
+) -> Tensor:
+    """The first stage: steps of bounded length while the curvature still means nothing (Kingma and Ba 2015).
+
+    One step length per problem, not per number: the norm of the gradient takes the place of its entries, so that the
+    many numbers on which no datum depends do not wander. The learning rate is the length of a step.
+    """
+    first, second, told = torch.zeros_like(z), torch.zeros(len(z), 1), _told(progress, "Adam")
+    every = torch.arange(len(z))
+    for step in range(settings.adam_steps):
+        now = objective(z, every)
+        told(step, now.misfit)
+        first = 0.9 * first + 0.1 * now.gradient
+        second = 0.99 * second + 0.01 * now.gradient.square().sum(1, keepdim=True)
+        mean = first / (1 - 0.9 ** (step + 1))
+        scale = (second / (1 - 0.99 ** (step + 1))).sqrt()
+        z = z - settings.learning_rate * mean / scale.clamp(min=1e-12)
+    return z
+
+
+def _ensemble(problem: _Problem, data: Tensor, best: Tensor, settings: InversionSettings, progress: Progress) -> Tensor:
+    """Unknowns of the members, (P, M, n)."""
+    count, members, size = len(data), settings.members, best.shape[1]
+    predicted, jacobian = problem.linearise(best)
+    gain = _Gain(jacobian)
+    rng = torch.Generator().manual_seed(settings.seed + 1)
+    draws = _antithetic(count, members, size, rng)
+    errors = _antithetic(count, members, data.shape[1], rng)
+    innovation = problem.residual(predicted, data)[:, None] + errors + gain.jacobian(best[:, None] - draws)
+    z = (draws + gain(innovation)).flatten(0, 1)
+    owner = torch.arange(count).repeat_interleave(members)
+    centre = draws.flatten(0, 1)
+    target = (data[:, None] + errors * problem._error[:, None]).flatten(0, 1)
+
+    def objective(x: Tensor, index: Tensor) -> Evaluation:
+        return problem.evaluate(x, centre[index], target[index], owner[index])
+
+    def precondition(v: Tensor) -> Tensor:
+        v = v.view(count, members, size)
+        return (v - gain(gain.jacobian(v))).flatten(0, 1)
+
+    rule = Rule(settings.member_steps, tolerance=0.1, radius=RADIUS)
+    z, _ = minimise(objective, z, rule, precondition, _told(progress, "members"))
+    return z.view(count, members, size)
+
+
+class _Gain:
+    """The Kalman gain :math:`J^T (I + J J^T)^{-1}` of every data set, J (P, m, n)."""
+
+    def __init__(self, jacobian: Tensor) -> None:
+        self._jacobian = jacobian
+        identity = torch.eye(jacobian.shape[1], dtype=torch.float64)
+        self._factor = torch.linalg.cholesky(identity + jacobian.double() @ jacobian.double().mT)
+
+    def jacobian(self, v: Tensor) -> Tensor:
+        """(P, M, n) -> (P, M, m)."""
+        return v @ self._jacobian.mT
+
+    def __call__(self, innovation: Tensor) -> Tensor:
+        """(P, M, m) -> (P, M, n)."""
+        solved = torch.cholesky_solve(innovation.double().mT, self._factor).mT
+        return solved.float() @ self._jacobian
+
+
+def _antithetic(count: int, members: int, size: int, rng: torch.Generator) -> Tensor:
+    """Unit noise whose second half is the first with the sign reversed, (count, members, size)."""
+    half = torch.randn(count, math.ceil(members / 2), size, generator=rng)
+    return torch.cat([half, -half], 1)[:, :members]
+
+
+def _told(progress: Progress, stage: str) -> Callable[[int, Tensor], None]:
+    return lambda step, misfit: progress(stage, step, float(misfit.median().sqrt()))
