@@ -149,5 +149,5 @@ def load_prior(path: Path, device: str | torch.device = "cpu") -> Prior:
         raise WeightsError(msg) from error
     denoiser = Denoiser(network, header.time_known).eval().requires_grad_(False)
     denoiser.detail_std.copy_(detail_std)
-    denoiser.to(device).to(memory_format=torch.channels_last)
+    denoiser.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Prior(denoiser, mean, std, zonal, lags, header)
