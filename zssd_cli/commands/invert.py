@@ -53,7 +53,7 @@ def invert(
 
     zssd invert wells.csv --domain domain.yaml -o conductivity.nc --plot conductivity.png
 
-    zssd invert wells.csv --domain domain.yaml --prior darcy-bimaterial --members 100 -o k.nc
+    zssd invert wells.csv --domain domain.yaml --prior darcy-grf --members 100 -o k.nc
     """  # fmt: skip
     from zssd_cli.commands import run_invert
 

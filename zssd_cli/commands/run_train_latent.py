@@ -94,7 +94,7 @@ def _train(console: Console, trainer: LatentTrainer, state: Path) -> bool:
     with Progress(*columns, console=console) as progress, stop_signals() as stop:
         task = progress.add_task("", total=trainer.config.steps, completed=trainer.step, loss=float("nan"))
         # the loop asks for steps, losses and states only, and these trainers answer alike
-        for now in run_training(cast("Trainer", trainer), [], cast("Any", HELD_OUT), state, stop):
+        for now in run_training(cast("Trainer", trainer), cast("Any", None), cast("Any", HELD_OUT), state, stop):
             progress.update(task, completed=now.step, loss=now.loss)
             if now.validation:
                 errors = "  ".join(f"{name}: {value:.4f}" for name, value in now.validation.items())

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zssd_cli.prior.latent_config import AutoencoderConfig
-from zssd_cli.prior.unet import rms_norm
+from zssd_cli.prior.unet import rms_norm, start_at_zero
 
 FACTOR = 8
 LOG_VARIANCE = (-9.0, 1.0)
@@ -29,8 +29,7 @@ class Residual(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        start_at_zero(self.second)
 
     def forward(self, x: Tensor) -> Tensor:
         """Add what the two convolutions make of ``x``."""
@@ -72,8 +71,7 @@ class Decoder(nn.Module):
         self.fine = nn.ModuleList((Residual(quarter), Residual(half)))
         self.out = nn.Conv2d(half, 4, 3, padding=1)
         self.missing = nn.Linear(eighth, 1)
-        nn.init.zeros_(self.missing.weight)
-        nn.init.zeros_(self.missing.bias)
+        start_at_zero(self.missing)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, h, w) -> (B, 1, 8 h, 8 w) and (B,)."""

@@ -24,7 +24,7 @@ from torch.utils.checkpoint import checkpoint
 
 from zssd_cli.prior.autoencoder import FACTOR, Autoencoder, Residual
 from zssd_cli.prior.latent_config import AutoencoderConfig, FlowConfig
-from zssd_cli.prior.unet import rms_norm
+from zssd_cli.prior.unet import rms_norm, start_at_zero
 
 
 class FlowBlock(nn.Module):
@@ -36,8 +36,7 @@ class FlowBlock(nn.Module):
         self.residual = Residual(width)
         self.qkv = nn.Conv2d(width, 3 * width, 1)
         self.out = nn.Conv2d(width, width, 1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        start_at_zero(self.out)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """(B, C, h, w), (B, E) -> (B, C, h, w)."""
@@ -61,6 +60,8 @@ class Flow(nn.Module):
         Shape of the network.
     """
 
+    frequencies: Tensor
+
     def __init__(self, latent: int, side: int, config: FlowConfig) -> None:
         super().__init__()
         width, embedding = config.width, config.embedding
@@ -70,8 +71,7 @@ class Flow(nn.Module):
         self.stem = nn.Conv2d(latent, width, 3, padding=1)
         self.blocks = nn.ModuleList(FlowBlock(width, embedding) for _ in range(config.blocks))
         self.out = nn.Conv2d(width, latent, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        start_at_zero(self.out)
 
     def forward(self, w: Tensor, angle: Tensor) -> Tensor:
         """(B, C, h, w), angles (B,) in [0, pi / 2] -> (B, C, h, w)."""

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from zssd_cli.errors import ConfigError, WeightsError
 from zssd_cli.files import atomic_path
+from zssd_cli.prior.autoencoder import Autoencoder
 from zssd_cli.prior.checkpoint import read_safetensors, write_safetensors
 from zssd_cli.prior.latent import Flow, LatentPrior, Whitening, measure_texture, new_networks
 from zssd_cli.prior.latent_config import LatentTrainConfig
@@ -49,8 +51,8 @@ class Stage:
 
     def _average(self, average: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
         """Exponential moving average whose memory grows with the number of steps."""
-        count = float(count)
-        return torch.lerp(average, new, 1 - min(self.config.ema, (1 + count) / (10 + count)))
+        done = float(count)
+        return torch.lerp(average, new, 1 - min(self.config.ema, (1 + done) / (10 + done)))
 
     def descend(self, loss: Tensor, step: int) -> None:
         """One optimiser step; linear warm-up, then a cosine to 1 percent."""
@@ -151,6 +153,10 @@ class LatentTrainer:
             self._bank = (number, *self._encode_bank(number))
         return self._bank[1:]
 
+    def _averaged(self) -> Autoencoder:
+        """The moving average of the autoencoder, for use."""
+        return cast("Autoencoder", self.autoencoder.ema.module.eval())
+
     @torch.no_grad()
     def _encode_bank(self, number: int) -> tuple[Tensor, Tensor]:
         """Means and standard deviations of the latents of fresh fields, two (bank, C, h, w)."""
@@ -158,7 +164,7 @@ class LatentTrainer:
         parts = []
         for start in range(0, self.config.bank, 64):
             fields = draw_fields(self.config.fields, min(64, self.config.bank - start), rng)
-            mean, log_variance = self.autoencoder.ema.module.encoder(fields[:, None])
+            mean, log_variance = self._averaged().encoder(fields[:, None])
             parts.append((mean, (0.5 * log_variance).exp()))
         return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
 
@@ -166,7 +172,7 @@ class LatentTrainer:
     def validate(self, numbers: Sequence[int]) -> dict[str, float]:
         """Errors of the moving averages on held-out fields, the same draws every time."""
         fields, rng = numbered_fields(self.config.fields, "held-out", numbers), generator(STREAMS["held-out"])
-        model = self.autoencoder.ema.module.eval()
+        model = self._averaged()
         latents = sample_latents(model, fields, rng)
         decoded, _ = model.decode(latents)
         result = {"bound": float(model.loss(fields, rng).mean())}
@@ -185,7 +191,7 @@ class LatentTrainer:
     @torch.no_grad()
     def prior(self) -> LatentPrior:
         """The prior as trained so far; the texture is measured on fields of its own."""
-        model = self.autoencoder.ema.module.eval().requires_grad_(False)
+        model = self._averaged().requires_grad_(False)
         flow = self.flow.ema.module.eval().requires_grad_(False)
         texture, side = None, self.config.fields.cells
         if not model.binary:
@@ -223,7 +229,7 @@ class LatentTrainer:
         self.step, self._bank, self._whitening = int(meta["step"]), None, None
 
 
-def sample_latents(autoencoder: nn.Module, fields: Tensor, rng: torch.Generator) -> Tensor:
+def sample_latents(autoencoder: Autoencoder, fields: Tensor, rng: torch.Generator) -> Tensor:
     """Latents of fields (B, H, W) with the encoder's noise, (B, C, h, w)."""
     mean, log_variance = autoencoder.encoder(fields[:, None])
     return mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=rng)
