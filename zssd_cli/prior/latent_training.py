@@ -127,7 +127,7 @@ class LatentTrainer:
 
     def _autoencoder_loss(self, rng: torch.Generator) -> Tensor:
         fields = draw_fields(self.config.fields, self.config.batch, rng)
-        return self.autoencoder.model.loss(fields, rng)
+        return self.autoencoder.model.loss(fields, rng)  # type: ignore[operator]
 
     def _flow_loss(self, rng: torch.Generator) -> Tensor:
         mean, deviation = self._latents((self.step - self.config.autoencoder_steps) // self.config.bank_steps)
