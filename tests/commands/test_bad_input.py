@@ -306,7 +306,7 @@ def test_weights_that_are_damaged(refused, model, tmp_path, prior_file):
         refused((str(path),), model(), "--weights", path)
     save_file({"a": torch.zeros(1)}, path)
     refused(("expected a zssd prior", "got 'none'"), model(), "--weights", path)
-    save_file({"a": torch.zeros(1)}, path, {"format": "zssd-prior-1", "header": "{"})
+    save_file({"a": torch.zeros(1)}, path, {"format": "zssd-prior-2", "header": "{"})
     refused(("damaged or of another version",), model(), "--weights", path)
 
 

@@ -38,7 +38,7 @@ def last(steps):
         ("dpmpp_2m_sde", log_snr_sigmas(100), 0.03),
         ("ddim", log_snr_sigmas(300), 0.03),
         ("ddpm", karras_sigmas(300), 0.03),
-        ("ddpm", log_snr_sigmas(300), 0.03),
+        ("ddpm", log_snr_sigmas(400), 0.03),
     ],
 )
 def test_mean_and_covariance_of_a_gaussian(sampler, sigmas, tolerance):

@@ -128,9 +128,12 @@ def test_patches_are_uniform_in_area():
 
 
 def test_the_mirror_turns_the_northward_wind_and_the_coriolis_parameter():
-    batch, field = batch_of([toy()], config(batch=64)), toy()
+    batch, field = batch_of([toy()], config(batch=64, time_dropout=0.0)), toy()
     mirrored = batch.conditions.static[:, 2].mean((1, 2)) < 0
     assert 10 < int(mirrored.sum()) < 54
+    year = toy().time[0]
+    torch.testing.assert_close(batch.conditions.time[mirrored, 0], ((year + 0.5) % 1).expand(int(mirrored.sum())))
+    torch.testing.assert_close(batch.conditions.time[~mirrored, 0], year.expand(int((~mirrored).sum())))
     for clean, static in zip(batch.clean[mirrored], batch.conditions.static[mirrored], strict=True):
         row = int((field.static[0, :, 0] - static[0, -1, 0]).abs().argmin())
         column = int((field.static[1, 0] - static[1, 0, 0]).abs().argmin())

@@ -94,6 +94,9 @@ def _check_output(request: Request) -> None:
     if request.plot is not None and request.plot.suffix.lower() != ".png":
         msg = f"--plot: expected a name that ends in .png, got {request.plot}."
         raise ConfigError(msg)
+    if request.plot is not None and request.plot.resolve() == request.output.resolve():
+        msg = f"-o and --plot name the same file, {request.output}; expected two."
+        raise ConfigError(msg)
     if request.plot is not None and request.plot.exists() and not request.overwrite and not request.dry_run:
         msg = f"{request.plot} exists. Choose another name with --plot, or pass --overwrite."
         raise OutputError(msg)
@@ -154,18 +157,27 @@ def open_observed(inputs: tuple[str, ...], prior: Prior, times: tuple[str | None
 def parse_errors(text: str) -> float | dict[str, float]:
     """``0.02``, or ``msl=0.02,u10=0.1`` by variable under any of its names."""
     try:
-        if "=" not in text:
-            return float(text)
-        pairs = (part.split("=") for part in text.split(",") if part.strip())
-        return {lookup(name).name: float(value) for name, value in pairs}
-    except ValueError as error:
-        msg = f"--obs-error: expected a number or NAME=NUMBER,... (such as msl=0.02,u10=0.1), got {text!r}."
-        raise ConfigError(msg) from error
+        pairs = [part.rpartition("=") for part in text.split(",") if part.strip()]
+        errors = {lookup(name).name if name else "": float(value) for name, _, value in pairs}
+    except ValueError:
+        errors = {}
+    if not errors or ("" in errors and len(pairs) > 1) or not all(0 <= error <= 10 for error in errors.values()):
+        msg = (
+            f"--obs-error: expected a number from 0 to 10 or NAME=NUMBER,... (such as msl=0.02,u10=0.1), got {text!r}."
+        )
+        raise ConfigError(msg)
+    return errors.get("", errors)
 
 
 def _announce(console: Console, job: Job, wanted: tuple[str, ...], prior: str) -> None:
     source, config, grid = job.source, job.config, job.domain.output
-    for note in source.notes:
+    unused = (
+        [name for name in config.obs_error if name not in source.variables]
+        if isinstance(config.obs_error, dict)
+        else []
+    )
+    notes = [f"--obs-error of {name} means nothing: it is not in the input" for name in unused]
+    for note in (*source.notes, *notes):
         _say(console, f"Note       {note}", style="yellow")
     first, last = format_time(source.times[0]), format_time(source.times[-1])
     span = f"1 time, {first}" if len(source.times) == 1 else f"{len(source.times)} times, {first} to {last}"

@@ -114,7 +114,7 @@ def generator(*key: int) -> torch.Generator:
 
 
 def cut(field: TrainingField, config: TrainConfig, rng: torch.Generator) -> Patch:
-    """A random patch, uniform in area, in half of the cases mirrored at the equator."""
+    """A random patch, uniform in area, in half of the cases mirrored at the equator, half a year later in the season."""
     size = config.patch
     columns = field.values.shape[2]
     area = field.static[_COS, :, 0].unfold(0, size, 1).mean(-1).clamp(min=1e-3)
@@ -123,11 +123,13 @@ def cut(field: TrainingField, config: TrainConfig, rng: torch.Generator) -> Patc
     index = torch.arange(left, left + size) % columns
     values = field.values[:, top : top + size].index_select(2, index)
     static = field.static[:, top : top + size].index_select(2, index)
+    time = field.time
     if config.mirror and torch.rand((), generator=rng) < 0.5:
         values = values.flip(1) * mirror_signs(config.variables)[:, None, None]
         static = static.flip(1).clone()
         static[_SIN] *= -1
-    return Patch(values, static, field.time)
+        time = torch.stack([(time[0] + 0.5) % 1, time[1]])
+    return Patch(values, static, time)
 
 
 class Sampler:
