@@ -209,16 +209,17 @@ def test_gaps_of_a_regular_series(tmp_path):
 
 @pytest.mark.parametrize("calendar", ["noleap", "360_day", "proleptic_gregorian"])
 def test_the_table_and_the_check_take_any_calendar(tmp_path, calendar):
-    path = store(tmp_path / "a.nc", level=False)
-    with netCDF4.Dataset(path, "a") as data:
-        data["time"].calendar = calendar
-    source = open_source(path, ("msl", "u10"))
+    first, second = (store(tmp_path / f"{name}.nc", level=False) for name in "ab")
+    for path, shift in ((first, 0), (second, 24)):
+        with netCDF4.Dataset(path, "a") as data:
+            data["time"].calendar = calendar
+            data["time"][:] = HOURS + shift
+            data["msl"][:] = data["msl"][:] / (100 if shift else 1)
+    source = open_source([first, second], ("msl", "u10"))
     table = data_table([("main", coverage(source))])
-    assert next(iter(table.columns[4].cells)) == "2020-01-01T00:00 2020-01-01T18:00"
-    with netCDF4.Dataset(path, "a") as data:
-        data["msl"][:] = data["msl"][:] / 100
-    with pytest.raises(InputError, match="msl: values"):
-        check_first_fields(open_source(path, ("u10", "msl")))
+    assert next(iter(table.columns[4].cells)) == "2020-01-01T00:00 2020-01-02T18:00"
+    with pytest.raises(InputError, match="msl: values .*first seen at 2020-01-02T00:00:00"):
+        check_first_fields(source)
 
 
 def test_a_time_that_is_not_known():

@@ -48,9 +48,7 @@ def test_a_field_without_a_time_has_no_season_and_hour(source, static):
     part = Part(dataclasses.replace(source, times=source.times[:1]), VARIABLES)
     known = Scales(np.zeros(3), np.ones(3), np.ones((3, 3)))
     assert torch.equal(SourceFields(part, static, known)[0].time, torch.zeros(2))
-    unknown = dataclasses.replace(source, times=(UNKNOWN_TIME,))
-    part = Part(unknown, VARIABLES)
-    fields = SourceFields(part, static, known)
+    fields = SourceFields(Part(dataclasses.replace(source, times=(UNKNOWN_TIME,)), VARIABLES), static, known)
     fields._cache[0] = torch.zeros(1)
     assert fields[0].time.isnan().all()
 
