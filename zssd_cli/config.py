@@ -1,13 +1,13 @@
 """Configuration: every knob of a prior and of its training, validated; unknown keys are errors."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 _Features = Annotated[int, Field(ge=4, multiple_of=4)]
@@ -26,6 +26,16 @@ class UNetConfig(_Strict):
     """Width of a time token."""
     attention_from: Annotated[int, Field(ge=0)] = 2
     """Time attention from this level (0 is the finest) down."""
+
+    @model_validator(mode="after")
+    def _some_attention(self) -> Self:
+        # without any, the time tokens would be parameters that no gradient reaches
+        if self.attention_from >= len(self.channels):
+            msg = (
+                f"attention_from is {self.attention_from}, expected a level of channels, 0 to {len(self.channels) - 1}"
+            )
+            raise ValueError(msg)
+        return self
 
 
 class MoreData(_Strict):

@@ -13,6 +13,10 @@ class ConfigError(ZssdError):
     """Options or configuration that contradict each other or the weights."""
 
 
+class Diverged(ConfigError):
+    """A training whose numbers are no longer finite: its state must not be kept."""
+
+
 class WeightsError(ZssdError):
     """Weights that are missing, damaged, of another version or made for other static fields."""
 

@@ -15,13 +15,16 @@ from safetensors import SafetensorError
 
 from tests.worlds import noise, random_conditions, write_world
 from zssd_cli import app
+from zssd_cli.commands.run_train import _go_on
 from zssd_cli.commands.train_settings import read_settings
 from zssd_cli.config import PRESETS
+from zssd_cli.errors import ConfigError
 from zssd_cli.fields.static import load_static
 from zssd_cli.grids.latlon import Region
 from zssd_cli.prior.checkpoint import load_prior, read_safetensors
 from zssd_cli.prior.covariance import MAX_LAG
 from zssd_cli.prior.distributed import World
+from zssd_cli.prior.training import Trainer
 
 BOX = Region(-6, 0, 44, 50)
 TINY_YAML = """
@@ -184,9 +187,11 @@ def test_too_small_for_a_patch(capfd, files):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("stepps: 4", "stepps.*Extra inputs"),
-        ("network: {chanels: [8]}", "network.chanels"),
-        ("steps: many", "steps.*integer.*'many'"),
+        ("stepps: 4", "stepps.*Extra inputs.*Known: variables"),
+        ("network: {chanels: [8]}", "network.chanels.*Known: channels"),
+        ("network: {channels: [8, 16]}", "attention_from is 2, expected a level of channels, 0 to 1"),
+        ("learning_rate: .inf", "learning_rate.*finite"),
+        ("steps: many", r"steps.*integer.*'many'\.$"),
         ("patch: 20", "patch.*multiple of 8"),
         ("seed: -1", "seed.*greater than or equal to 0"),
         ("- a list", "expected keys and values, got list"),
@@ -211,6 +216,56 @@ def test_missing_files_and_folders(capfd, files):
 def test_held_out_files_must_fit_too(capfd, files):
     write_world(files / "winds.nc", BOX, times=1, variables=("u10", "v10"))
     fails(capfd, "lack msl", files, "--held-out", files / "winds.nc")
+
+
+def test_held_out_files_are_not_trained_on(capfd, files):
+    later(files)
+    code, text = train(capfd, files, "--held-out", files / "era5_b.nc", data="era5_?.nc")
+    assert code == 0, text
+    assert "Training   2 fields, 2 held out" in text
+    assert "trained on" not in text
+    assert load_prior(files / "prior.safetensors").header.training["trained_on"][0]["files"] == "era5_a.nc"
+    fails(capfd, "All files of .* are held out, none is left", files, "--overwrite", "--held-out", files / "era5_?.nc")
+    code, text = train(capfd, files, "--held-out", files / "held.nc", "--dry-run")
+    assert "1 times, the first 2020-01-01T00:00:00, are also in training files and trained on" in text
+
+
+@pytest.mark.parametrize("name", ["prior", "prior.nc"])
+def test_a_prior_needs_its_ending(capfd, files, name):
+    fails(capfd, "expected a file with the ending .safetensors", files, "--dry-run", output=name)
+
+
+def test_the_output_is_no_folder(capfd, files):
+    (files / "folder.safetensors").mkdir()
+    fails(capfd, "got a folder", files, output="folder.safetensors")
+
+
+def test_the_log_writes_over_nothing(capfd, files):
+    (files / "notes.txt").write_text("precious")
+    fails(capfd, "notes.txt exists.*--resume or --overwrite", files, "--log", files / "notes.txt")
+    for name in ("prior.safetensors", "prior.safetensors.state", "era5_a.nc"):
+        fails(capfd, "read or written as something else", files, "--overwrite", "--log", files / name)
+    assert (files / "notes.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize(("theirs", "match"), [(None, "not there for every process"), (3, "of step 2 .* of step 3")])
+def test_processes_that_find_other_states(tmp_path, monkeypatch, theirs, match):
+    """Of two processes, what the other one has: no state, or one of another step."""
+    ours = Trainer(read_settings(None, {"network": {"channels": (8, 16), "attention_from": 1}}))
+    monkeypatch.setattr(World, "shared", lambda _, make: True)
+    monkeypatch.setattr(ours, "load", lambda _: setattr(ours, "step", 2))
+    (tmp_path / "state").touch()
+    other = iter([1] if theirs is None else [0, -theirs, theirs])
+    monkeypatch.setattr(World, "largest", lambda _, value: max(value, next(other)))
+    with pytest.raises(ConfigError, match=match):
+        _go_on(ours, tmp_path / "state")
+
+
+def test_smooth_variables_have_canonical_names():
+    more = {"files": ["a.nc"], "share": 0.5, "smooth": ["psl", "msl"]}
+    assert read_settings(None, {"more": [more]}).more[0].smooth == ("msl",)
+    with pytest.raises(ConfigError, match="more.smooth: expected some of msl, u10, v10, got z500"):
+        read_settings(None, {"more": [{**more, "smooth": ["z500"]}]})
 
 
 def shift(path, hours):

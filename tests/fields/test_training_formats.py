@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from zssd_cli.commands.train_report import data_table
 from zssd_cli.errors import InputError
+from zssd_cli.fields import opening
 from zssd_cli.fields.coverage import check_first_fields, coverage, refuse_lacking, spans
 from zssd_cli.fields.opening import expand, is_zarr, url_of
 from zssd_cli.fields.reading import open_source
+from zssd_cli.fields.timeline import UNKNOWN_TIME, is_unknown
 
 LAT, LON, HOURS = np.arange(50.0, 44.9, -0.25), np.arange(0.0, 6.0, 0.25), np.arange(0, 24, 6)
 SHAPE = (HOURS.size, LAT.size, LON.size)
@@ -202,6 +205,35 @@ def test_gaps_of_a_regular_series(tmp_path):
     (row,) = coverage(open_source([first, second], "msl"))
     assert row.step.total_seconds() == 6 * 3600
     assert spans(row.gaps, row.step) == "2020-01-02T00:00..2020-01-02T06:00 (2)"
+
+
+@pytest.mark.parametrize("calendar", ["noleap", "360_day", "proleptic_gregorian"])
+def test_the_table_and_the_check_take_any_calendar(tmp_path, calendar):
+    first, second = (store(tmp_path / f"{name}.nc", level=False) for name in "ab")
+    for path, shift in ((first, 0), (second, 24)):
+        with netCDF4.Dataset(path, "a") as data:
+            data["time"].calendar = calendar
+            data["time"][:] = HOURS + shift
+            data["msl"][:] = data["msl"][:] / (100 if shift else 1)
+    source = open_source([first, second], ("msl", "u10"))
+    table = data_table([("main", coverage(source))])
+    assert next(iter(table.columns[4].cells)) == "2020-01-01T00:00 2020-01-02T18:00"
+    with pytest.raises(InputError, match="msl: values .*first seen at 2020-01-02T00:00:00"):
+        check_first_fields(source)
+
+
+def test_a_time_that_is_not_known():
+    assert is_unknown(UNKNOWN_TIME)
+    assert is_unknown(cftime.DatetimeProlepticGregorian(1, 1, 1))
+    assert not is_unknown(cftime.DatetimeNoLeap(1, 1, 1))
+    assert not is_unknown(cftime.DatetimeGregorian(2020, 1, 1))
+
+
+def test_a_url_is_named_as_it_was_given(monkeypatch):
+    pytest.importorskip("zarr")
+    monkeypatch.setattr(opening, "find_spec", lambda name: None if name == "aiohttp" else name)
+    with pytest.raises(InputError, match=r"^https://host.org/a.zarr: is behind HTTP.*pip install aiohttp requests"):
+        open_source("https://host.org/a.zarr", "msl")
 
 
 def test_many_runs_are_cut_short():

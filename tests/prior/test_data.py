@@ -10,6 +10,7 @@ from tests.worlds import ATTRIBUTES, weather, write_world
 from zssd_cli.errors import InputError
 from zssd_cli.fields.reading import open_source
 from zssd_cli.fields.static import load_static
+from zssd_cli.fields.timeline import UNKNOWN_TIME
 from zssd_cli.grids.latlon import LatLonGrid, Region
 from zssd_cli.prior.covariance import MAX_LAG
 from zssd_cli.prior.data import (
@@ -41,6 +42,15 @@ def source(tmp_path_factory):
     opened = open_source(write_world(tmp_path_factory.mktemp("world") / "era5.nc", BOX), VARIABLES)
     yield opened
     opened.close()
+
+
+def test_a_field_without_a_time_has_no_season_and_hour(source, static):
+    part = Part(dataclasses.replace(source, times=source.times[:1]), VARIABLES)
+    known = Scales(np.zeros(3), np.ones(3), np.ones((3, 3)))
+    assert torch.equal(SourceFields(part, static, known)[0].time, torch.zeros(2))
+    fields = SourceFields(Part(dataclasses.replace(source, times=(UNKNOWN_TIME,)), VARIABLES), static, known)
+    fields._cache[0] = torch.zeros(1)
+    assert fields[0].time.isnan().all()
 
 
 def test_the_synthetic_wind_turns_the_right_way():

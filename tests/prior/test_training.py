@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 from tests.prior.toys import assert_same, batch_of, config, data, states, toy
 from tests.worlds import noise, random_conditions
-from zssd_cli.errors import ConfigError, OutputError, WeightsError
+from zssd_cli.errors import ConfigError, Diverged, OutputError, WeightsError
 from zssd_cli.prior.batches import Ahead, Sampler, TrainingField
 from zssd_cli.prior.checkpoint import read_safetensors, write_safetensors
 from zssd_cli.prior.training import Trainer, run_training, weighted_error
@@ -285,6 +285,36 @@ def test_a_loss_that_is_not_finite_names_the_step():
         trainer.denoiser.network.out.bias.fill_(torch.inf)
     with pytest.raises(ConfigError, match="not finite at step 0.*--learning-rate"):
         trainer.train_step(batches(toy()))
+
+
+@pytest.mark.parametrize("broken", ["loss", "gradient", "state"])
+def test_a_training_that_diverges_keeps_the_last_good_state(tmp_path, monkeypatch, broken):
+    state, trainer = tmp_path / "state", Trainer(config())
+    trainer.save(state)
+    good = state.read_bytes()
+    bias = trainer.denoiser.network.out.bias
+    if broken == "gradient":
+        bias.register_hook(lambda gradient: gradient * torch.inf)
+    elif broken == "loss":
+        bias.data.fill_(torch.inf)
+    else:
+        step = trainer.optimiser.step
+        monkeypatch.setattr(trainer.optimiser, "step", lambda: (step(), bias.data.fill_(torch.nan)))
+    with pytest.raises(Diverged, match=f"{broken} is not finite at step .*--learning-rate") as caught:
+        list(run_training(trainer, batches(toy()), None, state, lambda: trainer.step >= 1))
+    assert "\n" not in str(caught.value)
+    assert state.read_bytes() == good
+    assert bool(bias.isfinite().all()) == (broken == "gradient")
+
+
+def test_validation_takes_no_larger_batch_than_it_needs(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(
+        "zssd_cli.prior.training.weighted_error",
+        lambda _, batch: sizes.append(len(batch.clean)) or torch.ones(len(batch.clean), 3),
+    )
+    assert set(Trainer(config(batch=20)).validate(data(toy()), 1).values()) == {1.0}
+    assert set(sizes) == {16}
 
 
 def test_detail_scales_reach_the_average_and_survive(tmp_path):

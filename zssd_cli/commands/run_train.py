@@ -1,8 +1,9 @@
 """What ``zssd train`` does after its options are parsed: check the data, train, measure covariances, write the prior."""
 
+import glob
 import hashlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,9 +15,10 @@ from rich.console import Console
 from zssd_cli.commands.train_report import TrainingLog, data_table, estimate, progress_bar, report_console
 from zssd_cli.commands.train_settings import read_settings
 from zssd_cli.config import TrainConfig
-from zssd_cli.errors import ConfigError, OutputError
+from zssd_cli.errors import ConfigError, InputError, OutputError
 from zssd_cli.fields.calendar import format_time
 from zssd_cli.fields.coverage import check_first_fields, coverage, refuse_lacking
+from zssd_cli.fields.opening import expand
 from zssd_cli.fields.reading import open_source
 from zssd_cli.fields.static import StaticFields, load_static
 from zssd_cli.grids.latlon import describe_centres
@@ -107,14 +109,15 @@ def execute(
         if config.batch % world.size:
             msg = f"--batch {config.batch} is shared by {world.size} processes; expected a multiple of {world.size}."
             raise ConfigError(msg)
+        check_name(files.output)
         world.shared(lambda: None if dry_run else _check_output(files, resume=resume, overwrite=overwrite))
         material = _gather(console, world, files, config, allow_missing=allow_missing)
         trainer = Trainer(config, data_name(material), world)
         if material.start is not None:
             trainer.start_from(material.start)
         trainer.set_detail_scales(torch.as_tensor(material.scales.detail_std, dtype=torch.float32))
-        if resume and files.state.exists():
-            trainer.load(files.state)
+        if resume:
+            _go_on(trainer, files.state)
         sampler = Sampler(material.training(), config, rank=world.rank, ranks=world.size)
         if dry_run:
             estimate(console, trainer, sampler)
@@ -126,6 +129,42 @@ def execute(
             raise SystemExit(128 + stopped)
         if world.first:
             _finish(console, trainer, material, files)
+
+
+def check_name(output: Path) -> None:
+    """Refuse names that no prior is looked for under, and folders."""
+    if output.suffix != ".safetensors" or output.is_dir():
+        got = "a folder" if output.is_dir() else f"{output.suffix!r}"
+        msg = f"-o {output}: expected a file with the ending .safetensors, got {got}; name one, such as prior.safetensors."
+        raise OutputError(msg)
+
+
+def _go_on(trainer: Trainer, state: Path) -> None:
+    """Load the state where there is one; all processes must find the same."""
+    world = trainer.world
+    if not world.shared(state.exists):
+        return
+    if world.largest(int(not state.exists())):
+        msg = f"{state} is not there for every process. Put it in a folder that all nodes share, or copy it to each."
+        raise ConfigError(msg)
+    trainer.load(state)
+    least, most = -world.largest(-trainer.step), world.largest(trainer.step)
+    if least != most:
+        msg = f"{state} is of step {least} for some processes and of step {most} for others. Give all nodes the same file."
+        raise ConfigError(msg)
+
+
+def _check_log(files: TrainFiles, *, replace_it: bool) -> None:
+    """Refuse a log that would write over anything else."""
+    if files.log is None:
+        return
+    others = (files.output, files.state, *expand(files.inputs + files.held_out))
+    if files.log.resolve() in [path.resolve() for path in others]:
+        msg = f"--log {files.log} is also read or written as something else; name another file."
+        raise OutputError(msg)
+    if files.log.exists() and not replace_it:
+        msg = f"--log {files.log} exists. Choose another name, or pass --resume or --overwrite."
+        raise OutputError(msg)
 
 
 def _check_output(files: TrainFiles, *, resume: bool, overwrite: bool) -> None:
@@ -141,7 +180,8 @@ def _check_output(files: TrainFiles, *, resume: bool, overwrite: bool) -> None:
     if state.exists() and not resume and not overwrite:
         msg = f"{state} holds an earlier training. Pass --resume to go on, or --overwrite to start anew."
         raise OutputError(msg)
-    for left in output.parent.glob(f".{output.name}*.part"):
+    _check_log(files, replace_it=resume or overwrite)
+    for left in output.parent.glob(f".{glob.escape(output.name)}*.part"):
         left.unlink(missing_ok=True)
 
 
@@ -184,7 +224,7 @@ def _notes(named: dict[str, Part]) -> list[str]:
         trained = {format_time(t) for name, part in named.items() if name != "held out" for t in part.source.times}
         both = [t for t in map(format_time, named["held out"].source.times) if t in trained]
         if both:
-            notes.append(f"held out: {len(both)} times are those of training files too, the first {both[0]}")
+            notes.append(f"held out: {len(both)} times, the first {both[0]}, are also in training files and trained on")
     return notes
 
 
@@ -200,17 +240,25 @@ def _compare_scales(console: Console, start: Prior, measured: Scales) -> None:
 def open_parts(
     inputs: tuple[str, ...], held_out: tuple[str, ...], config: TrainConfig
 ) -> tuple[tuple[Part, ...], Part | None]:
-    """The main training files and the further ones of the configuration; the held-out files, filtered as the main ones."""
+    """The main training files and the further ones of the configuration, without the held-out ones; those, filtered as the main ones."""
+    kept = {path.resolve() for path in expand(held_out)} if held_out else set()
 
-    def opened(files: tuple[str, ...], **options: Any) -> Part:
+    def left(files: tuple[str, ...]) -> tuple[Path, ...]:
+        paths = tuple(path for path in expand(files) if path.resolve() not in kept)
+        if not paths:
+            msg = f"All files of {', '.join(files)} are held out, none is left to train on; give more files, or hold out fewer."
+            raise InputError(msg)
+        return paths
+
+    def opened(files: Sequence[str | Path], **options: Any) -> Part:
         return Part(open_source(files, config.variables, allow_no_time=True), config.variables, **options)
 
     rest = 1 - sum(more.share for more in config.more)
     if rest <= 0:
         msg = f"The shares of `more` add up to {1 - rest:g}; expected less than 1, the rest is the main files'. Make them smaller."
         raise ConfigError(msg)
-    main = replace(opened(inputs, lowpass_km=config.lowpass_km), share=rest)
-    more = [opened(m.files, smooth=m.smooth, lowpass_km=m.lowpass_km, share=m.share) for m in config.more]
+    main = replace(opened(left(inputs), lowpass_km=config.lowpass_km), share=rest)
+    more = [opened(left(m.files), smooth=m.smooth, lowpass_km=m.lowpass_km, share=m.share) for m in config.more]
     return (main, *more), opened(held_out, lowpass_km=config.lowpass_km) if held_out else None
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from zssd_cli.commands.run_train import stop_signals
+from zssd_cli.commands.run_train import check_name, stop_signals
 from zssd_cli.errors import ConfigError, OutputError
 from zssd_cli.prior.latent_checkpoint import LatentHeader, save_latent_prior
 from zssd_cli.prior.latent_config import LatentTrainConfig
@@ -74,6 +74,7 @@ def _validated(settings: dict[str, Any]) -> LatentTrainConfig:
 
 
 def _check(output: Path, state: Path, *, resume: bool, overwrite: bool) -> None:
+    check_name(output)
     if not output.parent.is_dir():
         msg = f"Cannot write {output}: the folder {output.parent} does not exist."
         raise OutputError(msg)

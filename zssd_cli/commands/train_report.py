@@ -87,7 +87,11 @@ class TrainingLog:
         self._by_variable: defaultdict[str, list[float]] = defaultdict(list)
 
     def _lines(self) -> list[str]:
-        return self._path.read_text(encoding="utf-8").splitlines(keepends=True) if self._path.exists() else []
+        return (
+            self._path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+            if self._path.exists()
+            else []
+        )
 
     def add(self, now: training.Progress, trainer: Trainer) -> None:
         """Take in one step."""

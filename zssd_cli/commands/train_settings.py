@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from zssd_cli.config import PRESETS, TrainConfig
+from zssd_cli.config import PRESETS, MoreData, TrainConfig, UNetConfig
 from zssd_cli.errors import ConfigError
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.variables import lookup
@@ -36,10 +36,21 @@ def read_settings(
         base |= {} if start.header.time_known else {"time_dropout": 1.0}
     config = _validated({**base, **_file(path), **flags})
     names = tuple(dict.fromkeys(lookup(name.strip()).name for name in config.variables))
-    config = config.model_copy(update={"variables": names})
+    more = tuple(part.model_copy(update={"smooth": _smooth(part, names)}) for part in config.more)
+    config = config.model_copy(update={"variables": names, "more": more})
     if start is not None:
         _check_start(config, start)
     return config
+
+
+def _smooth(part: MoreData, variables: tuple[str, ...]) -> tuple[str, ...]:
+    """Canonical names of the smooth variables of further files, which must be among those of the prior."""
+    names = tuple(dict.fromkeys(lookup(name.strip()).name for name in part.smooth))
+    for name in names:
+        if name not in variables:
+            msg = f"Training setting more.smooth: expected some of {', '.join(variables)}, got {name}. Leave it out."
+            raise ConfigError(msg)
+    return names
 
 
 def _file(path: Path | None) -> dict[str, Any]:
@@ -62,8 +73,14 @@ def _validated(settings: dict[str, Any]) -> TrainConfig:
         return TrainConfig.model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        msg = f"Training setting {key}: {first['msg']}, got {first['input']!r}. Known: {', '.join(TrainConfig.model_fields)}."
+        loc = first["loc"]
+        key = ".".join(str(part) for part in loc)
+        msg = f"Training setting {key}: {first['msg']}, got {first['input']!r}."
+        if first["type"] == "extra_forbidden":
+            of = (
+                {"network": UNetConfig, "more": MoreData}.get(str(loc[0]), TrainConfig) if len(loc) > 1 else TrainConfig
+            )
+            msg += f" Known: {', '.join(of.model_fields)}."
         raise ConfigError(msg) from error
 
 

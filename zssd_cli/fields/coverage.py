@@ -11,7 +11,7 @@ import numpy as np
 from zssd_cli.errors import InputError
 from zssd_cli.fields.calendar import format_time
 from zssd_cli.fields.reading import Source
-from zssd_cli.fields.timeline import UNKNOWN_TIME
+from zssd_cli.fields.timeline import is_unknown
 
 _REGULAR = 0.75
 """Share of the steps that must be equal before a longer one counts as a gap."""
@@ -32,7 +32,7 @@ class Coverage:
     lacking
         Dates that another variable has and this one has not, sorted, and the file of the other.
     gaps
-        Dates that a regular series would have in between, at most one per gap when they are many.
+        Dates that a regular series would have in between, every one of every gap.
     step
         The usual step, None where there is none.
     """
@@ -89,8 +89,8 @@ def spans(dates: Iterable[cftime.datetime], step: timedelta | None, most: int = 
 
 
 def short(date: cftime.datetime) -> str:
-    """ISO text to the minute; a dash where the file has no time."""
-    return "no time" if date == UNKNOWN_TIME else format_time(date)[:16]
+    """ISO text to the minute; ``no time`` where the file has none."""
+    return "no time" if is_unknown(date) else format_time(date)[:16]
 
 
 def refuse_lacking(rows: Sequence[Coverage]) -> None:
@@ -130,13 +130,13 @@ def whole_field(source: Source, name: str, date: cftime.datetime) -> np.ndarray:
     except InputError as error:
         text = str(error)
         when = format_time(date)
-        msg = text if when in text or date == UNKNOWN_TIME else f"{text.rstrip('.')} (first seen at {when})."
+        msg = text if when in text or is_unknown(date) else f"{text.rstrip('.')} (first seen at {when})."
         raise InputError(msg) from error
     holes = int(np.isnan(values).sum())
     if holes:
         msg = (
             f"{source.file(name, date)}: {name} at {format_time(date)} has {holes} missing values; "
-            "training needs whole fields. Leave that time out."
+            "training needs whole fields. Leave that time out, and start the training anew without it."
         )
         raise InputError(msg)
     return values

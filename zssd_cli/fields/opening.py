@@ -29,21 +29,23 @@ def one_line(text: object) -> str:
 
 @contextmanager
 def reading(path: Path, what: str = "cannot be read") -> Iterator[None]:
-    """Turn whatever a library says about a broken file into one line with the file's name."""
+    """Turn whatever a library says about a broken file into one line with the file's name or URL."""
+    name = url_of(path) or str(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     except ZssdError as error:
         text = one_line(error)
-        if text.startswith(str(path)):
+        if text.startswith((str(path), name)):
             raise
-        msg = f"{path}: {text}"
+        msg = f"{name}: {text}"
         raise type(error)(msg) from error
     except Exception as error:
-        msg = (
-            f"{path}: {what} ({one_line(error) or type(error).__name__}); check the file, for instance with ncdump -h."
+        remedy = (
+            "check the file, for instance with ncdump -h" if name == str(path) else "check the address and the network"
         )
+        msg = f"{name}: {what} ({one_line(error) or type(error).__name__}); {remedy}."
         raise InputError(msg) from error
 
 
@@ -151,6 +153,9 @@ def _open_zarr(path: Path) -> xr.Dataset:
         if find_spec(module) is None:
             msg = f'is a Zarr store, which needs {module}: pip install "zssd[zarr]".'
             raise InputError(msg)
+    if url is not None and url.startswith("http") and not (find_spec("aiohttp") and find_spec("requests")):
+        msg = "is behind HTTP, which needs aiohttp and requests: pip install aiohttp requests."
+        raise InputError(msg)
     return xr.open_dataset(url or str(path), engine="zarr", chunks=None, decode_times=False, cache=False)
 
 

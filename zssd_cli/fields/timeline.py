@@ -19,6 +19,12 @@ UNKNOWN_TIME = cftime.DatetimeGregorian(1, 1, 1)
 """Stands for the time of a field that has none."""
 
 
+def is_unknown(date: cftime.datetime) -> bool:
+    """True for :data:`UNKNOWN_TIME`, also under another name of the real calendar; dates of other calendars are known."""
+    # dates of different calendars do not compare, so their parts do
+    return date.calendar in _REAL_WORLD and date.timetuple()[:6] == UNKNOWN_TIME.timetuple()[:6]
+
+
 def find_time(array: xr.DataArray) -> xr.DataArray | None:
     """The time coordinate of an array: along one of its dimensions or scalar; None where there is none.
 

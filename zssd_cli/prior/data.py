@@ -13,6 +13,7 @@ from zssd_cli.fields.calendar import year_day_fractions
 from zssd_cli.fields.coverage import whole_field
 from zssd_cli.fields.reading import Source
 from zssd_cli.fields.static import StaticFields
+from zssd_cli.fields.timeline import is_unknown
 from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid
 from zssd_cli.prior.batches import TrainingField
 from zssd_cli.prior.covariance import LagSums, merged
@@ -173,7 +174,7 @@ class SourceFields(Sequence[TrainingField]):
         return len(self._part.source.times)
 
     def __getitem__(self, index: int) -> TrainingField:  # type: ignore[override]
-        """One time, standardised; NaN where a variable is absent or too smooth."""
+        """One time, standardised; NaN where a variable is absent or too smooth, and for the season and hour of an unknown time."""
         source = self._part.source
         if index not in self._cache:
             values = (self._part.read(index) - self._scales.mean[:, None, None]) / self._scales.std[:, None, None]
@@ -183,7 +184,9 @@ class SourceFields(Sequence[TrainingField]):
             if len(self._cache) > CACHED:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(index)
-        time = torch.tensor(year_day_fractions(source.times[index]), dtype=torch.float32)
+        date = source.times[index]
+        fractions = (np.nan, np.nan) if is_unknown(date) else year_day_fractions(date)
+        time = torch.tensor(fractions, dtype=torch.float32)
         return TrainingField(self._cache[index], self._static, time, self._part.grid.circular)
 
     def __iter__(self) -> Iterator[TrainingField]:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from zssd_cli.errors import ConfigError, WeightsError
+from zssd_cli.errors import Diverged, WeightsError
 from zssd_cli.files import atomic_path
 from zssd_cli.prior.autoencoder import Autoencoder
 from zssd_cli.prior.checkpoint import read_safetensors, write_safetensors
@@ -119,8 +119,8 @@ class LatentTrainer:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bf16):
             loss = (self._autoencoder_loss(rng) if stage is self.autoencoder else self._flow_loss(rng)).mean()
         if not torch.isfinite(loss):
-            msg = f"The loss is not finite at step {self.step}. Lower learning_rate and start anew, or --resume from the last state."
-            raise ConfigError(msg)
+            msg = f"The loss is not finite at step {self.step}. Start anew with a lower learning_rate, and --overwrite."
+            raise Diverged(msg)
         stage.descend(loss, self.step if stage is self.autoencoder else self.step - self.config.autoencoder_steps)
         self.step += 1
         return float(loss.detach())

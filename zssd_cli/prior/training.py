@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from zssd_cli.config import TrainConfig
-from zssd_cli.errors import ConfigError, OutputError, WeightsError
+from zssd_cli.errors import Diverged, OutputError, WeightsError
 from zssd_cli.files import atomic_path
 from zssd_cli.prior.batches import Batch, Batches, Sampler, TrainingData
 from zssd_cli.prior.checkpoint import Prior, read_safetensors, write_safetensors
@@ -147,13 +147,12 @@ class Trainer:
         total, error = self._objective(batch)
         sums = torch.stack([error.sum(0), batch.present.sum(0).float(), total.detach().expand(error.shape[1])])
         errors, counts, (summed, *_) = self.world.total(sums).tolist()
-        if not np.isfinite(summed):
-            msg = f"The loss is not finite at step {self.step}. Lower --learning-rate and start anew, or --resume from the last state."
-            raise ConfigError(msg)
+        self._check("loss", finite=bool(np.isfinite(summed)))
         self.optimiser.zero_grad(set_to_none=True)
         # gradients are averaged over the processes: with the count of all patches that is the gradient of the whole batch
         (total * (self.world.size / sum(counts))).backward()
-        nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
+        self._check("gradient", finite=bool(norm.isfinite()))
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate()
         self.optimiser.step()
@@ -163,26 +162,44 @@ class Trainer:
         self.losses = {name: value / count for name, value, count in named if count}
         return sum(errors) / sum(counts)
 
+    def _check(self, what: str, *, finite: bool) -> None:
+        """Raise :class:`Diverged` where something is not finite."""
+        if not finite:
+            msg = f"The {what} is not finite at step {self.step}. Start anew with a lower --learning-rate, and --overwrite."
+            raise Diverged(msg)
+
     @torch.inference_mode()
     def validate(self, held_out: TrainingData, batches: int = 8) -> dict[str, float]:
         """Denoising error of the moving average on held-out fields: mean square per noise level, same draws every time."""
-        sampler = Sampler(held_out, self.config, VALIDATION_SEED)
+        # the moving average needs no large batch, and what fits the training need not fit beside it
+        config = self.config.model_copy(update={"batch": min(self.config.batch, 16)})
+        sampler, kind = Sampler(held_out, config, VALIDATION_SEED), self.world.device.type
         errors: dict[str, list[float]] = {f"{level:g}": [] for level in LEVELS}
         for k in range(batches):
             batch = sampler.batch(k).to(self.world.device)
             for level in LEVELS:
                 noisy = replace(batch, sigma=torch.full_like(batch.sigma, level))
-                error = weighted_error(self.average, noisy)
+                with torch.autocast(kind, torch.bfloat16, enabled=config.bf16):
+                    error = weighted_error(self.average, noisy).float()
                 errors[f"{level:g}"].append(float(error[batch.present].mean()))
         return {level: float(np.mean(values)) for level, values in errors.items()}
 
     def save(self, path: Path) -> None:
-        """Write everything that a resumed run needs, atomically; what cannot be written is an :class:`OutputError`."""
+        """Write everything that a resumed run needs, atomically.
+
+        Raises
+        ------
+        OutputError
+            It cannot be written.
+        Diverged
+            Something is not finite: the last good state is kept.
+        """
         tensors = {f"model.{k}": v for k, v in self.denoiser.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.state_dict().items()}
         tensors |= {f"u.{k}": v for k, v in self.log_variance.state_dict().items()}
         for index, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{k}": v for k, v in state.items()}
+        self._check("state", finite=all(bool(tensor.isfinite().all()) for tensor in tensors.values()))
         meta = {"format": FORMAT, "step": str(self.step), "config": self.config.model_dump_json(), "data": self.data}
         try:
             with atomic_path(path) as temporary:
@@ -268,7 +285,8 @@ def run_training(
 ) -> Iterator[Progress]:
     """Train to ``config.steps`` or until ``stop()``; yields after every step.
 
-    The state is saved every few minutes and however the run ends; a step that fails does so before it changes anything.
+    The state is saved every few minutes and however the run ends, unless it diverged; a step that fails does so before it
+    changes anything.
     Of several processes only the ``first`` validates and saves.
     """
     config, smooth, saved = trainer.config, None, time.monotonic()
@@ -283,6 +301,9 @@ def run_training(
             if first and time.monotonic() - saved > 60 * config.checkpoint_minutes:
                 trainer.save(state)
                 saved = time.monotonic()
+    except Diverged:
+        first = False
+        raise
     finally:
         if first:
             trainer.save(state)
