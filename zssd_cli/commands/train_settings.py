@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from zssd_cli.config import PRESETS, MoreData, TrainConfig, UNetConfig
 from zssd_cli.errors import ConfigError
@@ -77,10 +77,9 @@ def _validated(settings: dict[str, Any]) -> TrainConfig:
         key = ".".join(str(part) for part in loc)
         msg = f"Training setting {key}: {first['msg']}, got {first['input']!r}."
         if first["type"] == "extra_forbidden":
-            of = (
-                {"network": UNetConfig, "more": MoreData}.get(str(loc[0]), TrainConfig) if len(loc) > 1 else TrainConfig
-            )
-            msg += f" Known: {', '.join(of.model_fields)}."
+            nested: dict[Any, type[BaseModel]] = {"network": UNetConfig, "more": MoreData}
+            known = nested.get(loc[0], TrainConfig) if len(loc) > 1 else TrainConfig
+            msg += f" Known: {', '.join(known.model_fields)}."
         raise ConfigError(msg) from error
 
 
