@@ -20,11 +20,11 @@ def weights() -> None:
 def list_() -> None:
     """List the registered priors and where their files are."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from zssd_cli.prior import registry
 
-    table = Table("name", "kind", "variables", "size", "where", "default")
+    table = Table(Column("name", overflow="fold", min_width=21), "kind", "variables", "size", "where", "default")
     for prior in registry.entries().values():
         path = registry.find_local(prior)
         size = f"{prior.size / 1e6:.1f} MB"
@@ -35,7 +35,12 @@ def list_() -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Name of a registered prior, or a prior's file.")],
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME|FILE]", help="A registered prior, or a prior's file; the default one when left out."
+        ),
+    ] = None,
 ) -> None:
     """Show the model card of a prior: data, variables, times, and what it cannot know. Of a file: what its header says."""
     from rich.console import Console
@@ -44,6 +49,7 @@ def show(
     from zssd_cli.errors import WeightsError
     from zssd_cli.prior import registry
 
+    name = name or next(prior.name for prior in registry.entries().values() if prior.default)
     if name not in registry.entries() and name.endswith(registry.SUFFIX):
         path, sha256 = registry.locate(name)
         Console().print(Markdown(registry.described(path)))
