@@ -245,7 +245,7 @@ def test_attributes_that_are_not_utf8(zssd, model, tmp_path):
         (("--obs-error", "x"), ("--obs-error", "msl=0.02,u10=0.1", "'x'")),
         (("--obs-error", "msl=0.1,u10"), ("--obs-error", "NAME=NUMBER")),
         (("--obs-error", "wind=0.1"), ("'wind'", "not known")),
-        (("--obs-error", "-1"), ("--obs-error", "greater than", "-1")),
+        (("--obs-error", "-1"), ("--obs-error", "from 0 to 10", "-1")),
         (("--products", "1"), ("--products", "greater than", "got 1")),
         (("--members", "100000"), ("--members", "10000")),
         (("--time", "yesterday"), ("yesterday", "ISO date")),

@@ -24,12 +24,12 @@ def list_() -> None:
 
     from zssd_cli.prior import registry
 
-    table = Table(Column("name", overflow="fold", min_width=21), "kind", "variables", "size", "where", "default")
+    table = Table(Column("name", overflow="fold", min_width=21), "kind", "variables", "size", "where")
     for prior in registry.entries().values():
         path = registry.find_local(prior)
         size = f"{prior.size / 1e6:.1f} MB"
-        variables, default = ",".join(prior.variables), "yes" if prior.default else ""
-        table.add_row(prior.name, prior.kind, variables, size, _place(path), default)
+        where = _place(path) + (", default" if prior.default else "")
+        table.add_row(prior.name, prior.kind, ",".join(prior.variables), size, where)
     Console().print(table)
 
 
