@@ -80,7 +80,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"zssd {zssd_cli.__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [["downscal"], ["--nonsense"], ["weights", "show"]])
+@pytest.mark.parametrize("arguments", [["downscal"], ["--nonsense"], ["weights", "fetch"]])
 def test_wrong_usage_is_2(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(arguments)
