@@ -20,7 +20,7 @@ demo: $(VENV)/.run  ## install into .venv, downscale an example, say where the r
 test: $(VENV)/.test  ## install what the tests need into .venv and run them
 	@$(BIN)/python -m pytest $(ARGS)
 
-bench: $(VENV)/.run  ## measure the engine beside other samplers, 40 minutes (ARGS=--quick: one); more in benchmarks/
+bench: $(VENV)/.run  ## measure the engine beside other samplers, over an hour (ARGS=--quick: one minute); more in benchmarks/
 	@$(BIN)/python benchmarks/posterior.py $(ARGS)
 
 lint: $(VENV)/.lint  ## ruff and mypy

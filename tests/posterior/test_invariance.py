@@ -79,13 +79,13 @@ def test_threads_change_rounding_only(name):
     torch.testing.assert_close(two, one, rtol=0, atol=5e-3 * float(one.std()))
 
 
-@pytest.mark.parametrize("name", ["analysis", "mmps", "projection"])
+@pytest.mark.parametrize("name", ["analysis", "projection"])
 def test_observed_speed_is_approached(name):
-    """Block means of wind speed, in five steps and with a network of random weights: far nearer than without the observation."""
+    """Block means of wind speed: far nearer than without the observation (`mmps` needs a Jacobian that means something)."""
     guided, observation = run(name)
     free, _ = run(name, speed=False)
     after, before = (float(observation.speed_residual(f).square().mean().sqrt()) for f in (guided, free))
-    assert after < 0.5 * before
+    assert after < 0.3 * before
 
 
 def test_the_gaussian_stage_can_be_differentiated():
