@@ -149,8 +149,11 @@ class DownscaleConfig(_Strict):
     """Products with the network's Jacobian per step of mmps, one back-propagation each."""
     time_noise: Annotated[str, AfterValidator(_known_time_noise)] = "independent"
     """Noise of consecutive times: ``independent``, ``fixed`` (the same at all) or ``ar1:HOURS`` (e-folding time)."""
-    gaussian_above: Annotated[float, Field(ge=0)] = 2.0
-    """Noise level above which the climatological Gaussian stands in for the network (not for ucg and dps)."""
+    gaussian_above: Annotated[float, Field(ge=0)] | None = None
+    """Noise level above which the climatological Gaussian stands in for the network (not for ucg and dps).
+
+    None: 40 where all variables are observed; 2 where some are inferred, which the covariances of the Gaussian do better.
+    """
     zeta: Annotated[float, Field(gt=0)] = 1.0
     """Step size of ucg and dps."""
     regridder: Literal["auto", "builtin", "xesmf"] = "auto"

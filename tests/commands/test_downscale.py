@@ -288,6 +288,14 @@ def test_wind_turns_with_pressure_under_analysis(run, model):
     assert np.abs(other["u10"] - plain["u10"]).mean() > 0.1
 
 
+@pytest.mark.parametrize(("names", "level"), [(("psl", "uas", "vas"), 40), (("psl",), 2)])
+def test_inferred_variables_lean_on_the_climatology(run, model, names, level):
+    """The network takes over from the climatological Gaussian at a lower noise level where something is not observed."""
+    out = run(model(names=names))
+    with xr.open_dataset(out) as data:
+        assert data.attrs["zssd_gaussian_above"] == level
+
+
 @pytest.mark.parametrize(("names", "kept"), [("psl,uas", ["msl", "u10"]), ("v10", ["v10"]), (" msl , msl ", ["msl"])])
 def test_chosen_variables(run, model, names, kept):
     """CMIP6 and ERA5 names; what is not asked for does not change what is."""

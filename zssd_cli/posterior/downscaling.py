@@ -4,6 +4,7 @@ Nothing here grows with the length of the series: times and members are sampled 
 on at once.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -90,11 +91,19 @@ class Job:
         return self.samples * self.config.used_steps
 
     @property
+    def gaussian_above(self) -> float:
+        """Noise level above which the climatological Gaussian is the prior; infinite for the paper's modes."""
+        if self.config.stepwise:
+            return math.inf
+        if self.config.gaussian_above is not None:
+            return self.config.gaussian_above
+        return 40.0 if set(self.prior.variables) <= set(self.source.variables) else 2.0
+
+    @property
     def network_calls(self) -> int:
         """Those steps that call the network; the others are linear."""
         levels = [float(s) for s in noise_levels(self.config)[:-1]]
-        network = [s for s in levels if self.config.stepwise or s <= self.config.gaussian_above]
-        return self.samples * len(network)
+        return self.samples * sum(level <= self.gaussian_above for level in levels)
 
 
 def noise_levels(config: DownscaleConfig) -> Tensor:
@@ -209,15 +218,16 @@ def observe(job: Job, start: int, stop: int) -> np.ndarray:
     return ((blocks - mean) / std).astype(np.float32)
 
 
-def make_guidance(config: DownscaleConfig, prior: Prior, bands: list[Band] | None = None) -> Guidance:
+def make_guidance(job: Job, bands: list[Band] | None = None) -> Guidance:
     """The guidance by name; ``bands`` of the domain where they are at hand."""
+    config, prior = job.config, job.prior
     if config.guidance == "projection":
         return projection
     if not config.stepwise:
         analysis = sequential(Analysis(prior.lags, prior.signs, bands))
         # above that level the prior is the climatological Gaussian, whose V the analysis knows in closed form
         low = mmps(config.products)
-        return analysis if config.guidance == "analysis" else staged(analysis, low, config.gaussian_above)
+        return analysis if config.guidance == "analysis" else staged(analysis, low, job.gaussian_above)
     return (ucg if config.guidance == "ucg" else dps)(config.zeta)
 
 
@@ -229,7 +239,7 @@ def run(job: Job, tick: Callable[[int], None] = lambda _: None) -> Iterator[Resu
     operator = Coarsen(job.domain.fine, job.domain.coarse, device=job.static.device)
     prior, fine = job.prior, job.domain.fine
     bands = latitude_bands(prior.lags, prior.signs, fine.lat)
-    guidance = make_guidance(job.config, prior, bands)
+    guidance = make_guidance(job, bands)
     speed_seen = observing.SPEED in job.source.variables
     unresolved = observing.unresolved_wind(prior, fine) if speed_seen else None
     gaussian = GaussianDenoiser(prior.lags, prior.signs, prior.zonal, fine, job.static.device, bands)
@@ -247,11 +257,9 @@ def two_stage(job: Job, conditions: Conditions, gaussian: GaussianDenoiser) -> D
     """The prior on the domain: the climatological Gaussian at high noise, the network below; ``ucg`` and ``dps`` as in the paper."""
     circular, window = job.domain.fine.circular, job.config.window_cells
     network = windowed(job.prior.denoiser, conditions, circular, window, job.call_cells, job.precision)
-    if job.config.stepwise:
-        return network
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
-        return gaussian(x, sigma) if sigma > job.config.gaussian_above else network(x, sigma)
+        return gaussian(x, sigma) if sigma > job.gaussian_above else network(x, sigma)
 
     return denoise
 
