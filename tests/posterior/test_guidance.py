@@ -8,10 +8,12 @@ from tests.posterior.gaussian import lag_table
 from tests.worlds import noise
 from zssd_cli.grids.latlon import Region, block_grid, fine_grid
 from zssd_cli.operators.coarsen import Coarsen
+from zssd_cli.posterior.domain import make_domain
 from zssd_cli.posterior.guidance import Observation
 from zssd_cli.posterior.guidance.analysis import Analysis
 from zssd_cli.posterior.guidance.projection import projection
 from zssd_cli.posterior.guidance.ucg import dps, mismatch_gradients, ucg
+from zssd_cli.prior.covariance import MAX_LAG, band_centres
 
 torch.set_num_threads(1)
 BOX = Region(0, 15, 40, 55)
@@ -170,3 +172,23 @@ def test_residual_is_zero_where_nothing_was_observed():
     seen = observation(missing=True)
     residual = seen.residual(field())
     assert torch.equal(residual == 0, seen.values.isnan())
+
+
+@pytest.mark.parametrize("sigma", [40.0, 10.0, 4.0, 2.0])
+def test_no_wave_around_a_pole_is_answered_with_its_reverse(sigma):
+    # near a pole fields hardly change over the 40 degrees of longitude that B and V are kept for
+    lag_y, lag_x = np.meshgrid(np.arange(MAX_LAG + 1), np.arange(-MAX_LAG, MAX_LAG + 1), indexing="ij")
+    lags = 20 * np.exp(-((lag_y / 15) ** 2) / 2 - (lag_x / 250) ** 2 / 2)
+    lags = torch.as_tensor(np.tile(lags, (band_centres().size, 1, 1, 1, 1)), dtype=torch.float32)
+    domain = make_domain(Region(-180, 180, 70, 90), 5.0)
+    blocks = Coarsen(domain.fine, domain.coarse)
+    waves = torch.cos(torch.deg2rad(torch.outer(torch.arange(37.0), torch.as_tensor(blocks.coarse.lon).float())))
+    residual = waves[:, None, None].repeat(1, 1, blocks.coarse.shape[0], 1)
+    seen = Observation(residual, (0,), blocks, torch.tensor([0.01]))
+    solver = Analysis(lags, torch.ones(1)).solver(seen)
+    answer = blocks(solver.increment(residual, torch.ones_like(residual, dtype=torch.bool), sigma))
+    share = (answer * residual).sum((1, 2, 3)) / residual.square().sum((1, 2, 3))
+    # 1 is the exact answer, 0 none; at -0.25 the residual would grow by a quarter
+    assert share.min() > -0.25
+    assert share.max() < 1.1
+    assert share[:4].min() > 0.9

@@ -240,7 +240,8 @@ class AnalysisSolver:
         symbol = torch.fft.rfft2(torus).permute(2, 3, 0, 1).conj()
         symbol = (symbol + symbol.mH) / 2
         values, vectors = torch.linalg.eigh(symbol)
-        values = values.clamp(min=1e-5 * float(values.max()))
+        # V is cut off at r blocks; where that leaves a negative variance the increment would point the wrong way: it must stay small
+        values = torch.where(values > 0, values, values.max())
         symbol = vectors @ (values[..., None] * vectors.mH)
         variance = kernel[torch.arange(n), torch.arange(n), r, r]
         symbol = symbol + torch.diag(MODEL_ERROR**2 * variance).to(symbol.dtype)
