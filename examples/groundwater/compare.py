@@ -38,6 +38,7 @@ class Effort:
     """How much every method may do."""
 
     members: int = 32
+    smoothed: int = 256
     starts: int = 3
     grid_steps: int = 100
     esmda_members: int = 180
@@ -46,13 +47,16 @@ class Effort:
     vae_steps: int = 600
 
 
-QUICK = Effort(members=8, starts=2, grid_steps=12, esmda_members=24, pinn_steps=200, vae_steps=60)
+QUICK = Effort(members=8, smoothed=32, starts=2, grid_steps=12, esmda_members=24, pinn_steps=200, vae_steps=60)
 
 
 def ld_dim(bed: Bed, data: Tensor, error: Tensor, init: int, effort: Effort, prior_file: str) -> dict[str, Estimate]:
     """Maximum a posteriori and mean of the members."""
     prior, _ = load_latent_prior(locate(prior_file, offline=True, kind="conductivity")[0])
-    settings = InversionSettings(starts=effort.starts, members=effort.members, seed=init, discrepancy=1.0)
+    settings = InversionSettings(
+        starts=effort.starts, members=effort.members, seed=init, discrepancy=1.0, smoothed=effort.smoothed,
+        ensemble="smoother" if prior.binary else "rml",
+    )  # fmt: skip
     found = invert(prior, bed.forward, data, error, settings)
     members = torch.stack([prior.finish(one) for one in found.members])
     return {
