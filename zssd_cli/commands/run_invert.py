@@ -44,7 +44,6 @@ class Request:
     offline: bool
 
 
-
 @dataclass(frozen=True, eq=False)
 class Task:
     """All that an inversion needs, checked.

@@ -320,9 +320,7 @@ def _adam(problem: _Problem, data: Tensor, starts: Tensor, settings: InversionSe
     return z.view_as(starts)
 
 
-def _smooth(
-    problem: _Problem, data: Tensor, settings: InversionSettings, progress: Progress
-) -> tuple[Tensor, Tensor]:
+def _smooth(problem: _Problem, data: Tensor, settings: InversionSettings, progress: Progress) -> tuple[Tensor, Tensor]:
     """Unknowns of the members (P, M, n), and the starts of the MAP (P, S, n): their mean and the best of them."""
     size, count = problem.prior.size, max(settings.smoothed, settings.members)
     rng = torch.Generator().manual_seed(settings.seed)
