@@ -39,11 +39,11 @@ KINDS = ("grf", "bimaterial")
 class Effort:
     """How much every method may do."""
 
-    members: int = 32
+    members: int = 64
     smoothed: int = 256
     starts: int = 3
     grid_steps: int = 100
-    esmda: tuple[tuple[str, int, int], ...] = (("grf", 180, 4), ("bimaterial", 256, 16))
+    esmda: tuple[tuple[str, int, int], ...] = (("grf", 292, 8), ("bimaterial", 256, 16))
     """Members and assimilations by kind: about as many flow solutions as LD-DIM uses with the settings above."""
     pinn_steps: int = 2000
     vae_steps: int = 600

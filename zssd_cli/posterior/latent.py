@@ -95,9 +95,9 @@ class InversionSettings:
     adam_steps: int = 20
     learning_rate: float = 0.5
     lbfgs_steps: int = 60
-    members: int = 32
+    members: int = 64
     ensemble: Literal["rml", "smoother"] = "rml"
-    member_steps: int = 8
+    member_steps: int = 16
     smoothed: int = 256
     discrepancy: float | None = None
     seed: int = 0
