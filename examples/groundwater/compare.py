@@ -12,7 +12,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,8 @@ from zssd_cli.posterior.latent import InversionSettings, invert
 from zssd_cli.prior.latent_checkpoint import load_latent_prior
 from zssd_cli.prior.registry import locate
 
+PAPER = "ld-dim-chain"
+"""LD-DIM with the start of the chain as its unknown; on demand only."""
 METHODS = ("ld-dim", "tikhonov", "tv", "esmda", "pinn", "pe-vae")
 KINDS = ("grf", "bimaterial")
 
@@ -37,27 +39,42 @@ KINDS = ("grf", "bimaterial")
 class Effort:
     """How much every method may do."""
 
-    members: int = 32
+    members: int = 64
+    smoothed: int = 256
     starts: int = 3
     grid_steps: int = 100
-    esmda_members: int = 180
-    """Times four assimilations: about as many flow solutions as LD-DIM uses with the settings above."""
+    esmda: tuple[tuple[str, int, int], ...] = (("grf", 292, 8), ("bimaterial", 256, 16))
+    """Members and assimilations by kind: about as many flow solutions as LD-DIM uses with the settings above."""
     pinn_steps: int = 2000
     vae_steps: int = 600
 
 
-QUICK = Effort(members=8, starts=2, grid_steps=12, esmda_members=24, pinn_steps=200, vae_steps=60)
+QUICK = Effort(
+    members=8,
+    smoothed=32,
+    starts=2,
+    grid_steps=12,
+    esmda=(("grf", 24, 4), ("bimaterial", 24, 4)),
+    pinn_steps=200,
+    vae_steps=60,
+)
 
 
-def ld_dim(bed: Bed, data: Tensor, error: Tensor, init: int, effort: Effort, prior_file: str) -> dict[str, Estimate]:
+def ld_dim(
+    bed: Bed, data: Tensor, error: Tensor, init: int, effort: Effort, prior_file: str, name: str
+) -> dict[str, Estimate]:
     """Maximum a posteriori and mean of the members."""
     prior, _ = load_latent_prior(locate(prior_file, offline=True, kind="conductivity")[0])
-    settings = InversionSettings(starts=effort.starts, members=effort.members, seed=init, discrepancy=1.0)
+    prior = replace(prior, through_chain=name == PAPER)
+    settings = InversionSettings(
+        starts=effort.starts, members=effort.members, seed=init, discrepancy=1.0, smoothed=effort.smoothed,
+        ensemble="smoother" if prior.binary else "rml",
+    )  # fmt: skip
     found = invert(prior, bed.forward, data, error, settings)
     members = torch.stack([prior.finish(one) for one in found.members])
     return {
-        "ld-dim map": Estimate(prior.finish(found.map_field), found.solves, members),
-        "ld-dim mean": Estimate(members.mean(1), found.solves, members),
+        f"{name} map": Estimate(prior.finish(found.map_field), found.solves, members),
+        f"{name} mean": Estimate(members.mean(1), found.solves, members),
     }
 
 
@@ -65,12 +82,13 @@ def run(
     method: str, bed: Bed, data: Tensor, error: Tensor, init: int, effort: Effort, priors: dict[str, str]
 ) -> dict[str, Estimate]:
     """One method on P data sets from one initialisation; estimates by their name in the table."""
-    if method == "ld-dim":
-        return ld_dim(bed, data, error, init, effort, priors[bed.kind])
+    if method in ("ld-dim", PAPER):
+        return ld_dim(bed, data, error, init, effort, priors[bed.kind], method)
+    members, assimilations = next((m, a) for kind, m, a in effort.esmda if kind == bed.kind)
     calls: dict[str, Callable[[], Estimate]] = {
         "tikhonov": lambda: invert_on_grid(bed, data, error, init, "tikhonov", effort.grid_steps),
         "tv": lambda: invert_on_grid(bed, data, error, init, "tv", effort.grid_steps),
-        "esmda": lambda: invert_by_esmda(bed, data, error, init, effort.esmda_members),
+        "esmda": lambda: invert_by_esmda(bed, data, error, init, members, assimilations),
         "pinn": lambda: invert_by_pinn(bed, data, error, init, effort.pinn_steps),
         "pe-vae": lambda: invert_by_pe_vae(bed, data, error, init, effort.vae_steps),
     }
@@ -91,7 +109,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--sensors", type=numbers, default=[16, 36, 64], help="square numbers")
     parser.add_argument("--noise", type=numbers, default=[1, 5], help="percent")
     parser.add_argument("--inits", type=int, default=1, help="initialisations of every method")
-    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--methods", default=",".join(METHODS), help=f"and {PAPER}")
     parser.add_argument("--grf", default="darcy-grf", metavar="PRIOR")
     parser.add_argument("--bimaterial", default="darcy-bimaterial", metavar="PRIOR")
     parser.add_argument("--quick", action="store_true", help="a fraction of the effort, to see that it works")

@@ -13,10 +13,8 @@ from torch import Tensor
 
 from zssd_cli.prior.random_fields import draw_fields, generator
 
-ASSIMILATIONS = 4
 
-
-def invert_by_esmda(bed: Bed, data: Tensor, error: Tensor, init: int, members: int) -> Estimate:
+def invert_by_esmda(bed: Bed, data: Tensor, error: Tensor, init: int, members: int, assimilations: int) -> Estimate:
     """One ensemble per data set, (P, S) data."""
 
     def bounded(fields: Tensor) -> Tensor:
@@ -32,10 +30,10 @@ def invert_by_esmda(bed: Bed, data: Tensor, error: Tensor, init: int, members: i
         ensemble = draw_fields(bed.config, members, generator(6, init, number)).flatten(1).T.double().numpy()
         smoother = ESMDA(
             obs=d.double().numpy(), m_init=ensemble, cov_obs=CovViaDiagonal(s.double().numpy() ** 2), forward_model=predict,
-            n_assimilations=ASSIMILATIONS, is_forecast_for_last_assimilation=False, is_parallel_analyse_step=False,
+            n_assimilations=assimilations, is_forecast_for_last_assimilation=False, is_parallel_analyse_step=False,
             random_state=np.random.default_rng(1000 * init + number),
         )  # fmt: skip
         smoother.solve()
         found.append(bounded(torch.as_tensor(smoother.m_posterior.T, dtype=torch.float32).view(-1, CELLS, CELLS)))
     ensembles = torch.stack(found)
-    return Estimate(ensembles.mean(1), members * ASSIMILATIONS, ensembles)
+    return Estimate(ensembles.mean(1), members * assimilations, ensembles)

@@ -10,7 +10,17 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 MEASURES = ("log_k_error", "head_error", "ssim", "misclassified", "coverage", "solves", "seconds", "cpu_seconds")
-ORDER = ("ld-dim map", "ld-dim mean", "esmda", "tikhonov", "tv", "pe-vae", "pinn")
+ORDER = (
+    "ld-dim map",
+    "ld-dim mean",
+    "ld-dim-chain map",
+    "ld-dim-chain mean",
+    "esmda",
+    "tikhonov",
+    "tv",
+    "pe-vae",
+    "pinn",
+)
 HEADER = (
     "method", "fields", "log K error", "head error", "SSIM", "misclassified", "90 % coverage", "error's spread over inits",
     "solves", "s (wall)", "s (processor)",

@@ -124,7 +124,9 @@ def prior(tmp_path):
 
 def test_the_comparison_runs_goes_on_and_grows(example, prior, tmp_path, monkeypatch, capsys):
     module = example("compare")
-    tiny = module.Effort(members=2, starts=1, grid_steps=2, esmda_members=6, pinn_steps=3, vae_steps=2)
+    tiny = module.Effort(
+        members=2, starts=1, grid_steps=2, smoothed=8, esmda=(("bimaterial", 6, 4),), pinn_steps=3, vae_steps=2
+    )
     monkeypatch.setattr(module, "QUICK", tiny)
     words = ["-o", str(tmp_path / "out"), "--sensors", "16", "--noise", "5", "--quick", "--kinds", "bimaterial"]
     words += ["--bimaterial", str(prior)]

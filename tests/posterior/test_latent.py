@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from zssd_cli.errors import ConfigError
-from zssd_cli.posterior.latent import InversionSettings, invert
+from zssd_cli.posterior.latent import InversionSettings, _inflations, invert
 
 torch.set_num_threads(1)
 SIZE, CELLS, DATA = 6, 10, 5
@@ -20,6 +20,9 @@ class LinearPrior:
 
     def fields(self, unknown):
         return unknown @ self.matrix.T
+
+    def unknowns(self, noise):
+        return noise
 
 
 class CurvedPrior(LinearPrior):
@@ -138,3 +141,37 @@ def test_bad_data_are_refused(data, error):
     prior = LinearPrior()
     with pytest.raises(ConfigError, match="expected finite data and positive errors"):
         invert(prior, lambda u: u[:, :2], torch.tensor(data), torch.tensor(error))
+
+
+def test_the_smoother_of_a_linear_problem_finds_its_posterior(world):
+    prior, operator, data, error = world
+    settings = InversionSettings(members=4000, ensemble="smoother", starts=2, lbfgs_steps=100)
+    found = invert(prior, lambda u: u @ operator.T, data, error, settings)
+    mean, covariance = closed_form(prior, operator, data, error)
+    unknowns = found.member_unknowns.double()
+    assert torch.allclose(unknowns.mean(1), mean, atol=0.1)
+    for member in unknowns:
+        assert torch.allclose(member.T.cov(), covariance, atol=0.06)
+    assert torch.allclose(found.map_unknown.double(), mean, atol=0.1)
+
+
+def test_the_smoother_smooths_more_members_than_it_gives(world):
+    prior, operator, data, error = world
+    settings = InversionSettings(members=3, ensemble="smoother", smoothed=500, discrepancy=1.0)
+    calls = []
+    found = invert(prior, lambda u: calls.append(len(u)) or u @ operator.T, data, error, settings)
+    assert found.members.shape == (2, 3, CELLS)
+    assert torch.allclose(found.members, prior.fields(found.member_unknowns))
+    assert found.solves == sum(calls) / 2
+    # five data leave one of six numbers open: members fit nearly as well as the truth would
+    assert float(found.member_misfits.median()) < 3
+
+
+@pytest.mark.parametrize("misfit", [0.1, 1.0, 50.0, 1e4, 1e9])
+def test_inflations_halve_and_add_up_to_one(misfit):
+    inflations = torch.tensor(_inflations(misfit), dtype=torch.float64)
+    assert float((1 / inflations).sum()) == pytest.approx(1)
+    assert torch.allclose(inflations[1:] * 2, inflations[:-1])
+    assert 4 <= len(inflations) <= 16
+    if 50 <= misfit <= 1e4:
+        assert 1 <= inflations[0] / misfit <= 4

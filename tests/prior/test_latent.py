@@ -1,6 +1,7 @@
 """The latent prior: exact chains of Gaussians, whitening, texture, memory, training that resumes, files."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -152,8 +153,19 @@ def test_a_prior_survives_its_file(trained, tmp_path, kind):
     assert (set(sample.unique().tolist()) <= {-1.0, 1.0}) == (kind == "bimaterial")
 
 
-def test_every_number_of_the_unknown_matters_and_has_a_gradient(trained):
-    prior = trained.prior()
+def test_the_unknown_is_the_end_of_the_chain_or_its_start(trained):
+    """Both see the same field in the same noise; only one differentiates through the chain."""
+    prior, start = trained.prior(), noise(2, trained.prior().size)
+    paper = replace(prior, through_chain=True)
+    assert torch.equal(paper.unknowns(start), start)
+    assert not torch.equal(prior.unknowns(start), start)
+    assert torch.allclose(paper.fields(start), prior.fields(prior.unknowns(start)), atol=1e-5)
+    assert torch.equal(prior.unknowns(start)[:, prior.latent_size :], start[:, prior.latent_size :])
+
+
+@pytest.mark.parametrize("through_chain", [False, True])
+def test_every_number_of_the_unknown_matters_and_has_a_gradient(trained, through_chain):
+    prior = replace(trained.prior(), through_chain=through_chain)
     unknown = noise(1, prior.size).requires_grad_(True)
     (gradient,) = torch.autograd.grad(prior.fields(unknown).square().sum(), unknown)
     assert (gradient != 0).float().mean() > 0.99

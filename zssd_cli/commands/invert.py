@@ -26,7 +26,7 @@ def invert(
     prior: Annotated[
         str, typer.Option(metavar="NAME|FILE", help="Prior of conductivity fields; see zssd weights list.")
     ] = "darcy-grf",
-    members: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="Draws from the posterior.")] = 32,
+    members: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="Draws from the posterior.")] = 64,
     restarts: Annotated[
         int, typer.Option(min=1, max=1000, metavar="N", help="Starts of the search for the maximum a posteriori.")
     ] = 3,

@@ -19,7 +19,7 @@ from zssd_cli.groundwater.sensors import read_sensors
 from zssd_cli.groundwater.writing import Result, inversion_dataset, write_inversion
 from zssd_cli.operators.flow import FlowSolver, Observe, Sensors
 from zssd_cli.operators.flow_problem import FlowProblem, LogK
-from zssd_cli.posterior.latent import Inversion, InversionSettings, invert
+from zssd_cli.posterior.latent import MOST_INFLATIONS, Inversion, InversionSettings, invert
 from zssd_cli.prior.latent import LatentPrior
 from zssd_cli.prior.latent_checkpoint import load_latent_prior
 from zssd_cli.prior.registry import locate
@@ -43,13 +43,6 @@ class Request:
     quiet: bool
     offline: bool
 
-    @property
-    def settings(self) -> InversionSettings:
-        """The engine's form."""
-        return InversionSettings(
-            starts=self.restarts, lbfgs_steps=self.steps, members=self.members, seed=self.seed, discrepancy=1.0
-        )
-
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -57,6 +50,8 @@ class Task:
 
     ``forward`` takes fields without unit to heads at the sensors.
     """
+
+    settings: InversionSettings
 
     problem: FlowProblem
     sensors: Sensors
@@ -78,13 +73,13 @@ def execute(request: Request) -> None:
     problem = domain.problem()
     sensors, notes = read_sensors(request.observations, problem)
     path, sha256 = locate(request.prior, offline=request.offline, kind="conductivity")
-    task = _prepare(problem, domain, sensors, path)
+    task = _prepare(request, problem, domain, sensors, path)
     _announce(console, request, task, notes, path.stem)
     if request.dry_run:
-        _estimate(console, request.settings, task)
+        _estimate(console, task)
         return
     started = time.monotonic()
-    found = _invert(console, request.settings, task)
+    found = _invert(console, task)
     result = physical(task, found)
     attributes = describe(request, task, found, path.stem, sha256)
     write_inversion(request.output, inversion_dataset(problem, sensors, result, attributes))
@@ -117,7 +112,7 @@ def _check_output(request: Request) -> None:
         raise ConfigError(msg)
 
 
-def _prepare(problem: FlowProblem, domain: DomainConfig, sensors: Sensors, path: Path) -> Task:
+def _prepare(request: Request, problem: FlowProblem, domain: DomainConfig, sensors: Sensors, path: Path) -> Task:
     prior, header = load_latent_prior(path)
     if problem.shape != (prior.side, prior.side):
         msg = (
@@ -125,8 +120,12 @@ def _prepare(problem: FlowProblem, domain: DomainConfig, sensors: Sensors, path:
             f" Set cells: [{prior.side}, {prior.side}] in the domain file."
         )
         raise ConfigError(msg)
+    settings = InversionSettings(
+        starts=request.restarts, lbfgs_steps=request.steps, members=request.members, seed=request.seed, discrepancy=1.0,
+        ensemble="smoother" if prior.binary else "rml",
+    )  # fmt: skip
     log_k = domain.log_k(header.fields.kind)
-    return Task(problem, sensors, prior, log_k, FlowSolver(problem), Observe(problem, sensors))
+    return Task(settings, problem, sensors, prior, log_k, FlowSolver(problem), Observe(problem, sensors))
 
 
 def _say(console: Console, line: str, style: str | None = None) -> None:
@@ -146,28 +145,39 @@ def _announce(console: Console, request: Request, task: Task, notes: tuple[str, 
     low, high = (float(np.exp(task.log_k.mean + sign * task.log_k.std)) for sign in (-1, 1))
     what = "the two materials" if task.prior.binary else "68 percent between"
     _say(console, f"Prior      {prior}; K expected: {what} {low:.2g} and {high:.2g} m/s")
-    settings = request.settings
+    settings, names = task.settings, {"rml": "randomised maximum likelihood", "smoother": "ensemble smoother"}
     _say(
         console,
-        f"Method     {settings.starts} starts, {settings.members} members, seed {settings.seed}; stops at the noise level",
+        f"Method     {settings.starts} starts, {settings.members} members by {names[settings.ensemble]}, seed {settings.seed}",
     )
 
 
-def _estimate(console: Console, settings: InversionSettings, task: Task) -> None:
+def _estimate(console: Console, task: Task) -> None:
     """Time a few fields through prior and operator, there and back."""
-    count = 4
+    count, settings = 4, task.settings
     unknown = torch.zeros(count, task.prior.size, requires_grad=True)
     started = time.monotonic()
-    task.forward(task.prior.fields(unknown)).sum().backward()
-    each = (time.monotonic() - started) / count
-    solves = settings.starts * (settings.adam_steps + settings.lbfgs_steps) + settings.members * (
-        settings.member_steps + 2
+    heads = task.forward(task.prior.fields(unknown)).sum()
+    there = (time.monotonic() - started) / count
+    heads.backward()
+    both = (time.monotonic() - started) / count
+    if settings.ensemble == "smoother":
+        smoothed = max(settings.smoothed, settings.members) * (MOST_INFLATIONS + 1)
+        descended = settings.starts * settings.lbfgs_steps
+    else:
+        smoothed = 0
+        descended = settings.starts * (settings.adam_steps + settings.lbfgs_steps)
+        descended += settings.members * (settings.member_steps + 2)
+    seconds = there * smoothed + both * descended
+    _say(
+        console,
+        f"Dry run    at most about {smoothed + descended} flow solutions, {seconds:.0f} s; nothing written",
     )
-    _say(console, f"Dry run    at most about {solves} flow solutions, {each * solves:.0f} s; nothing written")
 
 
-def _invert(console: Console, settings: InversionSettings, task: Task) -> Inversion:
+def _invert(console: Console, task: Task) -> Inversion:
     """Invert under a bar that shows the misfit."""
+    settings = task.settings
     columns = (
         TextColumn("{task.description:8}"), BarColumn(), TextColumn("step {task.completed}"),
         TextColumn("misfit {task.fields[misfit]:.2f} errors"), TimeElapsedColumn(),
@@ -201,13 +211,13 @@ def describe(request: Request, task: Task, found: Inversion, prior: str, sha256:
     """Global attributes of the output: what it is, what made it, from what, with which settings."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     command = shlex.join(["zssd", *sys.argv[1:]]).encode(errors="replace").decode()
-    settings = request.settings
+    settings = task.settings
     return {
         "title": "Hydraulic conductivity from heads by zssd",
         "source": f"zssd {__version__}, prior {prior} (sha256 {sha256})",
         "history": f"{stamp} {command}",
         "references": "Differentiable Inverse Modeling with Physics-Constrained Latent Diffusion, arXiv 2512.22421",
-        "comment": "log_k_map is the maximum a posteriori in the prior's latent space; members by randomised maximum likelihood",
+        "comment": "log_k_map is the maximum a posteriori in the prior's latent space",
         "zssd_version": __version__,
         "zssd_prior": prior,
         "zssd_prior_sha256": sha256,
@@ -219,6 +229,8 @@ def describe(request: Request, task: Task, found: Inversion, prior: str, sha256:
         "zssd_adam_steps": settings.adam_steps,
         "zssd_lbfgs_steps": settings.lbfgs_steps,
         "zssd_members": settings.members,
+        "zssd_ensemble": settings.ensemble,
+        "zssd_smoothed": settings.smoothed if settings.ensemble == "smoother" else 0,
         "zssd_member_steps": settings.member_steps,
         "zssd_seed": str(settings.seed),
         "zssd_misfit_map": float(found.start_misfits[0, found.start_values[0].argmin()].sqrt()),

@@ -1,16 +1,21 @@
 r"""Inversion in the latent space of a prior: what field explains the data, and how much do the data leave open.
 
-The unknown :math:`z` is standard normal under the prior, the field is :math:`u(z)` (a short deterministic diffusion chain
-and a decoder, see :mod:`zssd_cli.prior.latent`), and any differentiable operator :math:`g(u)` predicts the data
+The unknown :math:`z` has mean 0 and covariance 1 under the prior, the field is :math:`u(z)` (see
+:mod:`zssd_cli.prior.latent`), and any differentiable operator :math:`g(u)` predicts the data
 :math:`d = g(u) + \epsilon`, :math:`\epsilon \sim N(0, s^2)`.
 
 * **MAP**: the minimum of :math:`\frac12 |z|^2 + \frac12 |(d - g(u(z))) / s|^2` from several starts in one batch, Adam first,
-  then L-BFGS. It is a MAP of z, a point; stopped early where the misfit has reached the noise (discrepancy principle).
-* **Ensemble**: randomised maximum likelihood (Kitanidis 1995; Oliver et al. 1996). Every member is a prior draw
-  :math:`\xi_j` that descends on :math:`\frac12 |z - \xi_j|^2 + \frac12 |(d + \epsilon_j - g(u(z))) / s|^2`. Exact where
-  :math:`g(u(z))` is linear, an approximation elsewhere. The Jacobian J at the MAP gives all members their start (the
-  linear solution) and the preconditioner :math:`(I + J^T J)^{-1}`, which needs a matrix of the number of data only; then
-  a few steps do. Members come in antithetic pairs (:math:`\pm\xi, \pm\epsilon`), so that their mean has no first-order noise.
+  then L-BFGS. It is a MAP of z as if z were Gaussian, a point; stopped early where the misfit has reached the noise
+  (discrepancy principle).
+* **Ensemble by randomised maximum likelihood** (Kitanidis 1995; Oliver et al. 1996). Every member is a prior draw
+  :math:`\xi_j` that descends on :math:`\frac12 |z - \xi_j|^2 + \frac12 |(d + \epsilon_j - g(u(z))) / s|^2`. Exact where the
+  prior is Gaussian and :math:`g(u(z))` linear, an approximation elsewhere. The Jacobian J at the MAP gives all members their
+  start (the linear solution) and the preconditioner :math:`(I + J^T J)^{-1}`, which needs a matrix of the number of data
+  only; then a few steps do. Members come in antithetic pairs (:math:`\pm\epsilon` and draws from :math:`\pm` the noise), so
+  that their mean has no first-order noise.
+* **Ensemble by smoothing** (ES-MDA, Emerick and Reynolds 2013) where gradients mislead, as with two materials: heads
+  depend on which bodies touch. Covariances of a large ensemble take the place of the Jacobian, the data enter many times
+  with inflated errors, the inflation halved each time. The MAP then starts from the ensemble's mean and its best members.
 
 The operator is a callable on fields: groundwater heads, wind speed, anything that autograd can follow.
 """
@@ -18,7 +23,7 @@ The operator is a callable on fields: groundwater heads, wind speed, anything th
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -29,6 +34,9 @@ from zssd_cli.posterior.lbfgs import Evaluation, Rule, minimise
 RADIUS = 5.0
 """Longest step in the unknown, whose numbers are standard normal."""
 
+MOST_INFLATIONS = 16
+"""Steps of the smoother at most."""
+
 Forward = Callable[[Tensor], Tensor]
 """Fields (B, ...) -> predictions (B, m), differentiable."""
 
@@ -37,7 +45,7 @@ Progress = Callable[[str, int, float], None]
 
 
 class LatentMap(Protocol):
-    """A prior as a map from standard normal numbers."""
+    """A prior as a map from unknowns of mean 0 and covariance 1."""
 
     @property
     def size(self) -> int:
@@ -46,6 +54,10 @@ class LatentMap(Protocol):
 
     def fields(self, unknown: Tensor) -> Tensor:
         """(B, size) -> (B, ...), differentiable."""
+        ...
+
+    def unknowns(self, noise: Tensor) -> Tensor:
+        """Standard normal numbers to unknowns as the prior has them, (B, size) both."""
         ...
 
 
@@ -64,8 +76,12 @@ class InversionSettings:
         Second stage, at most.
     members
         Size of the ensemble; 0: MAP only.
+    ensemble
+        ``rml`` or ``smoother``, see above.
     member_steps
-        Steps of every member after its linear start, at most.
+        ``rml``: steps of every member after its linear start, at most.
+    smoothed
+        ``smoother``: members that are smoothed, at least; the first ``members`` of them are given.
     discrepancy
         The MAP stops where the mean square of the residuals in units of their errors is at or below this; None: only
         at the minimum.
@@ -79,8 +95,10 @@ class InversionSettings:
     adam_steps: int = 20
     learning_rate: float = 0.5
     lbfgs_steps: int = 60
-    members: int = 32
-    member_steps: int = 8
+    members: int = 64
+    ensemble: Literal["rml", "smoother"] = "rml"
+    member_steps: int = 16
+    smoothed: int = 256
     discrepancy: float | None = None
     seed: int = 0
     batch: int = 64
@@ -154,10 +172,13 @@ def invert(
         msg = "Inversion: expected finite data and positive errors, got others. Remove the data, or give every one an error."
         raise ConfigError(msg)
     problem = _Problem(prior, forward, error, settings.batch)
-    best, values, misfits = _map(problem, data, settings, progress)
-    unknowns = best[:, None][:, :0]
-    if settings.members:
-        unknowns = _ensemble(problem, data, best, settings, progress)
+    if settings.ensemble == "smoother":
+        unknowns, starts = _smooth(problem, data, settings, progress)
+        best, values, misfits = _map(problem, data, starts, settings, progress)
+    else:
+        starts = _adam(problem, data, _starts(problem, data, settings), settings, progress)
+        best, values, misfits = _map(problem, data, starts, settings, progress)
+        unknowns = _ensemble(problem, data, best, settings, progress) if settings.members else best[:, None][:, :0]
     map_field = problem.fields(best)
     members = problem.fields(torch.cat([best, unknowns.flatten(0, 1)]))[len(data) :]
     return Inversion(
@@ -180,26 +201,32 @@ class _Problem:
     """
 
     def __init__(self, prior: LatentMap, forward: Forward, error: Tensor, batch: int) -> None:
-        self._prior, self._forward, self._error, self._batch = prior, forward, error, batch
+        self.prior, self._forward, self._error, self._batch = prior, forward, error, batch
         self.solves = self.adjoints = 0
 
     @torch.no_grad()
     def fields(self, unknown: Tensor) -> Tensor:
         """Fields without gradients, (B, ...)."""
-        return torch.cat([self._prior.fields(part) for part in unknown.split(self._batch)])
+        return torch.cat([self.prior.fields(part) for part in unknown.split(self._batch)])
 
     def evaluate(self, unknown: Tensor, centre: Tensor, target: Tensor, owner: Tensor) -> Evaluation:
         """Half the squared distance from the centre plus half the squared residual; misfit is its mean square."""
         parts = []
         for z, c, t, o in zip(*(x.split(self._batch) for x in (unknown, centre, target, owner)), strict=True):
             z = z.detach().requires_grad_(True)
-            residual = (self._forward(self._prior.fields(z)).float() - t) / self._error[o]
+            residual = (self._forward(self.prior.fields(z)).float() - t) / self._error[o]
             square = residual.square().sum(1)
             value = 0.5 * (z - c).square().sum(1) + 0.5 * square
             (gradient,) = torch.autograd.grad(value.sum(), z)
             self.solves += len(z)
             parts.append((value.detach(), gradient, square.detach() / t.shape[1]))
         return Evaluation(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+    @torch.no_grad()
+    def predict(self, unknown: Tensor) -> Tensor:
+        """Predictions without gradients, (B, m)."""
+        self.solves += len(unknown)
+        return torch.cat([self._forward(self.prior.fields(part)).float() for part in unknown.split(self._batch)])
 
     @torch.no_grad()
     def misfits(self, fields: Tensor, data: Tensor) -> Tensor:
@@ -234,45 +261,52 @@ class _Problem:
     def _pull_back(self, z: Tensor, towards: Tensor) -> Tensor:
         """Transposed Jacobian of the prior at one point on several fields, (k, ...) -> (k, size)."""
         repeated = z.detach().expand(len(towards), -1).contiguous().requires_grad_(True)
-        (pulled,) = torch.autograd.grad(self._prior.fields(repeated), repeated, towards)
+        (pulled,) = torch.autograd.grad(self.prior.fields(repeated), repeated, towards)
         return pulled
 
-    def residual(self, predicted: Tensor, data: Tensor) -> Tensor:
-        """Data minus prediction in units of the errors, (P, m)."""
-        return (data - predicted) / self._error
+    def scaled(self, values: Tensor, owner: int | slice = slice(None)) -> Tensor:
+        """Data or differences of data (P, m) in units of the errors; of one data set, (..., m)."""
+        return values / self._error[owner]
+
+
+def _starts(problem: _Problem, data: Tensor, settings: InversionSettings) -> Tensor:
+    """The centre of the prior and shrunken normal draws, (P, S, n)."""
+    count, size = len(data), problem.prior.size
+    rng = torch.Generator().manual_seed(settings.seed)
+    z = torch.randn(count, settings.starts, size, generator=rng) * min(1.0, math.sqrt(data.shape[1] / size))
+    z[:, 0] = 0
+    return z
+
+
+def _objective(problem: _Problem, data: Tensor, starts: int) -> Callable[[Tensor, Tensor], Evaluation]:
+    """What a MAP minimises, ``starts`` rows for each data set."""
+    owner = torch.arange(len(data)).repeat_interleave(starts)
+
+    def objective(x: Tensor, index: Tensor) -> Evaluation:
+        return problem.evaluate(x, torch.zeros_like(x), data[owner[index]], owner[index])
+
+    return objective
 
 
 def _map(
-    problem: _Problem, data: Tensor, settings: InversionSettings, progress: Progress
+    problem: _Problem, data: Tensor, starts: Tensor, settings: InversionSettings, progress: Progress
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Best unknown (P, n), values and misfits of all starts (P, S)."""
-    count, starts, size = len(data), settings.starts, problem._prior.size
-    rng = torch.Generator().manual_seed(settings.seed)
-    z = torch.randn(count, starts, size, generator=rng) * min(1.0, math.sqrt(data.shape[1] / size))
-    z[:, 0] = 0
-    z = z.flatten(0, 1)
-    owner = torch.arange(count).repeat_interleave(starts)
-    centre, target = torch.zeros_like(z), data[owner]
-
-    def objective(x: Tensor, index: Tensor) -> Evaluation:
-        return problem.evaluate(x, centre[index], target[index], owner[index])
-
-    z = _adam(objective, z, settings, progress)
+    """From starts (P, S, n): best unknown (P, n), values and misfits of all starts (P, S)."""
+    count, each, _ = starts.shape
     rule = Rule(settings.lbfgs_steps, misfit=settings.discrepancy, radius=RADIUS)
-    z, found = minimise(objective, z, rule, progress=_told(progress, "L-BFGS"))
-    values, misfits = found.value.view(count, starts), found.misfit.view(count, starts)
-    best = z.view(count, starts, size)[torch.arange(count), values.argmin(1)]
+    z, found = minimise(_objective(problem, data, each), starts.flatten(0, 1), rule, progress=_told(progress, "L-BFGS"))
+    values, misfits = found.value.view(count, each), found.misfit.view(count, each)
+    best = z.view(count, each, -1)[torch.arange(count), values.argmin(1)]
     return best, values, misfits
 
 
-def _adam(
-    objective: Callable[[Tensor, Tensor], Evaluation], z: Tensor, settings: InversionSettings, progress: Progress
-) -> Tensor:
-    """The first stage: steps of bounded length while the curvature still means nothing (Kingma and Ba 2015).
+def _adam(problem: _Problem, data: Tensor, starts: Tensor, settings: InversionSettings, progress: Progress) -> Tensor:
+    """Starts (P, S, n) moved by steps of bounded length while the curvature still means nothing (Kingma and Ba 2015).
 
     One step length per problem, not per number: the norm of the gradient takes the place of its entries, so that the
     many numbers on which no datum depends do not wander. The learning rate is the length of a step.
     """
+    z, objective = starts.flatten(0, 1), _objective(problem, data, starts.shape[1])
     first, second, told = torch.zeros_like(z), torch.zeros(len(z), 1), _told(progress, "Adam")
     every = torch.arange(len(z))
     for step in range(settings.adam_steps):
@@ -283,7 +317,41 @@ def _adam(
         mean = first / (1 - 0.9 ** (step + 1))
         scale = (second / (1 - 0.99 ** (step + 1))).sqrt()
         z = z - settings.learning_rate * mean / scale.clamp(min=1e-12)
-    return z
+    return z.view_as(starts)
+
+
+def _smooth(problem: _Problem, data: Tensor, settings: InversionSettings, progress: Progress) -> tuple[Tensor, Tensor]:
+    """Unknowns of the members (P, M, n), and the starts of the MAP (P, S, n): their mean and the best of them."""
+    size, count = problem.prior.size, max(settings.smoothed, settings.members)
+    rng = torch.Generator().manual_seed(settings.seed)
+    members, starts, told = [], [], _told(progress, "smoother")
+    for owner, datum in enumerate(data):
+        z = problem.prior.unknowns(torch.randn(count, size, generator=rng))
+        residual = problem.scaled(datum - problem.predict(z), owner)
+        for step, inflation in enumerate(_inflations(float(residual.square().mean(1).median()))):
+            told(step, residual.square().mean(1))
+            noise = math.sqrt(inflation) * torch.randn(residual.shape, generator=rng)
+            z = z + _kalman_step(z, residual, residual + noise, inflation)
+            residual = problem.scaled(datum - problem.predict(z), owner)
+        value = z.square().sum(1) + residual.square().sum(1)
+        members.append(z[: settings.members])
+        starts.append(torch.cat([z.mean(0, keepdim=True), z[value.argsort()[: settings.starts - 1]]]))
+    return torch.stack(members), torch.stack(starts)
+
+
+def _inflations(misfit: float) -> list[float]:
+    """Inflations of the error variance, halved each time, their reciprocals adding up to 1; the first about the misfit."""
+    steps = min(max(round(math.log2(max(misfit, 1.0))) + 1, 4), MOST_INFLATIONS)
+    total = 2.0 - 2.0 ** (1 - steps)
+    return [total * 2.0 ** (steps - 1 - k) for k in range(steps)]
+
+
+def _kalman_step(z: Tensor, residual: Tensor, innovation: Tensor, inflation: float) -> Tensor:
+    """Change of an ensemble (N, n) by its own covariances; residuals and innovations (N, m) in units of the errors."""
+    ours, theirs = (z - z.mean(0)).double(), (residual.mean(0) - residual).double()
+    identity = torch.eye(theirs.shape[1], dtype=torch.float64)
+    weights = torch.linalg.solve(theirs.T @ theirs + inflation * (len(z) - 1) * identity, innovation.double().T)
+    return (weights.T @ (theirs.T @ ours)).float()
 
 
 def _ensemble(problem: _Problem, data: Tensor, best: Tensor, settings: InversionSettings, progress: Progress) -> Tensor:
@@ -292,9 +360,9 @@ def _ensemble(problem: _Problem, data: Tensor, best: Tensor, settings: Inversion
     predicted, jacobian = problem.linearise(best)
     gain = _Gain(jacobian)
     rng = torch.Generator().manual_seed(settings.seed + 1)
-    draws = _antithetic(count, members, size, rng)
+    draws = problem.prior.unknowns(_antithetic(count, members, size, rng).flatten(0, 1)).view(count, members, size)
     errors = _antithetic(count, members, data.shape[1], rng)
-    innovation = problem.residual(predicted, data)[:, None] + errors + gain.jacobian(best[:, None] - draws)
+    innovation = problem.scaled(data - predicted)[:, None] + errors + gain.jacobian(best[:, None] - draws)
     z = (draws + gain(innovation)).flatten(0, 1)
     owner = torch.arange(count).repeat_interleave(members)
     centre = draws.flatten(0, 1)

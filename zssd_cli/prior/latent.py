@@ -8,7 +8,11 @@ data scale 1: :math:`E[w] = w_\varphi\cos\varphi + F\sin\varphi`. The probabilit
 
 Latents are whitened before (by the symmetric root of their covariance, which keeps places where they are). For a
 Gaussian prior F is then 0 and the chain is exact with any number of steps, so a real one needs few: F is only what is
-not Gaussian. A start of the chain is standard normal; this is what makes inversion well scaled.
+not Gaussian.
+
+The unknown of an inversion is the whitened latent, where the chain ends; the chain draws the prior's members there
+[ours]. With ``through_chain`` it is the noise where the chain starts [paper]: exactly standard normal, but every gradient
+goes through the chain, and what the chain bends, the search has to unbend (measured: docs/groundwater.md).
 
 Fields with a Gaussian decoder get back what the latent cannot hold: noise with the measured spectrum of the decoder's
 error, at the level that the decoder states for each field. That noise is part of the unknown, too.
@@ -152,6 +156,8 @@ class LatentPrior:
         Height and width n of a field.
     steps
         Steps of the chain.
+    through_chain
+        True: the unknown is the start of the chain, else its end.
     """
 
     autoencoder: Autoencoder
@@ -160,6 +166,7 @@ class LatentPrior:
     texture: Tensor | None
     side: int
     steps: int
+    through_chain: bool = False
 
     @property
     def binary(self) -> bool:
@@ -168,31 +175,43 @@ class LatentPrior:
 
     @property
     def latent_size(self) -> int:
-        """Numbers at the start of the chain."""
+        """Numbers of the latent."""
         return self.whitening.mean.numel()
 
     @property
     def size(self) -> int:
-        """Numbers of the whole unknown: start of the chain and, where there is one, the noise of the texture."""
+        """Numbers of the whole unknown: the latent and, where there is one, the noise of the texture."""
         return self.latent_size + (0 if self.texture is None else self.side**2)
 
+    def unknowns(self, noise: Tensor) -> Tensor:
+        """Standard normal numbers (B, size) -> unknowns as the prior has them, (B, size)."""
+        if self.through_chain:
+            return noise
+        with torch.no_grad():
+            latents = run_chain(self.flow, self._latents(noise), self.steps)
+        return torch.cat([latents.flatten(1), noise[:, self.latent_size :]], 1)
+
     def fields(self, unknown: Tensor) -> Tensor:
-        """Fields from standard normal numbers, differentiable.
+        """Fields of unknowns, differentiable.
 
         Parameters
         ----------
         unknown
-            (B, size).
+            (B, size), of mean 0 and covariance 1 under the prior.
 
         Returns
         -------
         Tensor (B, n, n): mean about 0 and variance about 1, or for two materials values in (-1, 1).
         """
-        start = unknown[:, : self.latent_size].view(-1, *self.whitening.mean.shape)
-        field, log_variance = self.autoencoder.decode(self.whitening.colour(run_chain(self.flow, start, self.steps)))
+        white = self._latents(unknown)
+        white = run_chain(self.flow, white, self.steps) if self.through_chain else white
+        field, log_variance = self.autoencoder.decode(self.whitening.colour(white))
         if self.texture is None:
             return field
         return field + (0.5 * log_variance).exp()[:, None, None] * self._textured(unknown[:, self.latent_size :])
+
+    def _latents(self, unknown: Tensor) -> Tensor:
+        return unknown[:, : self.latent_size].view(-1, *self.whitening.mean.shape)
 
     def _textured(self, noise: Tensor) -> Tensor:
         spectrum = torch.fft.rfft2(noise.view(-1, self.side, self.side))
@@ -205,7 +224,7 @@ class LatentPrior:
     def sample(self, count: int, rng: torch.Generator) -> Tensor:
         """Independent draws from the prior, (count, n, n)."""
         with torch.no_grad():
-            return self.finish(self.fields(torch.randn(count, self.size, generator=rng)))
+            return self.finish(self.fields(self.unknowns(torch.randn(count, self.size, generator=rng))))
 
 
 def new_networks(
