@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from zssd_cli.errors import ConfigError
-from zssd_cli.posterior.lbfgs import Evaluation, Rule, minimise
+from zssd_cli.posterior.lbfgs import Evaluation, Objective, Rule, minimise
 
 RADIUS = 5.0
 """Longest step in the unknown, whose numbers are standard normal."""
@@ -278,7 +278,7 @@ def _starts(problem: _Problem, data: Tensor, settings: InversionSettings) -> Ten
     return z
 
 
-def _objective(problem: _Problem, data: Tensor, starts: int) -> Callable[[Tensor, Tensor], Evaluation]:
+def _objective(problem: _Problem, data: Tensor, starts: int) -> Objective:
     """What a MAP minimises, ``starts`` rows for each data set."""
     owner = torch.arange(len(data)).repeat_interleave(starts)
 
