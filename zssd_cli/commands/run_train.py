@@ -26,10 +26,18 @@ from zssd_cli.prior.batches import Ahead, Batches, Sampler, TrainingData
 from zssd_cli.prior.checkpoint import Prior, PriorHeader, load_prior, mirror_signs, save_prior
 from zssd_cli.prior.data import Part, Scales, SourceFields, check_training_source, climatology, scales
 from zssd_cli.prior.distributed import World, joined
-from zssd_cli.prior.registry import locate, sha256_of
+from zssd_cli.prior.registry import locate
 from zssd_cli.prior.training import Trainer, run_training
 
 __all__ = ["TrainFiles", "execute", "read_settings", "stop_signals"]
+
+
+@dataclass(frozen=True)
+class Start:
+    """A prior to start from and the hash of its file."""
+
+    prior: Prior
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class TrainFiles:
     log
         JSON lines; None: ``output`` with the ending ``.log.jsonl``.
     start
-        Name or file of a prior to start from.
+        The prior to start from.
     """
 
     inputs: tuple[str, ...]
@@ -55,7 +63,7 @@ class TrainFiles:
     static: Path | None
     output: Path
     log: Path | None = None
-    start: str | None = None
+    start: Start | None = None
 
     @property
     def state(self) -> Path:
@@ -76,8 +84,7 @@ class Material:
     held_out: Part | None
     static: StaticFields
     scales: Scales
-    start: Prior | None
-    start_sha256: str
+    start: Start | None
 
     def training(self) -> TrainingData:
         """The fields to train on."""
@@ -89,9 +96,12 @@ class Material:
         return TrainingData((SourceFields(self.held_out, self.static, self.scales),)) if self.held_out else None
 
 
-def load_start(start: str | None) -> Prior | None:
-    """The prior to start from."""
-    return None if start is None else load_prior(locate(start)[0])
+def load_start(name: str | None) -> Start | None:
+    """The prior to start from, by name or file."""
+    if name is None:
+        return None
+    path, sha256 = locate(name)
+    return Start(load_prior(path), sha256)
 
 
 def execute(
@@ -114,7 +124,7 @@ def execute(
         material = _gather(console, world, files, config, allow_missing=allow_missing)
         trainer = Trainer(config, data_name(material), world)
         if material.start is not None:
-            trainer.start_from(material.start)
+            trainer.start_from(material.start.prior)
         trainer.set_detail_scales(torch.as_tensor(material.scales.detail_std, dtype=torch.float32))
         if resume:
             _go_on(trainer, files.state)
@@ -209,12 +219,12 @@ def _gather(console: Console, world: World, files: TrainFiles, config: TrainConf
 
     measured = world.shared(check)
     parts, held_out = opened[0] if opened else open_parts(files.inputs, files.held_out, config)
-    start = load_start(files.start)
-    if start is None:
-        return Material(parts, held_out, static, measured, None, "")
+    if files.start is None:
+        return Material(parts, held_out, static, measured, None)
+    start = files.start.prior
     _compare_scales(console, start, measured)
     kept = Scales(start.mean.double().numpy(), start.std.double().numpy(), start.denoiser.detail_std.double().numpy())
-    return Material(parts, held_out, static, kept, start, sha256_of(locate(files.start)[0]))
+    return Material(parts, held_out, static, kept, files.start)
 
 
 def _notes(named: dict[str, Part]) -> list[str]:
@@ -267,7 +277,7 @@ def data_name(material: Material) -> str:
     lines = [material.static.sha256]
     for part in material.parts:
         lines += [describe_centres(part.grid), *(format_time(t) for t in part.source.times)]
-    lines += [material.start_sha256] if material.start_sha256 else []
+    lines += [material.start.sha256] if material.start else []
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -278,7 +288,8 @@ def training_record(material: Material, config: TrainConfig, steps: int) -> dict
     if material.held_out is not None:
         record["held_out"] = _part_record(material.held_out)
     if material.start is not None:
-        record["started_from"] = {"sha256": material.start_sha256, "training": material.start.header.training}
+        start = material.start
+        record["started_from"] = {"sha256": start.sha256, "training": start.prior.header.training}
     return record
 
 

@@ -116,6 +116,7 @@ def train(
         msg = "Missing argument 'FILES...': reanalysis to train on, or --config with kind: latent."
         raise typer.BadParameter(msg)
     given = {k: v for k, v in flags.items() if v is not None}
-    settings = run_train.read_settings(config, given, preset, run_train.load_start(start))
-    files = run_train.TrainFiles(tuple(inputs), tuple(held_out or ()), static, output, log, start)
+    begun = run_train.load_start(start)
+    settings = run_train.read_settings(config, given, preset, begun.prior if begun else None)
+    files = run_train.TrainFiles(tuple(inputs), tuple(held_out or ()), static, output, log, begun)
     run_train.execute(files, settings, resume=resume, overwrite=overwrite, dry_run=dry_run, allow_missing=allow_missing)
