@@ -95,6 +95,7 @@ def train(
     zssd train --config weights/recipes/darcy-grf.yaml -o darcy-grf.safetensors
     """
     from zssd_cli.commands import run_train, run_train_latent
+    from zssd_cli.commands.train_settings import read_settings
 
     flags = {
         "variables": variables.split(",") if variables else None, "steps": steps, "batch": batch, "patch": patch,
@@ -117,6 +118,6 @@ def train(
         raise typer.BadParameter(msg)
     given = {k: v for k, v in flags.items() if v is not None}
     begun = run_train.load_start(start)
-    settings = run_train.read_settings(config, given, preset, begun.prior if begun else None)
+    settings = read_settings(config, given, preset, begun.prior if begun else None)
     files = run_train.TrainFiles(tuple(inputs), tuple(held_out or ()), static, output, log, begun)
     run_train.execute(files, settings, resume=resume, overwrite=overwrite, dry_run=dry_run, allow_missing=allow_missing)
