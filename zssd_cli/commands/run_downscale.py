@@ -67,6 +67,7 @@ def execute(request: Request, settings: dict[str, Any]) -> None:
     source = open_observed(request.inputs, prior, time_range(request.time))
     try:
         job = prepare(source, prior, load_static(request.static), config, region)
+        estimate.check_memory(job)
         _announce(console, job, wanted, path.stem)
         if request.dry_run:
             _estimate(console, job, wanted)
