@@ -39,6 +39,7 @@ def test_back_propagation_takes_more_memory_the_more_cells(needed, guidance):
         ("-20,20,30,70", "mmps", 0.86e9),
         (LARGE, "mmps", 1.79e9),
         ("-80,80,-40,80", "mmps", 3.50e9),
+        ("globe", "mmps", 8.51e9),
         (LARGE, "ucg", 1.62e9),
         (LARGE, "analysis", 0.64e9),
     ],

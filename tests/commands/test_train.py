@@ -193,8 +193,9 @@ def test_too_small_for_a_patch(capfd, files):
     [
         ("stepps: 4", "stepps.*Extra inputs.*Known: variables"),
         ("network: {chanels: [8]}", "network.chanels.*Known: channels"),
-        ("network: {channels: [8, 16]}", "attention_from is 2, expected a level of channels, 0 to 1"),
+        ("network: {channels: [8, 16]}", "network: attention_from is 2, expected a level of channels, 0 to 1"),
         ("learning_rate: .inf", "learning_rate.*finite"),
+        ("more: [{files: [a.nc], share: 0.1, smoth: [msl]}]", "more.0.smoth.*Known: files, share, smooth, lowpass_km"),
         ("steps: many", r"steps.*integer.*'many'\.$"),
         ("patch: 20", "patch.*multiple of 8"),
         ("seed: -1", "seed.*greater than or equal to 0"),

@@ -14,10 +14,7 @@ from zssd_cli.errors import ConfigError, InputError, OutputError
 if TYPE_CHECKING:
     from zssd_cli.fields.static import StaticFields
 
-ETOPO_URL = (
-    ""
-    "https://www.ngdc.noaa.gov/thredds/fileServer/global/ETOPO2022/60s/60s_surface_elev_netcdf/ETOPO_2022_v1_60s_N90W180_surface.nc"
-)
+ETOPO_URL = "https://www.ngdc.noaa.gov/thredds/fileServer/global/ETOPO2022/60s/60s_surface_elev_netcdf/ETOPO_2022_v1_60s_N90W180_surface.nc"
 
 
 class StaticSource(StrEnum):

@@ -56,14 +56,15 @@ def execute(request: Request, settings: dict[str, Any]) -> None:
         config = DownscaleConfig(**settings)
     except ValidationError as error:
         first = error.errors()[0]
-        msg = f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}, got {first['input']!r}."
+        reason = first["msg"].removeprefix("Value error, ")
+        msg = f"--{str(first['loc'][0]).replace('_', '-')}: {reason}, got {first['input']!r}."
         raise ConfigError(msg) from error
     _check_output(request)
     device = pick_device(request.device)
     path, sha256 = locate(request.weights, offline=request.offline)
     prior = load_prior(path, device)
     wanted = wanted_variables(request.variables, prior)
-    region = parse_region(request.region) if request.region else None
+    region = None if request.region is None else parse_region(request.region)
     source = open_observed(request.inputs, prior, time_range(request.time))
     try:
         job = prepare(source, prior, load_static(request.static), config, region)
@@ -141,6 +142,9 @@ def time_range(text: str | None) -> tuple[str | None, str | None] | None:
     if text is None:
         return None
     start, slash, end = text.partition("/")
+    if not (start or end):
+        msg = f"--time: expected START/END, one of which may be empty, got {text!r}; leave --time out for all times."
+        raise ConfigError(msg)
     return (start or None, (end if slash else start) or None)
 
 

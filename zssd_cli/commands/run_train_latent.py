@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from pydantic import ValidationError
 from rich.console import Console
 
 from zssd_cli.commands.train_report import progress_bar, report_console
+from zssd_cli.commands.train_settings import validated
 from zssd_cli.commands.train_shared import check_name, check_output, leave_stopped, state_of, stop_signals
 from zssd_cli.errors import ConfigError
 from zssd_cli.prior.latent_checkpoint import LatentHeader, save_latent_prior
@@ -35,7 +35,7 @@ def execute(settings: dict[str, Any], given: dict[str, Any], output: Path, *, re
         msg = f"A training with kind: latent draws its own fields; got {', '.join(useless)}. Leave it out, or set it in --config."
         raise ConfigError(msg)
     seed = given.get("seed")
-    config = _validated(settings if seed is None else {**settings, "seed": seed})
+    config = validated(LatentTrainConfig, settings if seed is None else {**settings, "seed": seed})
     check_name(output)
     check_output(output, resume=resume, overwrite=overwrite)
     console, trainer, state = report_console(quiet=False), LatentTrainer(config), state_of(output)
@@ -60,17 +60,6 @@ def execute(settings: dict[str, Any], given: dict[str, Any], output: Path, *, re
     )
     save_latent_prior(output, trainer.prior(), header)
     console.print(f"Wrote      {output}; the state to go on from stays in {state}", highlight=False, soft_wrap=True)
-
-
-def _validated(settings: dict[str, Any]) -> LatentTrainConfig:
-    try:
-        return LatentTrainConfig.model_validate(settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        known = ", ".join(LatentTrainConfig.model_fields)
-        msg = f"Training setting {key}: {first['msg']}, got {first['input']!r}. Known: {known}."
-        raise ConfigError(msg) from error
 
 
 def _train(console: Console, trainer: LatentTrainer, state: Path) -> int:
