@@ -258,7 +258,7 @@ def test_attributes_that_are_not_utf8(zssd, model, tmp_path):
         (("--device", "tpu"), ("--device", "auto, cpu or cuda")),
         (("--plot", "p.pdf"), ("--plot", ".png")),
         (("--plot", "no/such/p.png"), ("no/such", "does not exist")),
-        (("--static", "absent.nc"), ("absent.nc: expected a NetCDF file, got no such file", "zssd fetch-static")),
+        (("--static", "absent.nc"), ("absent.nc: expected a NetCDF file, got no such file",)),
         (("--static", "."), ("expected a NetCDF file, got a folder",)),
     ],
 )

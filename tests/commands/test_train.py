@@ -191,7 +191,7 @@ def test_too_small_for_a_patch(capfd, files):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("stepps: 4", "stepps.*Extra inputs.*Known: variables"),
+        ("stepps: 4", "stepps: unknown key, got 4. Known: variables"),
         ("network: {chanels: [8]}", "network.chanels.*Known: channels"),
         ("network: {channels: [8, 16]}", "network: attention_from is 2, expected a level of channels, 0 to 1"),
         ("learning_rate: .inf", "learning_rate.*finite"),
@@ -202,6 +202,8 @@ def test_too_small_for_a_patch(capfd, files):
         ("- a list", "expected keys and values, got list"),
         ("a: [", "cannot be read"),
         ("variables: [msl, warmth]", "'warmth' is not known"),
+        ("variables: msl", "variables: expected a list, got 'msl'"),
+        ("network: 3", "network: expected keys and values, got 3"),
         ("variables: []", "variables.*at least 1"),
         ("network: {channels: []}", "channels.*at least 1"),
     ],

@@ -91,7 +91,11 @@ def test_a_signal_stops_after_the_step_and_resume_ends_where_an_unbroken_run_doe
     [
         ((), SETTINGS + "colour: red\n", "Training setting colour"),
         ((), SETTINGS.replace("cells: 16", "cells: 20"), "Training setting fields.cells"),
-        ((), SETTINGS.replace("width: 16", "with: 16"), r"network\.with: .*Known: width, blocks, embedding\."),
+        (
+            (),
+            SETTINGS.replace("width: 16", "with: 16"),
+            r"network\.with: unknown key, got 16\. Known: width, blocks, embedding\.",
+        ),
         ((), SETTINGS.replace("batch: 2", "batch: lots", 1), r"Training setting batch: .*, got 'lots'\.$"),
         (("--patch", "32"), SETTINGS, "draws its own fields; got patch"),
         (("era5.nc",), SETTINGS, "draws its own fields; got FILES"),

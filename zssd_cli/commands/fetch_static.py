@@ -49,9 +49,11 @@ def fetch_static(
     zssd fetch-static -o static.nc --source etopo --file ETOPO_2022_v1_60s_N90W180_surface.nc
     """
     from zssd_cli.fields.static import from_era5, load_static, write_static
+    from zssd_cli.files import check_target
 
     console = Console()
     files = files or []
+    check_target(output, "-o", (*files, *([file] if file else [])))
     if output.exists() and not overwrite:
         msg = f"{output} exists. Pass --overwrite to replace it."
         raise OutputError(msg)

@@ -21,6 +21,7 @@ from zssd_cli.fields.opening import expand
 from zssd_cli.fields.reading import Source, open_source
 from zssd_cli.fields.static import load_static
 from zssd_cli.fields.writing import create_output
+from zssd_cli.files import check_target
 from zssd_cli.grids.latlon import describe_centres, parse_region
 from zssd_cli.posterior import estimate
 from zssd_cli.posterior.downscaling import Job, observe, prepare, run
@@ -83,16 +84,9 @@ def execute(request: Request, settings: dict[str, Any]) -> None:
 
 def _check_output(request: Request) -> None:
     """Refuse before any work what cannot be written at its end."""
-    for path, option in ((request.output, "-o"), (request.plot, "--plot")):
-        if path is None:
-            continue
-        if not path.parent.is_dir():
-            msg = f"Cannot write {path}: the folder {path.parent} does not exist. Make it first (mkdir -p)."
-            raise OutputError(msg)
-        if path.exists() and not path.is_file():
-            kind = "a folder" if path.is_dir() else "no regular file"
-            msg = f"{path} is {kind}; give the name of a file with {option}."
-            raise OutputError(msg)
+    check_target(request.output, "-o")
+    if request.plot is not None:
+        check_target(request.plot, "--plot")
     if request.plot is not None and request.plot.suffix.lower() != ".png":
         msg = f"--plot: expected a name that ends in .png, got {request.plot}."
         raise ConfigError(msg)
@@ -107,9 +101,7 @@ def _check_output(request: Request) -> None:
     if not request.overwrite and not request.dry_run:
         msg = f"{request.output} exists. Choose another name with -o, or pass --overwrite."
         raise OutputError(msg)
-    if any(path.samefile(request.output) for path in expand(request.inputs)):
-        msg = f"{request.output} is one of the inputs. Choose another name with -o."
-        raise OutputError(msg)
+    check_target(request.output, "-o", expand(request.inputs))
 
 
 def pick_device(name: str) -> str:

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from zssd_cli.commands.train_report import TrainingLog, data_table, estimate, progress_bar, report_console
-from zssd_cli.commands.train_shared import check_folder, check_name, check_output, leave_stopped, state_of, stop_signals
+from zssd_cli.commands.train_shared import check_name, check_output, leave_stopped, state_of, stop_signals
 from zssd_cli.config import TrainConfig
 from zssd_cli.errors import ConfigError, InputError, OutputError
 from zssd_cli.fields.calendar import format_time
@@ -18,6 +18,7 @@ from zssd_cli.fields.coverage import check_first_fields, coverage, refuse_lackin
 from zssd_cli.fields.opening import expand
 from zssd_cli.fields.reading import open_source
 from zssd_cli.fields.static import StaticFields, load_static
+from zssd_cli.files import check_target
 from zssd_cli.grids.latlon import describe_centres
 from zssd_cli.prior.batches import Ahead, Batches, Sampler, TrainingData
 from zssd_cli.prior.checkpoint import Prior, PriorHeader, load_prior, mirror_signs, save_prior
@@ -155,7 +156,7 @@ def _check_files(files: TrainFiles, *, resume: bool, overwrite: bool) -> None:
     check_output(files.output, resume=resume, overwrite=overwrite)
     if files.log is None:
         return
-    check_folder(files.log)
+    check_target(files.log, "--log")
     others = (files.output, files.state, *expand(files.inputs + files.held_out))
     if files.log.resolve() in [path.resolve() for path in others]:
         msg = f"--log {files.log} is also read or written as something else; name another file."

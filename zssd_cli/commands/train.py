@@ -98,7 +98,7 @@ def train(
     from zssd_cli.commands.train_settings import read_settings
 
     flags = {
-        "variables": variables.split(",") if variables else None, "steps": steps, "batch": batch, "patch": patch,
+        "variables": None if variables is None else variables.split(","), "steps": steps, "batch": batch, "patch": patch,
         "learning_rate": learning_rate, "time_dropout": time_dropout, "seed": seed,
     }  # fmt: skip
     latent = run_train_latent.read_latent(config)

@@ -13,6 +13,9 @@ from zssd_cli.variables import lookup
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
+PLAIN = {"tuple_type": "expected a list", "model_type": "expected keys and values", "extra_forbidden": "unknown key"}
+"""What is said instead of a checker's words about Python."""
+
 FINE_TUNING = {"learning_rate": 3e-4, "warmup": 100}
 """Defaults where a training starts from a prior: steps small enough not to forget what it knows."""
 
@@ -77,7 +80,8 @@ def validated(model: type[Settings], settings: dict[str, Any]) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        msg = f"Training setting {key}: {first['msg'].removeprefix('Value error, ')}, got {first['input']!r}."
+        reason = PLAIN.get(first["type"], first["msg"].removeprefix("Value error, "))
+        msg = f"Training setting {key}: {reason}, got {first['input']!r}."
         if first["type"] == "extra_forbidden":
             msg += f" Known: {', '.join(_section(model, first['loc']).model_fields)}."
         raise ConfigError(msg) from error

@@ -10,6 +10,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from zssd_cli.errors import OutputError
+from zssd_cli.files import check_target
 
 
 def state_of(output: Path) -> Path:
@@ -25,16 +26,9 @@ def check_name(output: Path) -> None:
         raise OutputError(msg)
 
 
-def check_folder(path: Path) -> None:
-    """Refuse a file in a folder that is not there."""
-    if not path.parent.is_dir():
-        msg = f"Cannot write {path}: the folder {path.parent} does not exist. Make it first (mkdir -p)."
-        raise OutputError(msg)
-
-
 def check_output(output: Path, *, resume: bool, overwrite: bool) -> None:
     """Refuse to write over a prior or its state; remove what a killed training left half written."""
-    check_folder(output)
+    check_target(output, "-o")
     state = state_of(output)
     if output.exists() and not overwrite:
         msg = f"{output} exists. Choose another name with -o, or pass --overwrite."

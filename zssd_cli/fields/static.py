@@ -319,7 +319,7 @@ def _open(path: Path) -> netCDF4.Dataset:
     """Open for reading; whatever is not NetCDF is an :class:`InputError`."""
     if not Path(path).is_file():
         got = "a folder" if Path(path).is_dir() else "no such file"
-        msg = f"Static fields {path}: expected a NetCDF file, got {got}. Make one: zssd fetch-static -o static.nc."
+        msg = f"{path}: expected a NetCDF file, got {got}; check the path."
         raise InputError(msg)
     try:
         return netCDF4.Dataset(path)
