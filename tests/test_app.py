@@ -70,7 +70,9 @@ def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([command, "--help"])
     assert stop.value.code == 0
-    assert f"zssd {command}" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"zssd {command}" in shown
+    assert "completion" not in shown
 
 
 def test_version(capsys):

@@ -224,6 +224,7 @@ def test_attributes_that_are_not_utf8(zssd, model, tmp_path):
         (("--vars", "msl,snow"), ("snow",)),
         (("--vars", "z500"), ("the prior knows msl, u10, v10", "z500")),
         (("--vars", ","), ("the prior knows", "nothing")),
+        (("--region", ""), ("Region ''", "W,E,S,N")),
         (("--region", "atlantis"), ("atlantis", "W,E,S,N", "europe")),
         (("--region", "0,10,40"), ("W,E,S,N",)),
         (("--region", "0,10,50,40"), ("-90 <= S < N <= 90",)),
@@ -240,7 +241,7 @@ def test_attributes_that_are_not_utf8(zssd, model, tmp_path):
         (("--guidance", "magic"), ("--guidance", "'analysis', 'projection', 'mmps', 'ucg' or 'dps'", "magic")),
         (("--sampler", "euler"), ("--sampler", "dpmpp_2m", "euler")),
         (("--spacing", "even"), ("--spacing", "log-snr", "even")),
-        (("--time-noise", "ar1"), ("--time-noise", "ar1:HOURS", "got 'ar1'")),
+        (("--time-noise", "ar1"), ("--time-noise: expected independent", "ar1:HOURS", "got 'ar1'")),
         (("--time-noise", "ar1:0"), ("--time-noise", "ar1:HOURS")),
         (("--obs-error", "x"), ("--obs-error", "msl=0.02,u10=0.1", "'x'")),
         (("--obs-error", "msl=0.1,u10"), ("--obs-error", "NAME=NUMBER")),
@@ -248,6 +249,8 @@ def test_attributes_that_are_not_utf8(zssd, model, tmp_path):
         (("--obs-error", "-1"), ("--obs-error", "from 0 to 10", "-1")),
         (("--products", "1"), ("--products", "greater than", "got 1")),
         (("--members", "100000"), ("--members", "10000")),
+        (("--time", ""), ("--time: expected START/END", "got ''")),
+        (("--time", "/"), ("--time: expected START/END", "got '/'")),
         (("--time", "yesterday"), ("yesterday", "ISO date")),
         (("--time", "2010-02-30"), ("2010-02-30", "does not exist")),
         (("--time", "1990/1999"), ("1990 to 1999", "2010-01-01T00:00:00")),
@@ -255,11 +258,17 @@ def test_attributes_that_are_not_utf8(zssd, model, tmp_path):
         (("--device", "tpu"), ("--device", "auto, cpu or cuda")),
         (("--plot", "p.pdf"), ("--plot", ".png")),
         (("--plot", "no/such/p.png"), ("no/such", "does not exist")),
-        (("--static", "absent.nc"), ("absent.nc",)),
+        (("--static", "absent.nc"), ("absent.nc: expected a NetCDF file, got no such file",)),
+        (("--static", "."), ("expected a NetCDF file, got a folder",)),
     ],
 )
 def test_options(refused, model, options, words):
     refused(words, model(), settings=(*FAST, *options))
+
+
+def test_xesmf_on_request_without_it(refused, model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "xesmf", None)
+    refused(("--regridder xesmf", "need xESMF", "conda"), model(), settings=(*FAST, "--regridder", "xesmf"))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

@@ -50,7 +50,10 @@ def test_scores_of_an_output(zssd, output, truth, tmp_path):
         ((), ("TOY-ESM", "--paired")),
         (("--paired", "--vars", "z500"), ("no z500", "msl, u10, v10")),
         (("--paired", "--vars", "snow"), ("snow",)),
+        (("--paired", "--vars", ""), ("--vars: expected some of msl, u10, v10, got none",)),
         (("--paired", "--json", "no/such/s.json"), ("no/such", "does not exist")),
+        (("--paired", "--json", "."), ("is a folder", "--json")),
+        (("--paired", "--json", "s", "--plot", "s"), ("--json and --plot name the same file",)),
     ],
 )
 def test_what_cannot_be_scored(zssd, output, truth, extra, words):
@@ -62,6 +65,16 @@ def test_what_cannot_be_scored(zssd, output, truth, extra, words):
         assert word in done.err
 
 
+@pytest.mark.parametrize("option", ["--json", "--plot"])
+def test_nothing_is_written_over_what_is_read(zssd, output, truth, option):
+    for path in (output, truth):
+        before = path.read_bytes()
+        done = zssd("evaluate", output, "-r", truth, "--paired", option, path)
+        assert done.code == 1
+        assert f"is one of the inputs. Choose another name with {option}." in done.err
+        assert path.read_bytes() == before
+
+
 def test_files_that_do_not_fit(zssd, model, output, truth, tmp_path):
     coarse = tmp_path / "in.nc"
     later = model("later.nc", EVERY, lat=np.arange(35.0, 55.1, 0.25), lon=np.arange(-5.0, 15.1, 0.25), hours=(600.0,))
@@ -70,7 +83,7 @@ def test_files_that_do_not_fit(zssd, model, output, truth, tmp_path):
         (output, coarse, "0.25"),
         (output, later, "time"),
         (output, tmp_path / "absent.nc", "no such file"),
-        (tmp_path / "absent.nc", truth, "not found"),
+        (tmp_path / "absent.nc", truth, "got no such file"),
     ):
         done = zssd("evaluate", result, "-r", reference, "--paired")
         assert (done.code, done.out) == (1, "")

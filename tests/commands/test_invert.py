@@ -388,6 +388,7 @@ def test_outputs(refused, domain, tmp_path):
     refused(("old.nc exists", "--overwrite"), wells, path, out="old.nc")
     refused(("folder", "does not exist"), wells, path, out="none/out.nc")
     refused(("is one of the inputs",), wells, path, "--overwrite", out="w.csv")
+    refused(("name the same file",), wells, path, "--plot", tmp_path / "o.png", out="o.png")
     refused((".png",), wells, path, "--plot", tmp_path / "out.pdf")
     (tmp_path / "dir.nc").mkdir()
     refused(("is a folder",), wells, path, out="dir.nc")

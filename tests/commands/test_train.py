@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from tests.worlds import noise, random_conditions, write_world
 from zssd_cli import app
+from zssd_cli.commands import run_train
 from zssd_cli.commands.run_train import _go_on
 from zssd_cli.commands.train_settings import read_settings
 from zssd_cli.config import PRESETS
@@ -24,6 +25,7 @@ from zssd_cli.grids.latlon import Region
 from zssd_cli.prior.checkpoint import load_prior, read_safetensors
 from zssd_cli.prior.covariance import MAX_LAG
 from zssd_cli.prior.distributed import World
+from zssd_cli.prior.registry import sha256_of
 from zssd_cli.prior.training import Trainer
 
 BOX = Region(-6, 0, 44, 50)
@@ -189,16 +191,19 @@ def test_too_small_for_a_patch(capfd, files):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("stepps: 4", "stepps.*Extra inputs.*Known: variables"),
+        ("stepps: 4", "stepps: unknown key, got 4. Known: variables"),
         ("network: {chanels: [8]}", "network.chanels.*Known: channels"),
-        ("network: {channels: [8, 16]}", "attention_from is 2, expected a level of channels, 0 to 1"),
+        ("network: {channels: [8, 16]}", "network: attention_from is 2, expected a level of channels, 0 to 1"),
         ("learning_rate: .inf", "learning_rate.*finite"),
+        ("more: [{files: [a.nc], share: 0.1, smoth: [msl]}]", "more.0.smoth.*Known: files, share, smooth, lowpass_km"),
         ("steps: many", r"steps.*integer.*'many'\.$"),
         ("patch: 20", "patch.*multiple of 8"),
         ("seed: -1", "seed.*greater than or equal to 0"),
         ("- a list", "expected keys and values, got list"),
         ("a: [", "cannot be read"),
         ("variables: [msl, warmth]", "'warmth' is not known"),
+        ("variables: msl", "variables: expected a list, got 'msl'"),
+        ("network: 3", "network: expected keys and values, got 3"),
         ("variables: []", "variables.*at least 1"),
         ("network: {channels: []}", "channels.*at least 1"),
     ],
@@ -385,13 +390,15 @@ def test_more_data_of_another_origin(capfd, files):
     assert train(capfd, files, "--overwrite", config="much.yaml")[0] == 0
 
 
-def test_fine_tuning_keeps_network_and_scales_and_measures_covariances_anew(capfd, files):
+def test_fine_tuning_keeps_network_and_scales_and_measures_covariances_anew(capfd, files, monkeypatch):
     assert train(capfd, files, output="old.safetensors")[0] == 0
     write_world(files / "other.nc", Region(40, 50, -30, -20), times=2, seed=5)
     (files / "short.yaml").write_text("{patch: 16, batch: 2, steps: 2}")
-    start = ("--from", files / "old.safetensors")
+    start, loaded = ("--from", files / "old.safetensors"), []
+    monkeypatch.setattr(run_train, "load_prior", lambda path: loaded.append(path) or load_prior(path))
     code, text = train(capfd, files, *start, data="other.nc", config="short.yaml")
     assert code == 0, text
+    assert len(loaded) == 1
     old, new = (load_prior(files / f"{name}.safetensors") for name in ("old", "prior"))
     assert new.header.network == old.header.network
     for name in ("mean", "std"):
@@ -399,6 +406,7 @@ def test_fine_tuning_keeps_network_and_scales_and_measures_covariances_anew(capf
     assert torch.equal(new.denoiser.detail_std, old.denoiser.detail_std)
     assert not torch.equal(new.lags, old.lags)
     assert new.header.training["started_from"]["training"] == old.header.training
+    assert new.header.training["started_from"]["sha256"] == sha256_of(files / "old.safetensors")
     assert new.header.training["settings"]["learning_rate"] == 3e-4
     weights = [prior.denoiser.network.state_dict() for prior in (old, new)]
     change = max(float((weights[0][key] - weights[1][key]).abs().max()) for key in weights[0])

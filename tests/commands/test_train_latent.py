@@ -1,11 +1,17 @@
 """``zssd train`` with ``kind: latent``: a prior without any file of data, and one-line errors."""
 
+import os
+import signal
+
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from zssd_cli.app import app
 from zssd_cli.errors import ConfigError, OutputError
+from zssd_cli.prior.checkpoint import read_safetensors
 from zssd_cli.prior.latent_checkpoint import load_latent_prior
+from zssd_cli.prior.latent_training import LatentTrainer
 
 SETTINGS = """
 kind: latent
@@ -50,11 +56,47 @@ def test_trains_a_prior_and_resumes(run, tmp_path):
     assert "step 4 of 5" in longer.output
 
 
+@pytest.mark.parametrize(("sent", "expected"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGINT, 130)])
+def test_a_signal_stops_after_the_step_and_resume_ends_where_an_unbroken_run_does(
+    run, tmp_path, monkeypatch, sent, expected
+):
+    assert run().exit_code == 0
+    output, step = tmp_path / "prior.safetensors", LatentTrainer.train_step
+    whole = read_safetensors(output)[0]
+    output.unlink()
+    output.with_name(output.name + ".state").unlink()
+
+    def interrupted(trainer, fields):
+        if trainer.step == 2:
+            os.kill(os.getpid(), sent)
+        return step(trainer, fields)
+
+    monkeypatch.setattr(LatentTrainer, "train_step", interrupted)
+    result = run()
+    assert result.exit_code == expected, result.output
+    assert "Stopped    at step 3" in result.output
+    assert not output.exists()
+    monkeypatch.setattr(LatentTrainer, "train_step", step)
+    with pytest.raises(OutputError, match=r"earlier training.*--resume"):
+        run()
+    result = run("--resume")
+    assert result.exit_code == 0, result.output
+    assert "step 3 of 4" in result.output
+    resumed = read_safetensors(output)[0]
+    assert all(torch.equal(resumed[key], whole[key]) for key in whole)
+
+
 @pytest.mark.parametrize(
     ("options", "settings", "message"),
     [
         ((), SETTINGS + "colour: red\n", "Training setting colour"),
         ((), SETTINGS.replace("cells: 16", "cells: 20"), "Training setting fields.cells"),
+        (
+            (),
+            SETTINGS.replace("width: 16", "with: 16"),
+            r"network\.with: unknown key, got 16\. Known: width, blocks, embedding\.",
+        ),
+        ((), SETTINGS.replace("batch: 2", "batch: lots", 1), r"Training setting batch: .*, got 'lots'\.$"),
         (("--patch", "32"), SETTINGS, "draws its own fields; got patch"),
         (("era5.nc",), SETTINGS, "draws its own fields; got FILES"),
     ],

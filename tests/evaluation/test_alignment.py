@@ -84,7 +84,7 @@ def test_unreadable_outputs(tmp_path, content) -> None:
     path = tmp_path / "out.nc"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(InputError, match="not found" if content is None else "not a readable NetCDF"):
+    with pytest.raises(InputError, match="got no such file" if content is None else "not a readable NetCDF"):
         open_output(path)
 
 

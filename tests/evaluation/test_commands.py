@@ -45,7 +45,7 @@ def test_evaluate_errors_are_one_line(tmp_path, make_output, reference, world, c
         ((out, "-r", "e.nc"), "--paired"),
         ((out, "-r", "e.nc", "--paired", "--vars", "z500"), "no z500"),
         ((out, "-r", "e.nc", "--paired", "--json", tmp_path / "no" / "s.json"), "does not exist"),
-        ((tmp_path / "absent.nc", "-r", "e.nc"), "not found"),
+        ((tmp_path / "absent.nc", "-r", "e.nc"), "got no such file"),
     ):
         code, _, error = run(capsys, "evaluate", *arguments)
         assert code == 1
@@ -66,6 +66,13 @@ def test_fetch_static(tmp_path, capsys) -> None:
     assert code == 1
     assert "--overwrite" in error
     assert run(capsys, "fetch-static", "-o", path, "--overwrite")[0] == 0
+    for output, expected in ((tmp_path, "is a folder"), (tmp_path / "no" / "s.nc", "does not exist. Make it first")):
+        code, _, error = run(capsys, "fetch-static", "-o", output, "--overwrite")
+        assert code == 1
+        assert expected in error
+    code, _, error = run(capsys, "fetch-static", "-o", path, "--source", "era5", path, "--overwrite")
+    assert code == 1
+    assert "is one of the inputs" in error
 
 
 @pytest.mark.parametrize(
@@ -73,10 +80,10 @@ def test_fetch_static(tmp_path, capsys) -> None:
     [
         (("--source", "etopo", "--offline"), "--file"),
         (("--source", "etopo", "--file", "a.nc", "b.nc"), "one file"),
-        (("--source", "etopo", "--file", "absent.nc"), "not found"),
+        (("--source", "etopo", "--file", "absent.nc"), "got no such file"),
         (("--source", "builtin", "x.nc"), "unexpected file"),
         (("--source", "era5",), "no geopotential"),
-        (("--source", "era5", "absent.nc"), "not found"),
+        (("--source", "era5", "absent.nc"), "got no such file"),
     ],
 )  # fmt: skip
 def test_fetch_static_errors(tmp_path, capsys, arguments, expected) -> None:

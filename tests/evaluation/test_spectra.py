@@ -85,8 +85,11 @@ def test_members_are_averaged_after_the_transform() -> None:
     assert log_spectral_distance(of_mean, sums.result()[0]) == pytest.approx(10 * np.log10(6), abs=0.4)
 
 
-def test_tiny_domains_have_no_spectrum() -> None:
-    grid = fine_grid(parse_region("0,0.5,0,0.5"))
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("region", ["0,0.5,0,0.5", "0,0.1,0,0.5"])
+def test_tiny_domains_have_no_spectrum(region) -> None:
+    """Three columns, and a single one."""
+    grid = fine_grid(parse_region(region))
     power, bands = WavelengthBins(grid).power(np.ones(grid.shape))
     assert power.size == 0
     assert np.isnan(bands).all()

@@ -134,7 +134,7 @@ def test_not_netcdf(tmp_path: Path, content: bytes) -> None:
         with pytest.raises(InputError, match="not a readable NetCDF") as error:
             read(tmp_path / "x.nc")
         assert "\n" not in str(error.value)
-        with pytest.raises(InputError, match="not found"):
+        with pytest.raises(InputError, match="got no such file"):
             read(tmp_path / "absent.nc")
 
 

@@ -4,6 +4,7 @@ import hashlib
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -327,6 +328,12 @@ def test_the_card_travels_with_the_weights(tmp_path):
     assert registry.sha256_of(path) in shown.output.replace("\n", "")
 
 
+def test_the_header_of_a_latent_prior_is_shown():
+    text = registry.described(Path(__file__).parents[2] / "weights" / "darcy-grf.safetensors")
+    for words in ("## In the header of darcy-grf.safetensors", "log_conductivity", "kind: grf", "chain_steps"):
+        assert words in text
+
+
 def test_a_card_that_cannot_be_read(tmp_path):
     with pytest.raises(WeightsError, match=r"--card .*no\.md cannot be read"):
         registry.embed_card(tmp_path / "p.safetensors", tmp_path / "no.md")
@@ -338,7 +345,9 @@ def test_a_prior_of_the_other_kind_is_refused_with_those_that_fit(shipped):
         (shipped / f"{name}.safetensors").write_bytes(CONTENT)
     assert registry.locate("wells", kind="conductivity")[1] == SHA256
     assert registry.locate("wells", kind=None)[1] == SHA256
-    with pytest.raises(WeightsError, match=r"wells is one for zssd invert: zssd downscale expected .*\(tiny\)"):
+    with pytest.raises(WeightsError, match=r"wells is one for zssd invert: expected one of kind downscaling \(tiny\)"):
         registry.locate("wells")
-    with pytest.raises(WeightsError, match=r"tiny is one for zssd downscale: zssd invert expected .*\(wells\)"):
+    with pytest.raises(
+        WeightsError, match=r"tiny is one for zssd downscale: expected one of kind conductivity \(wells\)"
+    ):
         registry.locate("tiny", kind="conductivity")

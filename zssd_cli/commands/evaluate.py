@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from zssd_cli.errors import OutputError
+from zssd_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from zssd_cli.evaluation.report import Evaluation
@@ -59,14 +59,18 @@ def evaluate(
     zssd evaluate out.nc -r msl.grib -r wind.grib --json scores.json --plot spectra.png
     """
     from zssd_cli.evaluation.report import as_dict, as_table
+    from zssd_cli.files import check_target
     from zssd_cli.variables import lookup
 
     console = Console()
-    for path in (json_file, plot):
-        if path is not None and not path.parent.is_dir():
-            msg = f"Cannot write {path}: the folder {path.parent} does not exist."
-            raise OutputError(msg)
-    names = tuple(lookup(name).name for name in variables.split(",") if name.strip()) if variables else None
+    for path, option in ((json_file, "--json"), (plot, "--plot")):
+        if path is not None:
+            check_target(path, option, (output, *reference))
+    if plot is not None and json_file is not None and plot.resolve() == json_file.resolve():
+        msg = f"--json and --plot name the same file, {plot}; expected two."
+        raise ConfigError(msg)
+    given = None if variables is None else [name.strip() for name in variables.split(",") if name.strip()]
+    names = None if given is None else tuple(lookup(name).name for name in given)
     evaluation = _evaluate(console, output, reference, names, scale, paired)
     console.print(as_table(evaluation))
     for note in evaluation.notes:

@@ -14,10 +14,7 @@ from zssd_cli.errors import ConfigError, InputError, OutputError
 if TYPE_CHECKING:
     from zssd_cli.fields.static import StaticFields
 
-ETOPO_URL = (
-    ""
-    "https://www.ngdc.noaa.gov/thredds/fileServer/global/ETOPO2022/60s/60s_surface_elev_netcdf/ETOPO_2022_v1_60s_N90W180_surface.nc"
-)
+ETOPO_URL = "https://www.ngdc.noaa.gov/thredds/fileServer/global/ETOPO2022/60s/60s_surface_elev_netcdf/ETOPO_2022_v1_60s_N90W180_surface.nc"
 
 
 class StaticSource(StrEnum):
@@ -52,9 +49,11 @@ def fetch_static(
     zssd fetch-static -o static.nc --source etopo --file ETOPO_2022_v1_60s_N90W180_surface.nc
     """
     from zssd_cli.fields.static import from_era5, load_static, write_static
+    from zssd_cli.files import check_target
 
     console = Console()
     files = files or []
+    check_target(output, "-o", (*files, *([file] if file else [])))
     if output.exists() and not overwrite:
         msg = f"{output} exists. Pass --overwrite to replace it."
         raise OutputError(msg)

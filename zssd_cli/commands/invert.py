@@ -33,7 +33,7 @@ def invert(
     steps: Annotated[
         int, typer.Option(min=1, max=10_000, metavar="N", help="L-BFGS steps of the search, at most.")
     ] = 60,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Same seed, same output.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, metavar="N", help="Same seed, same output.")] = 0,
     plot: Annotated[
         Path | None,
         typer.Option(metavar="FILE.png", help="Picture of conductivity, heads and fit.", show_default=False),

@@ -21,6 +21,7 @@ from zssd_cli.fields.opening import expand
 from zssd_cli.fields.reading import Source, open_source
 from zssd_cli.fields.static import load_static
 from zssd_cli.fields.writing import create_output
+from zssd_cli.files import check_target
 from zssd_cli.grids.latlon import describe_centres, parse_region
 from zssd_cli.posterior import estimate
 from zssd_cli.posterior.downscaling import Job, observe, prepare, run
@@ -56,17 +57,19 @@ def execute(request: Request, settings: dict[str, Any]) -> None:
         config = DownscaleConfig(**settings)
     except ValidationError as error:
         first = error.errors()[0]
-        msg = f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}, got {first['input']!r}."
+        reason = first["msg"].removeprefix("Value error, ")
+        msg = f"--{str(first['loc'][0]).replace('_', '-')}: {reason}, got {first['input']!r}."
         raise ConfigError(msg) from error
     _check_output(request)
     device = pick_device(request.device)
     path, sha256 = locate(request.weights, offline=request.offline)
     prior = load_prior(path, device)
     wanted = wanted_variables(request.variables, prior)
-    region = parse_region(request.region) if request.region else None
+    region = None if request.region is None else parse_region(request.region)
     source = open_observed(request.inputs, prior, time_range(request.time))
     try:
         job = prepare(source, prior, load_static(request.static), config, region)
+        estimate.check_memory(job)
         _announce(console, job, wanted, path.stem)
         if request.dry_run:
             _estimate(console, job, wanted)
@@ -81,16 +84,9 @@ def execute(request: Request, settings: dict[str, Any]) -> None:
 
 def _check_output(request: Request) -> None:
     """Refuse before any work what cannot be written at its end."""
-    for path, option in ((request.output, "-o"), (request.plot, "--plot")):
-        if path is None:
-            continue
-        if not path.parent.is_dir():
-            msg = f"Cannot write {path}: the folder {path.parent} does not exist. Make it first (mkdir -p)."
-            raise OutputError(msg)
-        if path.exists() and not path.is_file():
-            kind = "a folder" if path.is_dir() else "no regular file"
-            msg = f"{path} is {kind}; give the name of a file with {option}."
-            raise OutputError(msg)
+    check_target(request.output, "-o")
+    if request.plot is not None:
+        check_target(request.plot, "--plot")
     if request.plot is not None and request.plot.suffix.lower() != ".png":
         msg = f"--plot: expected a name that ends in .png, got {request.plot}."
         raise ConfigError(msg)
@@ -105,9 +101,7 @@ def _check_output(request: Request) -> None:
     if not request.overwrite and not request.dry_run:
         msg = f"{request.output} exists. Choose another name with -o, or pass --overwrite."
         raise OutputError(msg)
-    if any(path.samefile(request.output) for path in expand(request.inputs)):
-        msg = f"{request.output} is one of the inputs. Choose another name with -o."
-        raise OutputError(msg)
+    check_target(request.output, "-o", expand(request.inputs))
 
 
 def pick_device(name: str) -> str:
@@ -140,6 +134,9 @@ def time_range(text: str | None) -> tuple[str | None, str | None] | None:
     if text is None:
         return None
     start, slash, end = text.partition("/")
+    if not (start or end):
+        msg = f"--time: expected START/END, one of which may be empty, got {text!r}; leave --time out for all times."
+        raise ConfigError(msg)
     return (start or None, (end if slash else start) or None)
 
 

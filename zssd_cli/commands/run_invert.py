@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zssd_cli import __version__
 from zssd_cli.errors import ConfigError, OutputError
+from zssd_cli.files import check_target
 from zssd_cli.groundwater.domain import DomainConfig, read_domain
 from zssd_cli.groundwater.sensors import read_sensors
 from zssd_cli.groundwater.writing import Result, inversion_dataset, write_inversion
@@ -95,20 +96,15 @@ def _check_output(request: Request) -> None:
     for path, option in ((request.output, "-o"), (request.plot, "--plot")):
         if path is None:
             continue
-        if not path.parent.is_dir():
-            msg = f"Cannot write {path}: the folder {path.parent} does not exist. Make it first (mkdir -p)."
-            raise OutputError(msg)
-        if path.exists() and not path.is_file():
-            msg = f"{path} is a folder or no regular file; give the name of a file with {option}."
-            raise OutputError(msg)
-        if any(path.resolve() == given.resolve() for given in (request.observations, request.domain)):
-            msg = f"{path} is one of the inputs. Choose another name with {option}."
-            raise OutputError(msg)
+        check_target(path, option, (request.observations, request.domain))
         if path.exists() and not request.overwrite and not request.dry_run:
             msg = f"{path} exists. Choose another name with {option}, or pass --overwrite."
             raise OutputError(msg)
     if request.plot is not None and request.plot.suffix.lower() != ".png":
         msg = f"--plot: expected a name that ends in .png, got {request.plot}."
+        raise ConfigError(msg)
+    if request.plot is not None and request.plot.resolve() == request.output.resolve():
+        msg = f"-o and --plot name the same file, {request.output}; expected two."
         raise ConfigError(msg)
 
 

@@ -1,10 +1,7 @@
 """What ``zssd train`` does after its options are parsed: check the data, train, measure covariances, write the prior."""
 
-import glob
 import hashlib
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +10,7 @@ import torch
 from rich.console import Console
 
 from zssd_cli.commands.train_report import TrainingLog, data_table, estimate, progress_bar, report_console
-from zssd_cli.commands.train_settings import read_settings
+from zssd_cli.commands.train_shared import check_name, check_output, leave_stopped, state_of, stop_signals
 from zssd_cli.config import TrainConfig
 from zssd_cli.errors import ConfigError, InputError, OutputError
 from zssd_cli.fields.calendar import format_time
@@ -21,15 +18,22 @@ from zssd_cli.fields.coverage import check_first_fields, coverage, refuse_lackin
 from zssd_cli.fields.opening import expand
 from zssd_cli.fields.reading import open_source
 from zssd_cli.fields.static import StaticFields, load_static
+from zssd_cli.files import check_target
 from zssd_cli.grids.latlon import describe_centres
 from zssd_cli.prior.batches import Ahead, Batches, Sampler, TrainingData
 from zssd_cli.prior.checkpoint import Prior, PriorHeader, load_prior, mirror_signs, save_prior
 from zssd_cli.prior.data import Part, Scales, SourceFields, check_training_source, climatology, scales
 from zssd_cli.prior.distributed import World, joined
-from zssd_cli.prior.registry import locate, sha256_of
+from zssd_cli.prior.registry import locate
 from zssd_cli.prior.training import Trainer, run_training
 
-__all__ = ["TrainFiles", "execute", "read_settings", "stop_signals"]
+
+@dataclass(frozen=True)
+class Start:
+    """A prior to start from and the hash of its file."""
+
+    prior: Prior
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class TrainFiles:
     log
         JSON lines; None: ``output`` with the ending ``.log.jsonl``.
     start
-        Name or file of a prior to start from.
+        The prior to start from.
     """
 
     inputs: tuple[str, ...]
@@ -55,12 +59,12 @@ class TrainFiles:
     static: Path | None
     output: Path
     log: Path | None = None
-    start: str | None = None
+    start: Start | None = None
 
     @property
     def state(self) -> Path:
         """The state to go on from."""
-        return self.output.with_name(self.output.name + ".state")
+        return state_of(self.output)
 
     @property
     def log_file(self) -> Path:
@@ -76,8 +80,7 @@ class Material:
     held_out: Part | None
     static: StaticFields
     scales: Scales
-    start: Prior | None
-    start_sha256: str
+    start: Start | None
 
     def training(self) -> TrainingData:
         """The fields to train on."""
@@ -89,9 +92,12 @@ class Material:
         return TrainingData((SourceFields(self.held_out, self.static, self.scales),)) if self.held_out else None
 
 
-def load_start(start: str | None) -> Prior | None:
-    """The prior to start from."""
-    return None if start is None else load_prior(locate(start)[0])
+def load_start(name: str | None) -> Start | None:
+    """The prior to start from, by name or file."""
+    if name is None:
+        return None
+    path, sha256 = locate(name)
+    return Start(load_prior(path), sha256)
 
 
 def execute(
@@ -110,11 +116,11 @@ def execute(
             msg = f"--batch {config.batch} is shared by {world.size} processes; expected a multiple of {world.size}."
             raise ConfigError(msg)
         check_name(files.output)
-        world.shared(lambda: None if dry_run else _check_output(files, resume=resume, overwrite=overwrite))
+        world.shared(lambda: None if dry_run else _check_files(files, resume=resume, overwrite=overwrite))
         material = _gather(console, world, files, config, allow_missing=allow_missing)
         trainer = Trainer(config, data_name(material), world)
         if material.start is not None:
-            trainer.start_from(material.start)
+            trainer.start_from(material.start.prior)
         trainer.set_detail_scales(torch.as_tensor(material.scales.detail_std, dtype=torch.float32))
         if resume:
             _go_on(trainer, files.state)
@@ -125,18 +131,9 @@ def execute(
         _say_start(console, trainer, material)
         stopped = _train(console, trainer, sampler, material, files, resume=resume)
         if stopped:
-            console.print(f"Stopped    at step {trainer.step}; the same command with --resume goes on", soft_wrap=True)
-            raise SystemExit(128 + stopped)
+            leave_stopped(console, trainer.step, stopped)
         if world.first:
             _finish(console, trainer, material, files)
-
-
-def check_name(output: Path) -> None:
-    """Refuse names that no prior is looked for under, and folders."""
-    if output.suffix != ".safetensors" or output.is_dir():
-        got = "a folder" if output.is_dir() else f"{output.suffix!r}"
-        msg = f"-o {output}: expected a file with the ending .safetensors, got {got}; name one, such as prior.safetensors."
-        raise OutputError(msg)
 
 
 def _go_on(trainer: Trainer, state: Path) -> None:
@@ -154,35 +151,19 @@ def _go_on(trainer: Trainer, state: Path) -> None:
         raise ConfigError(msg)
 
 
-def _check_log(files: TrainFiles, *, replace_it: bool) -> None:
-    """Refuse a log that would write over anything else."""
+def _check_files(files: TrainFiles, *, resume: bool, overwrite: bool) -> None:
+    """Refuse to write over anything."""
+    check_output(files.output, resume=resume, overwrite=overwrite)
     if files.log is None:
         return
+    check_target(files.log, "--log")
     others = (files.output, files.state, *expand(files.inputs + files.held_out))
     if files.log.resolve() in [path.resolve() for path in others]:
         msg = f"--log {files.log} is also read or written as something else; name another file."
         raise OutputError(msg)
-    if files.log.exists() and not replace_it:
+    if files.log.exists() and not (resume or overwrite):
         msg = f"--log {files.log} exists. Choose another name, or pass --resume or --overwrite."
         raise OutputError(msg)
-
-
-def _check_output(files: TrainFiles, *, resume: bool, overwrite: bool) -> None:
-    """Refuse to write over anything; remove what a killed training left half written."""
-    output, state = files.output, files.state
-    for path in (output, files.log_file):
-        if not path.parent.is_dir():
-            msg = f"Cannot write {path}: the folder {path.parent} does not exist."
-            raise OutputError(msg)
-    if output.exists() and not overwrite:
-        msg = f"{output} exists. Choose another name with -o, or pass --overwrite."
-        raise OutputError(msg)
-    if state.exists() and not resume and not overwrite:
-        msg = f"{state} holds an earlier training. Pass --resume to go on, or --overwrite to start anew."
-        raise OutputError(msg)
-    _check_log(files, replace_it=resume or overwrite)
-    for left in output.parent.glob(f".{glob.escape(output.name)}*.part"):
-        left.unlink(missing_ok=True)
 
 
 def _gather(console: Console, world: World, files: TrainFiles, config: TrainConfig, *, allow_missing: bool) -> Material:
@@ -209,12 +190,12 @@ def _gather(console: Console, world: World, files: TrainFiles, config: TrainConf
 
     measured = world.shared(check)
     parts, held_out = opened[0] if opened else open_parts(files.inputs, files.held_out, config)
-    start = load_start(files.start)
-    if start is None:
-        return Material(parts, held_out, static, measured, None, "")
+    if files.start is None:
+        return Material(parts, held_out, static, measured, None)
+    start = files.start.prior
     _compare_scales(console, start, measured)
     kept = Scales(start.mean.double().numpy(), start.std.double().numpy(), start.denoiser.detail_std.double().numpy())
-    return Material(parts, held_out, static, kept, start, sha256_of(locate(files.start)[0]))
+    return Material(parts, held_out, static, kept, files.start)
 
 
 def _notes(named: dict[str, Part]) -> list[str]:
@@ -267,7 +248,7 @@ def data_name(material: Material) -> str:
     lines = [material.static.sha256]
     for part in material.parts:
         lines += [describe_centres(part.grid), *(format_time(t) for t in part.source.times)]
-    lines += [material.start_sha256] if material.start_sha256 else []
+    lines += [material.start.sha256] if material.start else []
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -278,7 +259,8 @@ def training_record(material: Material, config: TrainConfig, steps: int) -> dict
     if material.held_out is not None:
         record["held_out"] = _part_record(material.held_out)
     if material.start is not None:
-        record["started_from"] = {"sha256": material.start_sha256, "training": material.start.header.training}
+        start = material.start
+        record["started_from"] = {"sha256": start.sha256, "training": start.prior.header.training}
     return record
 
 
@@ -292,19 +274,6 @@ def _part_record(part: Part) -> dict[str, Any]:
         "times": times if len(times) <= 20 else [times[0], "...", times[-1]],
         "count": len(times),
     }
-
-
-@contextmanager
-def stop_signals() -> Iterator[Callable[[], int]]:
-    """Ctrl-C, SIGTERM and SIGUSR1 (Slurm's warning) ask for a stop after the current step: the signal's number, else 0."""
-    asked: list[int] = []
-    names = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-    before = [signal.signal(name, lambda number, _: asked.append(number)) for name in names]
-    try:
-        yield lambda: asked[0] if asked else 0
-    finally:
-        for name, handler in zip(names, before, strict=True):
-            signal.signal(name, handler)
 
 
 def _say_start(console: Console, trainer: Trainer, material: Material) -> None:

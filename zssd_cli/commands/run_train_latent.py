@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from zssd_cli.commands.run_train import check_name, stop_signals
-from zssd_cli.errors import ConfigError, OutputError
+from zssd_cli.commands.train_report import progress_bar, report_console
+from zssd_cli.commands.train_settings import validated
+from zssd_cli.commands.train_shared import check_name, check_output, leave_stopped, state_of, stop_signals
+from zssd_cli.errors import ConfigError
 from zssd_cli.prior.latent_checkpoint import LatentHeader, save_latent_prior
 from zssd_cli.prior.latent_config import LatentTrainConfig
 from zssd_cli.prior.latent_training import LatentTrainer
@@ -35,10 +35,10 @@ def execute(settings: dict[str, Any], given: dict[str, Any], output: Path, *, re
         msg = f"A training with kind: latent draws its own fields; got {', '.join(useless)}. Leave it out, or set it in --config."
         raise ConfigError(msg)
     seed = given.get("seed")
-    config = _validated(settings if seed is None else {**settings, "seed": seed})
-    state = output.with_name(output.name + ".state")
-    _check(output, state, resume=resume, overwrite=overwrite)
-    console, trainer = Console(stderr=True), LatentTrainer(config)
+    config = validated(LatentTrainConfig, settings if seed is None else {**settings, "seed": seed})
+    check_name(output)
+    check_output(output, resume=resume, overwrite=overwrite)
+    console, trainer, state = report_console(quiet=False), LatentTrainer(config), state_of(output)
     if resume and state.exists():
         trainer.load(state)
     sizes = [sum(p.numel() for p in stage.model.parameters()) / 1e6 for stage in (trainer.autoencoder, trainer.flow)]
@@ -47,9 +47,9 @@ def execute(settings: dict[str, Any], given: dict[str, Any], output: Path, *, re
         f"diffusion {sizes[1]:.2f} million parameters, step {trainer.step} of {config.steps}",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
-    if not _train(console, trainer, state):
-        console.print(f"Stopped    at step {trainer.step}; the same command with --resume goes on", soft_wrap=True)
-        raise SystemExit(130)
+    stopped = _train(console, trainer, state)
+    if stopped:
+        leave_stopped(console, trainer.step, stopped)
     header = LatentHeader(
         variables=("log_conductivity",),
         fields=config.fields,
@@ -62,37 +62,9 @@ def execute(settings: dict[str, Any], given: dict[str, Any], output: Path, *, re
     console.print(f"Wrote      {output}; the state to go on from stays in {state}", highlight=False, soft_wrap=True)
 
 
-def _validated(settings: dict[str, Any]) -> LatentTrainConfig:
-    try:
-        return LatentTrainConfig.model_validate(settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        known = ", ".join(LatentTrainConfig.model_fields)
-        msg = f"Training setting {key}: {first['msg']}, got {first['input']!r}. Known: {known}."
-        raise ConfigError(msg) from error
-
-
-def _check(output: Path, state: Path, *, resume: bool, overwrite: bool) -> None:
-    check_name(output)
-    if not output.parent.is_dir():
-        msg = f"Cannot write {output}: the folder {output.parent} does not exist."
-        raise OutputError(msg)
-    if output.exists() and not overwrite:
-        msg = f"{output} exists. Choose another name with -o, or pass --overwrite."
-        raise OutputError(msg)
-    if state.exists() and not resume and not overwrite:
-        msg = f"{state} holds an earlier training. Pass --resume to go on, or --overwrite to start anew."
-        raise OutputError(msg)
-
-
-def _train(console: Console, trainer: LatentTrainer, state: Path) -> bool:
-    """Train with a progress bar; False where a signal ended it early."""
-    columns = (
-        TextColumn("Step"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}"),
-        TextColumn("left"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=console) as progress, stop_signals() as stop:
+def _train(console: Console, trainer: LatentTrainer, state: Path) -> int:
+    """Train with a progress bar; the number of the signal that ended it early, else 0."""
+    with progress_bar(console, rate=False) as progress, stop_signals() as stop:
         task = progress.add_task("", total=trainer.config.steps, completed=trainer.step, loss=float("nan"))
         # the loop asks for steps, losses and states only, and these trainers answer alike
         for now in run_training(cast("Trainer", trainer), cast("Any", None), cast("Any", HELD_OUT), state, stop):
@@ -100,4 +72,4 @@ def _train(console: Console, trainer: LatentTrainer, state: Path) -> bool:
             if now.validation:
                 errors = "  ".join(f"{name}: {value:.4f}" for name, value in now.validation.items())
                 console.print(f"step {now.step}  held-out  {errors}", highlight=False, soft_wrap=True)
-    return trainer.step >= trainer.config.steps
+        return stop() if trainer.step < trainer.config.steps else 0

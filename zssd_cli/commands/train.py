@@ -95,9 +95,10 @@ def train(
     zssd train --config weights/recipes/darcy-grf.yaml -o darcy-grf.safetensors
     """
     from zssd_cli.commands import run_train, run_train_latent
+    from zssd_cli.commands.train_settings import read_settings
 
     flags = {
-        "variables": variables.split(",") if variables else None, "steps": steps, "batch": batch, "patch": patch,
+        "variables": None if variables is None else variables.split(","), "steps": steps, "batch": batch, "patch": patch,
         "learning_rate": learning_rate, "time_dropout": time_dropout, "seed": seed,
     }  # fmt: skip
     latent = run_train_latent.read_latent(config)
@@ -116,6 +117,7 @@ def train(
         msg = "Missing argument 'FILES...': reanalysis to train on, or --config with kind: latent."
         raise typer.BadParameter(msg)
     given = {k: v for k, v in flags.items() if v is not None}
-    settings = run_train.read_settings(config, given, preset, run_train.load_start(start))
-    files = run_train.TrainFiles(tuple(inputs), tuple(held_out or ()), static, output, log, start)
+    begun = run_train.load_start(start)
+    settings = read_settings(config, given, preset, begun.prior if begun else None)
+    files = run_train.TrainFiles(tuple(inputs), tuple(held_out or ()), static, output, log, begun)
     run_train.execute(files, settings, resume=resume, overwrite=overwrite, dry_run=dry_run, allow_missing=allow_missing)

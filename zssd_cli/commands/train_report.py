@@ -51,13 +51,11 @@ def report_console(quiet: bool) -> Console:
     return console if console.is_terminal else Console(stderr=True, quiet=quiet, width=150)
 
 
-def progress_bar(console: Console) -> Progress:
-    """Steps, loss, patches per second and the time left."""
-    columns = (
-        TextColumn("Step"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}"),
-        TextColumn("{task.fields[rate]:.1f} patches/s"), TextColumn("left"), TimeRemainingColumn(),
-    )  # fmt: skip
-    return Progress(*columns, console=console)
+def progress_bar(console: Console, *, rate: bool = True) -> Progress:
+    """Steps, loss, patches per second unless ``rate`` is false, and the time left."""
+    columns = [TextColumn("Step"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}")]
+    columns += [TextColumn("{task.fields[rate]:.1f} patches/s")] if rate else []
+    return Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console)
 
 
 class TrainingLog:

@@ -1,15 +1,20 @@
 """From preset, configuration file and flags of ``zssd train`` to one checked configuration."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from zssd_cli.config import PRESETS, MoreData, TrainConfig, UNetConfig
+from zssd_cli.config import PRESETS, MoreData, TrainConfig
 from zssd_cli.errors import ConfigError
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.variables import lookup
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+PLAIN = {"tuple_type": "expected a list", "model_type": "expected keys and values", "extra_forbidden": "unknown key"}
+"""What is said instead of a checker's words about Python."""
 
 FINE_TUNING = {"learning_rate": 3e-4, "warmup": 100}
 """Defaults where a training starts from a prior: steps small enough not to forget what it knows."""
@@ -34,7 +39,7 @@ def read_settings(
     if start is not None:
         base = {**base, **FINE_TUNING, "network": start.header.network.model_dump(), "variables": start.variables}
         base |= {} if start.header.time_known else {"time_dropout": 1.0}
-    config = _validated({**base, **_file(path), **flags})
+    config = validated(TrainConfig, {**base, **_file(path), **flags})
     names = tuple(dict.fromkeys(lookup(name.strip()).name for name in config.variables))
     more = tuple(part.model_copy(update={"smooth": _smooth(part, names)}) for part in config.more)
     config = config.model_copy(update={"variables": names, "more": more})
@@ -68,19 +73,27 @@ def _file(path: Path | None) -> dict[str, Any]:
     return settings
 
 
-def _validated(settings: dict[str, Any]) -> TrainConfig:
+def validated(model: type[Settings], settings: dict[str, Any]) -> Settings:
+    """Checked settings; the first thing wrong is a :class:`ConfigError` with its key, and the known keys where it is none."""
     try:
-        return TrainConfig.model_validate(settings)
+        return model.model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
-        loc = first["loc"]
-        key = ".".join(str(part) for part in loc)
-        msg = f"Training setting {key}: {first['msg']}, got {first['input']!r}."
+        key = ".".join(str(part) for part in first["loc"])
+        reason = PLAIN.get(first["type"], first["msg"].removeprefix("Value error, "))
+        msg = f"Training setting {key}: {reason}, got {first['input']!r}."
         if first["type"] == "extra_forbidden":
-            nested: dict[Any, type[BaseModel]] = {"network": UNetConfig, "more": MoreData}
-            known = nested.get(loc[0], TrainConfig) if len(loc) > 1 else TrainConfig
-            msg += f" Known: {', '.join(known.model_fields)}."
+            msg += f" Known: {', '.join(_section(model, first['loc']).model_fields)}."
         raise ConfigError(msg) from error
+
+
+def _section(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model that holds the last of nested keys."""
+    for part in loc[:-1]:
+        if isinstance(part, str):
+            kind: Any = model.model_fields[part].annotation
+            model = next(iter(get_args(kind)), kind)
+    return model
 
 
 def _check_start(config: TrainConfig, start: Prior) -> None:

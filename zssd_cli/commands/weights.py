@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a registered prior.")]
 OptionalName = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of a prior; all when left out.")]
@@ -49,7 +49,7 @@ def show(
     from zssd_cli.errors import WeightsError
     from zssd_cli.prior import registry
 
-    name = name or next(prior.name for prior in registry.entries().values() if prior.default)
+    name = name or registry.default_name()
     if name not in registry.entries() and name.endswith(registry.SUFFIX):
         path, sha256 = registry.locate(name)
         Console().print(Markdown(registry.described(path)))

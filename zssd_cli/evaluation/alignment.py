@@ -69,7 +69,8 @@ def open_output(path: Path) -> OutputFile:
     """
     path = Path(path)
     if not path.is_file():
-        msg = f"Output file not found: {path}."
+        got = "a folder" if path.is_dir() else "no such file"
+        msg = f"{path}: expected the file that zssd downscale wrote, got {got}. Check the path."
         raise InputError(msg)
     try:
         data = netCDF4.Dataset(path)

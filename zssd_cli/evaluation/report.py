@@ -88,7 +88,10 @@ class Evaluation:
 
 
 def choose_variables(output: OutputFile, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
-    """The variables to score; a :class:`ConfigError` where the output lacks one."""
+    """The variables to score, None for all; a :class:`ConfigError` where the output lacks one, or none is named."""
+    if wanted == ():
+        msg = f"--vars: expected some of {', '.join(output.variables)}, got none. Leave it out to score all."
+        raise ConfigError(msg)
     absent = [name for name in wanted or () if name not in output.variables]
     if absent:
         msg = (

@@ -48,11 +48,15 @@ class WavelengthBins:
         """Geometric centres of the bins, degrees of great circle."""
         return np.sqrt(self.edges[1:] * self.edges[:-1])
 
+    @property
+    def _step(self) -> float:
+        """Width of a column in degrees of longitude."""
+        return float(self.grid.lon_edges[-1] - self.grid.lon_edges[0]) / self.grid.lon.size
+
     @cached_property
     def _wavelengths(self) -> np.ndarray:
         """Great-circle wavelength of every row and frequency above 0, (lat, k)."""
-        step = float(np.mean(np.diff(self.grid.lon)))
-        frequency = np.fft.rfftfreq(self.grid.lon.size, step)[1:]
+        frequency = np.fft.rfftfreq(self.grid.lon.size, self._step)[1:]
         return np.cos(np.deg2rad(self.grid.lat))[:, None] / frequency[None, :]
 
     @cached_property
@@ -73,7 +77,7 @@ class WavelengthBins:
 
     def densities(self, field: np.ndarray) -> np.ndarray:
         """Power density of every row, (..., lat, lon) to (..., lat, k), per cycle per degree of great circle; k > 0."""
-        n, step = self.grid.lon.size, float(np.mean(np.diff(self.grid.lon)))
+        n = self.grid.lon.size
         x = field.astype(np.float64)
         x = x - x.mean(-1, keepdims=True)
         window = np.ones(n)
@@ -81,7 +85,7 @@ class WavelengthBins:
             ramp = np.linspace(-1, 1, n)
             x = x - (x @ ramp)[..., None] / (ramp @ ramp) * ramp
             window = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(n) + 0.5) / n)
-        power = np.abs(np.fft.rfft(x * window)[..., 1:]) ** 2 * (2 * step / (window**2).sum())
+        power = np.abs(np.fft.rfft(x * window)[..., 1:]) ** 2 * (2 * self._step / (window**2).sum())
         if n % 2 == 0:
             power[..., -1] /= 2
         return power * np.cos(np.deg2rad(self.grid.lat))[:, None]

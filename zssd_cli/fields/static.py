@@ -318,7 +318,8 @@ def write_static(static: StaticFields, path: Path) -> None:
 def _open(path: Path) -> netCDF4.Dataset:
     """Open for reading; whatever is not NetCDF is an :class:`InputError`."""
     if not Path(path).is_file():
-        msg = f"Static file not found: {path}."
+        got = "a folder" if Path(path).is_dir() else "no such file"
+        msg = f"{path}: expected a NetCDF file, got {got}; check the path."
         raise InputError(msg)
     try:
         return netCDF4.Dataset(path)

@@ -14,7 +14,7 @@ from zssd_cli.fields.reading import Source
 from zssd_cli.grids.latlon import LatLonGrid, Region, block_grid
 
 MISSING = (
-    "This input's grid is not rectilinear and needs xESMF with ESMF, which pip alone cannot install. "
+    "--regridder xesmf and grids that are not rectilinear need xESMF with ESMF, which pip alone cannot install. "
     "Use 'conda env create -f environment.yml' (then pip install 'zssd[esmf]'), "
     "or remap first: cdo remapcon,r180x90 in.nc out.nc."
 )

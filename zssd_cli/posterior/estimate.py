@@ -4,9 +4,12 @@ import time
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from zssd_cli.errors import ConfigError
 from zssd_cli.posterior.downscaling import Job, noise_levels
-from zssd_cli.posterior.machine import FEATURE_COPIES, FIELD_COPIES
+from zssd_cli.posterior.guidance import Denoise
+from zssd_cli.posterior.machine import FEATURE_COPIES, FIELD_COPIES, free_memory
 from zssd_cli.posterior.windows import plan, windowed
 from zssd_cli.prior.covariance import BAND_WIDTH, MAX_LAG, SHORT_RANGE, TORUS
 from zssd_cli.prior.denoiser import Conditions
@@ -24,14 +27,25 @@ SETUP = 0.25
 """Seconds per band of latitude to prepare covariances and gains."""
 PROGRAM = 0.5e9
 """Bytes of the program with its libraries."""
+AT_WORK = 0.7
+"""Bytes in use while a window is back-propagated, in units of what was kept of it."""
+
+
+def _square(job: Job, side: int) -> tuple[Denoise, Tensor]:
+    """The network on a small square of the domain, and noise for it."""
+    x = torch.randn(1, len(job.prior.variables), side, side, device=job.static.device)
+    here = Conditions(job.static[..., :side, :side], torch.zeros(1, 2, device=x.device))
+    return windowed(job.prior.denoiser, here, circular=False, precision=job.precision), x
+
+
+def _side(job: Job) -> int:
+    return min(128, *job.domain.fine.shape) // 8 * 8
 
 
 def seconds_per_cell(job: Job) -> float:
     """Seconds that the network takes for a cell, timed on a small square."""
-    side = min(128, *job.domain.fine.shape) // 8 * 8
-    x = torch.randn(1, len(job.prior.variables), side, side, device=job.static.device)
-    here = Conditions(job.static[..., :side, :side], torch.zeros(1, 2, device=x.device))
-    network = windowed(job.prior.denoiser, here, circular=False, precision=job.precision)
+    side = _side(job)
+    network, x = _square(job, side)
     taken = []
     with torch.inference_mode():
         for _ in range(3):
@@ -41,19 +55,46 @@ def seconds_per_cell(job: Job) -> float:
     return min(taken) / side**2
 
 
+def kept_per_cell(job: Job) -> float:
+    """Bytes that the network keeps of a cell for back-propagation: what a square keeps more than one of half its side."""
+    side = _side(job)
+    return (_kept(job, side) - _kept(job, side // 2)) / (side**2 - (side // 2) ** 2)
+
+
+def _kept(job: Job, side: int) -> int:
+    network, x = _square(job, side)
+    sizes: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        _answer = network(x.requires_grad_(), 1.0)  # keeps alive what was noted, so that no address comes twice
+    return sum(sizes.values())
+
+
 def bands(job: Job) -> int:
     """Bands of latitude that touch the domain."""
     lat = job.domain.fine.lat
     return min(int((lat[-1] - lat[0]) // BAND_WIDTH) + 2, round(180 / BAND_WIDTH))
 
 
+def _windows(job: Job) -> tuple[int, int]:
+    """Cells of a window of the network, and of all of them."""
+    rows, columns = plan(
+        *job.domain.fine.shape, job.domain.fine.circular, job.config.window_cells, job.prior.denoiser.network.stride
+    )
+    window = rows.size * columns.size
+    return window, window * len(rows.starts) * len(columns.starts)
+
+
 def seconds(job: Job, per_cell: float) -> float:
     """Seconds of the sampling, about."""
     fine = job.domain.fine
     cells, samples = fine.shape[0] * fine.shape[1], job.samples
-    rows, columns = plan(*fine.shape, fine.circular, job.config.window_cells, job.prior.denoiser.network.stride)
-    seen = len(rows.starts) * rows.size * len(columns.starts) * columns.size
-    window = rows.size * columns.size
+    window, seen = _windows(job)
     network = job.network_calls * seen * (LARGER if window > LARGE else 1.0)
     if job.config.stepwise:
         return 1 + per_cell * network * (1 + BACKWARD)
@@ -70,18 +111,39 @@ def memory(job: Job) -> float:
     """Peak memory in bytes, about; the same for any number of times."""
     fine, count = job.domain.fine, len(job.prior.variables)
     cells = int(np.prod(fine.shape))
-    rows, columns = plan(*fine.shape, fine.circular, job.config.window_cells, job.prior.denoiser.network.stride)
+    window, seen = _windows(job)
     batch = min(job.batch, job.samples)
-    window = rows.size * columns.size
-    called = window * max(1, min(job.call_cells // window, batch))
-    width = job.prior.header.network.channels[0] * torch.empty((), dtype=job.precision).element_size()
-    fields = FIELD_COPIES * 4 * count * cells * batch
+    total = PROGRAM + FIELD_COPIES * 4 * count * cells * batch
     if job.config.back_propagates:
-        return PROGRAM + fields + 10 * FEATURE_COPIES * width * called
-    total = PROGRAM + fields + FEATURE_COPIES * width * called
+        total += kept_per_cell(job) * (seen + AT_WORK * window)
+    else:
+        called = window * max(1, min(job.call_cells // window, batch))
+        width = job.prior.header.network.channels[0] * torch.empty((), dtype=job.precision).element_size()
+        total += FEATURE_COPIES * width * called
+    if job.config.stepwise:
+        return total
     total += bands(job) * TORUS * (TORUS // 2) * 4 * (count + 2 * count**2)
     total += min(KEPT_BYTES, 12 * count**2 * cells)
-    if job.config.guidance == "analysis":
+    if job.config.guidance in ("analysis", "mmps"):
         wide = int((noise_levels(job.config) >= SHORT_RANGE).sum())
         total += bands(job) * wide * 2 * count * len(job.channels) * (2.1 * MAX_LAG) ** 2
     return total
+
+
+def check_memory(job: Job) -> None:
+    """Refuse a guidance that back-propagates through more than fits: what the network keeps of all windows lies there at once.
+
+    Raises
+    ------
+    ConfigError
+        It takes more than the free memory.
+    """
+    if not job.config.back_propagates:
+        return
+    needed, free = memory(job), free_memory(job.static.device)
+    if needed > free:
+        msg = (
+            f"--guidance {job.config.guidance} back-propagates through the whole domain and takes about {needed / 1e9:.1f} GB "
+            f"of memory, got {free / 1e9:.1f} GB free. Ask for a smaller --region, or --guidance analysis."
+        )
+        raise ConfigError(msg)

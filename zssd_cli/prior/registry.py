@@ -11,7 +11,7 @@ import os
 import sys
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 from pydantic import ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -195,7 +195,7 @@ def locate(name_or_path: str | None, *, offline: bool = False, kind: Kind | None
 def _refuse_kind(prior: PriorEntry, kind: Kind) -> NoReturn:
     others = [other.name for other in entries().values() if other.kind == kind]
     msg = (
-        f"Prior {prior.name} is one for {COMMANDS[prior.kind]}: {COMMANDS[kind]} expected one of kind {kind}"
+        f"Prior {prior.name} is one for {COMMANDS[prior.kind]}: expected one of kind {kind}"
         f" ({', '.join(others) or 'none registered'})."
     )
     raise WeightsError(msg)
@@ -361,19 +361,32 @@ def described(path: Path) -> str:
     """What the header of a prior says, as Markdown: its card, where it has one, and the facts of its training."""
     import yaml
 
-    from zssd_cli.prior.checkpoint import load_prior, read_safetensors
+    from zssd_cli.prior.checkpoint import read_safetensors
 
-    prior, card = load_prior(path), read_safetensors(path)[1].get("card", "")
+    meta = read_safetensors(path)[1]
+    facts = _latent_facts(path) if "latent" in meta.get("format", "") else _facts(path)
+    table = yaml.safe_dump(facts, sort_keys=False, width=110, allow_unicode=True)
+    return f"{meta.get('card', '')}\n\n## In the header of {path.name}\n\n```yaml\n{table}```\n".lstrip()
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    from zssd_cli.prior.checkpoint import load_prior
+
+    prior = load_prior(path)
     scales = zip(prior.variables, prior.mean.tolist(), prior.std.tolist(), strict=True)
-    facts = {
+    return {
         "variables": {name: f"mean {mean:.6g}, standard deviation {std:.4g}" for name, mean, std in scales},
         "network": prior.header.network.model_dump(mode="json"),
         "season and hour": "known" if prior.header.time_known else "not known",
         "static fields": prior.header.static_sha256,
         "training": prior.header.training,
     }
-    table = yaml.safe_dump(facts, sort_keys=False, width=110, allow_unicode=True)
-    return f"{card}\n\n## In the header of {path.name}\n\n```yaml\n{table}```\n".lstrip()
+
+
+def _latent_facts(path: Path) -> dict[str, Any]:
+    from zssd_cli.prior.latent_checkpoint import load_latent_prior
+
+    return load_latent_prior(path)[1].model_dump(mode="json")
 
 
 def _main(arguments: list[str]) -> str:

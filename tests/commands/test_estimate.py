@@ -1,0 +1,71 @@
+"""The memory that a run is said to need, and the refusal of one that does not fit."""
+
+import pytest
+
+from zssd_cli.config import DownscaleConfig
+from zssd_cli.fields.reading import open_source
+from zssd_cli.fields.static import load_static
+from zssd_cli.grids.latlon import parse_region
+from zssd_cli.posterior import estimate
+from zssd_cli.posterior.downscaling import prepare
+from zssd_cli.prior.checkpoint import load_prior
+from zssd_cli.prior.registry import locate
+
+SMALL, LARGE = "0,10,40,50", "-40,40,0,80"
+
+
+@pytest.fixture
+def needed(model):
+    """Bytes for a region, guidance and other settings, with the prior that ships."""
+    source, prior, static = open_source([model()], ("msl",)), load_prior(locate(None)[0]), load_static()
+
+    def call(region, **settings):
+        return estimate.memory(prepare(source, prior, static, DownscaleConfig(**settings), parse_region(region)))
+
+    yield call
+    source.close()
+
+
+@pytest.mark.parametrize("guidance", ["mmps", "ucg", "dps"])
+def test_back_propagation_takes_more_memory_the_more_cells(needed, guidance):
+    assert needed(LARGE, guidance=guidance) > 2 * needed(SMALL, guidance=guidance)
+    assert needed(LARGE, guidance=guidance) > 2 * needed(LARGE, guidance="analysis")
+
+
+@pytest.mark.parametrize(
+    ("region", "guidance", "peak"),
+    [
+        (SMALL, "mmps", 0.55e9),
+        ("-20,20,30,70", "mmps", 0.86e9),
+        (LARGE, "mmps", 1.79e9),
+        ("-80,80,-40,80", "mmps", 3.50e9),
+        ("globe", "mmps", 8.51e9),
+        (LARGE, "ucg", 1.62e9),
+        (LARGE, "analysis", 0.64e9),
+    ],
+)
+def test_the_estimate_is_near_the_measured_peak(needed, region, guidance, peak):
+    """Largest resident memory of two steps on a processor, one thread."""
+    precision = "bfloat16" if guidance == "analysis" else "float32"
+    assert needed(region, guidance=guidance, steps=2, precision=precision) == pytest.approx(peak, rel=0.2)
+
+
+def test_windows_bound_the_memory_only_without_back_propagation(needed):
+    """What the network keeps for the gradient lies there for all windows at once, and they overlap."""
+    small, large = 128 * 128, 600_000
+    assert needed(LARGE, guidance="mmps", window_cells=small) > needed(LARGE, guidance="mmps", window_cells=large)
+    assert needed(LARGE, window_cells=small) < needed(LARGE, window_cells=large)
+
+
+def test_a_guidance_that_does_not_fit_is_refused_before_it_begins(zssd, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(estimate, "free_memory", lambda _: 10**8)
+    source = model()
+    options = ("-o", tmp_path / "out.nc", "--region", SMALL, "--steps", 2, "--device", "cpu")
+    for more in ((), ("--dry-run",)):
+        done = zssd("downscale", source, *options, "--guidance", "mmps", *more)
+        assert done.code == 1
+        assert done.err.count("\n") == 1
+        assert "--guidance mmps back-propagates" in done.err
+        assert "got 0.1 GB free. Ask for a smaller --region, or --guidance analysis." in done.err
+    assert list(tmp_path.iterdir()) == [source]
+    assert zssd("downscale", source, *options).code == 0
