@@ -1,11 +1,13 @@
 """Batches that follow the memory, and the precision of the network."""
 
+import math
+
 import pytest
 import torch
 
 from tests.worlds import noise, random_conditions, random_denoiser
 from zssd_cli.posterior import machine
-from zssd_cli.posterior.machine import free_memory, network_precision, plan_batch, plan_call
+from zssd_cli.posterior.machine import free_memory, group_memory, network_precision, plan_batch, plan_call
 from zssd_cli.posterior.windows import windowed
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -34,6 +36,30 @@ def test_a_call_of_the_network_is_bounded():
 
 def test_free_memory_is_read():
     assert 10**7 < free_memory(CPU) < 10**14
+
+
+@pytest.mark.parametrize(
+    ("lines", "folder", "names"),
+    [
+        ("0::/slurm/job_7/step_0", "slurm/job_7", ("memory.max", "memory.current")),
+        ("9:name=systemd:/x\n4:cpu,memory:/slurm/job_7", "memory/slurm/job_7", ("memory.limit_in_bytes", "memory.usage_in_bytes")),
+    ],
+)  # fmt: skip
+def test_the_limit_of_a_job_counts(tmp_path, lines, folder, names):
+    """A limit on the job holds for its steps; file caches can be given back; a group without a limit says max."""
+    assert group_memory(tmp_path) == math.inf
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(lines)
+    group = tmp_path / "sys/fs/cgroup" / folder
+    group.mkdir(parents=True)
+    (group / "memory.stat").write_text("anon 5\ninactive_file 1000\n")
+    for name, value in zip(names, ("max", "3000"), strict=True):
+        (group / name).write_text(value)
+    assert group_memory(tmp_path) == math.inf
+    (group / names[0]).write_text("8000\n")
+    assert group_memory(tmp_path) == 6000
+    (group / names[0]).write_text("1000\n")
+    assert group_memory(tmp_path) == 0
 
 
 def test_precision(monkeypatch):

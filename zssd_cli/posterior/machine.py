@@ -3,6 +3,7 @@
 Neither changes a result beyond rounding. (The size of a window does, so it is a setting and never follows the memory.)
 """
 
+import math
 import os
 from pathlib import Path
 
@@ -47,9 +48,37 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that a run may still take."""
+    """Bytes that a run may still take: of the GPU, or of the machine and of what Slurm or a container leaves of it."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
+    return int(min(_machine_memory(), group_memory()))
+
+
+def group_memory(root: Path = Path("/")) -> float:
+    """Bytes left below the limits of this process's control groups (versions 1 and 2); infinite where there are none."""
+    left, table = math.inf, root / "proc/self/cgroup"
+    for line in table.read_text().splitlines() if table.is_file() else ():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        version_1 = bool(controllers)
+        top = root / "sys/fs/cgroup" / ("memory" if version_1 else "")
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if version_1 else ("memory.max", "memory.current")
+        group = top / path.lstrip("/")
+        for folder in (group, *group.parents):
+            if not folder.is_relative_to(top):
+                break
+            try:
+                limit, used = (float((folder / name).read_text()) for name in names)
+                stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            except (OSError, ValueError):
+                # no such group, or "max": no limit here
+                continue
+            left = min(left, limit - used + float(stat.get("inactive_file", 0)))
+    return max(left, 0.0)
+
+
+def _machine_memory() -> int:
     table = Path("/proc/meminfo")
     if table.is_file():
         for line in table.read_text().splitlines():
