@@ -2,8 +2,8 @@
 
     python benchmarks/unconditional.py --plot docs/figures/unconditional.png
 
-Boxes of 40 x 40 degrees in both hemispheres are drawn from the prior alone, once as the engine does it (the climatological
-Gaussian above its noise level, the network below) and once by the network alone, and shown beside the held-out IFS field, low-passed
+Boxes of 40 x 40 degrees in both hemispheres are drawn from the prior alone, once as the engine does where something is inferred (the
+climatological Gaussian above noise level 2, the network below) and once by the network alone, and shown beside the held-out IFS field, low-passed
 as in the training. The table says by how many dB the samples' spectra differ from the real field's, and how vorticity goes
 with the Laplacian of pressure: positive in the north and negative in the south where wind turns the right way around lows.
 """
@@ -104,7 +104,7 @@ def main() -> None:
         truth = HeldOut(name, IFS, box).filtered(km).series.on(grid)[0]
         panels, titles = [truth], [f"{name}: held-out IFS"]
         table.add_row(name, "real", "-", f"{turning(truth[None], grid):.2f}")
-        for label, above in (("prior", 2.0), ("network alone", np.inf)):
+        for label, above in (("linear above 2", 2.0), ("network alone", np.inf)):
             fields = draw(setting, grid, above, options.members)
             worst = ", ".join(f"{value:.1f}" for value in deviations(fields, truth, grid))
             table.add_row(name, label, worst, f"{turning(fields, grid):.2f}")
