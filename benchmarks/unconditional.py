@@ -2,10 +2,11 @@
 
     python benchmarks/unconditional.py --plot docs/figures/unconditional.png
 
-Boxes of 40 x 40 degrees in both hemispheres are drawn from the prior alone, once as the engine does where something is inferred (the
-climatological Gaussian above noise level 2, the network below) and once by the network alone, and shown beside the held-out IFS field, low-passed
-as in the training. The table says by how many dB the samples' spectra differ from the real field's, and how vorticity goes
-with the Laplacian of pressure: positive in the north and negative in the south where wind turns the right way around lows.
+Boxes of 40 x 40 degrees in both hemispheres are drawn from the prior alone, once as the engine does it where something is
+inferred (the climatological Gaussian above noise level 2, the network below) and once by the network alone. They are shown beside
+the held-out IFS field, low-passed as in the training. The table says by how many dB the samples' spectra differ from the real
+field's, and how vorticity goes with the Laplacian of pressure: positive in the north and negative in the south where wind turns
+the right way around lows.
 """
 
 import argparse
