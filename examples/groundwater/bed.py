@@ -119,7 +119,8 @@ def measure(bed: Bed, numbers: list[int], found: Estimate) -> list[dict[str, flo
     """All measures of an estimate, one dictionary per data set.
 
     The error of ln K is taken without the prior's mean, relative to the truth without it: 1 is no better than the mean.
-    Coverage is the share of cells whose truth lies within the members' 5 to 95 percent range (log-normal fields only).
+    Coverage is the share of cells whose truth lies within the members' 5 to 95 percent range (for two materials: both of them
+    where members disagree).
     """
     true, heads = bed.truth(numbers)
     fields = found.fields.float()
@@ -128,7 +129,7 @@ def measure(bed: Bed, numbers: list[int], found: Estimate) -> list[dict[str, flo
     for i in range(len(numbers)):
         wrong = float(((fields[i] > 0) != (true[i] > 0)).float().mean()) if bed.kind == "bimaterial" else None
         covered = None
-        if found.members is not None and bed.kind == "grf":
+        if found.members is not None:
             low, high = found.members[i].quantile(0.05, 0), found.members[i].quantile(0.95, 0)
             covered = float(((true[i] >= low) & (true[i] <= high)).float().mean())
         rows.append(

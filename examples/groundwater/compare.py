@@ -40,10 +40,10 @@ class Effort:
     """How much every method may do."""
 
     members: int = 64
-    smoothed: int = 256
+    smoothed: int = 512
     starts: int = 3
     grid_steps: int = 100
-    esmda: tuple[tuple[str, int, int], ...] = (("grf", 292, 8), ("bimaterial", 256, 16))
+    esmda: tuple[tuple[str, int, int], ...] = (("grf", 292, 8), ("bimaterial", 512, 15))
     """Members and assimilations by kind: about as many flow solutions as LD-DIM uses with the settings above."""
     pinn_steps: int = 2000
     vae_steps: int = 600
@@ -64,11 +64,11 @@ def ld_dim(
     bed: Bed, data: Tensor, error: Tensor, init: int, effort: Effort, prior_file: str, name: str
 ) -> dict[str, Estimate]:
     """Maximum a posteriori and mean of the members."""
-    prior, _ = load_latent_prior(locate(prior_file, offline=True, kind="conductivity")[0])
+    prior, _ = load_latent_prior(Path(prior_file))
     prior = replace(prior, through_chain=name == PAPER)
     settings = InversionSettings(
         starts=effort.starts, members=effort.members, seed=init, discrepancy=1.0, smoothed=effort.smoothed,
-        ensemble="smoother" if prior.binary else "rml",
+        ensemble="smoother" if prior.binary and name != PAPER else "rml",
     )  # fmt: skip
     found = invert(prior, bed.forward, data, error, settings)
     members = torch.stack([prior.finish(one) for one in found.members])
@@ -125,7 +125,18 @@ def done_before(path: Path) -> set[tuple]:
                 row = json.loads(line)
             except json.JSONDecodeError:
                 continue
-            keys.add((row["kind"], row["sensors"], row["noise"], row["run"], row["init"], row["field"], row["quick"]))
+            keys.add(
+                (
+                    row["kind"],
+                    row["sensors"],
+                    row["noise"],
+                    row["run"],
+                    row["init"],
+                    row["prior"],
+                    row["field"],
+                    row["quick"],
+                )
+            )
     return keys
 
 
@@ -148,7 +159,8 @@ def compare(given: argparse.Namespace) -> None:
     effort = QUICK if given.quick else Effort()
     results = given.output / "results.jsonl"
     (given.output / "fields").mkdir(parents=True, exist_ok=True)
-    priors = {"grf": given.grf, "bimaterial": given.bimaterial}
+    found = {k: locate(getattr(given, k), offline=True, kind="conductivity") for k in given.kinds.split(",")}
+    priors, hashes = ({kind: str(pair[i]) for kind, pair in found.items()} for i in (0, 1))
     known = done_before(results)
     beds = [Bed(k, int(s), n) for k in given.kinds.split(",") for s in given.sensors for n in given.noise]
     for bed in beds:
@@ -156,9 +168,9 @@ def compare(given: argparse.Namespace) -> None:
             for init in range(given.inits):
                 where = {
                     "kind": bed.kind, "sensors": bed.sensors, "noise": bed.noise, "run": method, "init": init,
-                    "quick": given.quick,
+                    "quick": given.quick, "prior": hashes[bed.kind][:12] if method in ("ld-dim", PAPER) else "",
                 }  # fmt: skip
-                key = (bed.kind, bed.sensors, bed.noise, method, init)
+                key = (bed.kind, bed.sensors, bed.noise, method, init, where["prior"])
                 todo = [field for field in range(given.fields) if (*key, field, given.quick) not in known]
                 if not todo:
                     continue

@@ -1,7 +1,7 @@
 """Baseline: ensemble smoother with multiple data assimilation (Emerick and Reynolds 2013) by pyesmda.
 
 The prior ensemble is drawn from the very family that the truth comes from. Two-material fields are updated as numbers
-and cut to the range between the materials before every solution.
+and cut to the range between the materials before every solution. Inflations are halved as in LD-DIM's own smoother.
 """
 
 import numpy as np
@@ -11,6 +11,7 @@ from covmats import CovViaDiagonal
 from pyesmda import ESMDA
 from torch import Tensor
 
+from zssd_cli.posterior.latent import halved_inflations
 from zssd_cli.prior.random_fields import draw_fields, generator
 
 
@@ -30,7 +31,8 @@ def invert_by_esmda(bed: Bed, data: Tensor, error: Tensor, init: int, members: i
         ensemble = draw_fields(bed.config, members, generator(6, init, number)).flatten(1).T.double().numpy()
         smoother = ESMDA(
             obs=d.double().numpy(), m_init=ensemble, cov_obs=CovViaDiagonal(s.double().numpy() ** 2), forward_model=predict,
-            n_assimilations=assimilations, is_forecast_for_last_assimilation=False, is_parallel_analyse_step=False,
+            n_assimilations=assimilations, cov_obs_inflation_factors=halved_inflations(assimilations),
+            is_forecast_for_last_assimilation=False, is_parallel_analyse_step=False,
             random_state=np.random.default_rng(1000 * init + number),
         )  # fmt: skip
         smoother.solve()

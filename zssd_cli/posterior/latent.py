@@ -30,12 +30,16 @@ from torch import Tensor
 
 from zssd_cli.errors import ConfigError
 from zssd_cli.posterior.lbfgs import Evaluation, Objective, Rule, minimise
+from zssd_cli.prior.random_fields import generator
 
 RADIUS = 5.0
-"""Longest step in the unknown, whose numbers are standard normal."""
+"""Longest step in the unknown, whose numbers have mean 0 and variance 1."""
 
 MOST_INFLATIONS = 16
 """Steps of the smoother at most."""
+
+_STARTS, _MEMBERS = range(2)
+"""Streams of random numbers."""
 
 Forward = Callable[[Tensor], Tensor]
 """Fields (B, ...) -> predictions (B, m), differentiable."""
@@ -68,10 +72,11 @@ class InversionSettings:
     Attributes
     ----------
     starts
-        Starts of the MAP: the centre of the prior and ``starts`` - 1 prior draws, shrunk to the length that so many
-        data can give the unknown (a MAP moves in as many directions as there are data).
+        Starts of the MAP. ``rml``: the centre of the prior and ``starts`` - 1 normal draws, shrunk to the length that so many
+        data can give the unknown (a MAP moves in as many directions as there are data). ``smoother``: the mean of the
+        smoothed members and the ``starts`` - 1 best of them.
     adam_steps, learning_rate
-        First stage of the MAP.
+        First stage of the MAP, ``rml`` only.
     lbfgs_steps
         Second stage, at most.
     members
@@ -86,7 +91,7 @@ class InversionSettings:
         The MAP stops where the mean square of the residuals in units of their errors is at or below this; None: only
         at the minimum.
     seed
-        Same seed, same result.
+        Same seed, same result; the same random numbers for every data set, so that none depends on its neighbours.
     batch
         Fields that are computed at once; bounds the memory.
     """
@@ -98,10 +103,15 @@ class InversionSettings:
     members: int = 64
     ensemble: Literal["rml", "smoother"] = "rml"
     member_steps: int = 16
-    smoothed: int = 256
+    smoothed: int = 512
     discrepancy: float | None = None
     seed: int = 0
     batch: int = 64
+
+    @property
+    def used_smoothed(self) -> int:
+        """Members that the smoother moves."""
+        return max(self.smoothed, self.members)
 
 
 @dataclass(frozen=True)
@@ -201,7 +211,7 @@ class _Problem:
     """
 
     def __init__(self, prior: LatentMap, forward: Forward, error: Tensor, batch: int) -> None:
-        self.prior, self._forward, self._error, self._batch = prior, forward, error, batch
+        self.prior, self._forward, self.error, self._batch = prior, forward, error, batch
         self.solves = self.adjoints = 0
 
     @torch.no_grad()
@@ -214,13 +224,17 @@ class _Problem:
         parts = []
         for z, c, t, o in zip(*(x.split(self._batch) for x in (unknown, centre, target, owner)), strict=True):
             z = z.detach().requires_grad_(True)
-            residual = (self._forward(self.prior.fields(z)).float() - t) / self._error[o]
+            residual = (self._forward(self.prior.fields(z)).float() - t) / self.error[o]
             square = residual.square().sum(1)
             value = 0.5 * (z - c).square().sum(1) + 0.5 * square
             (gradient,) = torch.autograd.grad(value.sum(), z)
             self.solves += len(z)
             parts.append((value.detach(), gradient, square.detach() / t.shape[1]))
         return Evaluation(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+    def unknowns(self, noise: Tensor) -> Tensor:
+        """Prior draws from standard normal numbers, (B, size) both."""
+        return torch.cat([self.prior.unknowns(part) for part in noise.split(self._batch)])
 
     @torch.no_grad()
     def predict(self, unknown: Tensor) -> Tensor:
@@ -235,7 +249,7 @@ class _Problem:
             return fields.new_zeros(len(data), 0)
         self.solves += len(fields)
         predicted = torch.cat([self._forward(part).float() for part in fields.split(self._batch)])
-        residual = (predicted.view(len(data), -1, data.shape[1]) - data[:, None]) / self._error[:, None]
+        residual = (predicted.view(len(data), -1, data.shape[1]) - data[:, None]) / self.error[:, None]
         return residual.square().mean(2)
 
     def linearise(self, unknown: Tensor) -> tuple[Tensor, Tensor]:
@@ -254,7 +268,7 @@ class _Problem:
             self.solves += 1
             self.adjoints += count
             jacobian = [self._pull_back(z, part) for part in torch.cat(towards).split(self._batch)]
-            rows.append(torch.cat(jacobian) / self._error[owner, :, None])
+            rows.append(torch.cat(jacobian) / self.error[owner, :, None])
             predicted.append(prediction[0].detach().float())
         return torch.stack(predicted), torch.stack(rows)
 
@@ -266,16 +280,16 @@ class _Problem:
 
     def scaled(self, values: Tensor, owner: int | slice = slice(None)) -> Tensor:
         """Data or differences of data (P, m) in units of the errors; of one data set, (..., m)."""
-        return values / self._error[owner]
+        return values / self.error[owner]
 
 
 def _starts(problem: _Problem, data: Tensor, settings: InversionSettings) -> Tensor:
     """The centre of the prior and shrunken normal draws, (P, S, n)."""
     count, size = len(data), problem.prior.size
-    rng = torch.Generator().manual_seed(settings.seed)
-    z = torch.randn(count, settings.starts, size, generator=rng) * min(1.0, math.sqrt(data.shape[1] / size))
-    z[:, 0] = 0
-    return z
+    z = torch.randn(settings.starts, size, generator=generator(settings.seed, _STARTS))
+    z = z * min(1.0, math.sqrt(data.shape[1] / size))
+    z[0] = 0
+    return z.expand(count, -1, -1)
 
 
 def _objective(problem: _Problem, data: Tensor, starts: int) -> Objective:
@@ -322,17 +336,18 @@ def _adam(problem: _Problem, data: Tensor, starts: Tensor, settings: InversionSe
 
 def _smooth(problem: _Problem, data: Tensor, settings: InversionSettings, progress: Progress) -> tuple[Tensor, Tensor]:
     """Unknowns of the members (P, M, n), and the starts of the MAP (P, S, n): their mean and the best of them."""
-    size, count = problem.prior.size, max(settings.smoothed, settings.members)
-    rng = torch.Generator().manual_seed(settings.seed)
     members, starts, told = [], [], _told(progress, "smoother")
     for owner, datum in enumerate(data):
-        z = problem.prior.unknowns(torch.randn(count, size, generator=rng))
+        rng = generator(settings.seed, _MEMBERS)
+        z = problem.unknowns(torch.randn(settings.used_smoothed, problem.prior.size, generator=rng))
         residual = problem.scaled(datum - problem.predict(z), owner)
-        for step, inflation in enumerate(_inflations(float(residual.square().mean(1).median()))):
+        inflations = _inflations(float(residual.square().mean(1).median()))
+        for step, inflation in enumerate(inflations):
             told(step, residual.square().mean(1))
             noise = math.sqrt(inflation) * torch.randn(residual.shape, generator=rng)
             z = z + _kalman_step(z, residual, residual + noise, inflation)
             residual = problem.scaled(datum - problem.predict(z), owner)
+        told(len(inflations), residual.square().mean(1))
         value = z.square().sum(1) + residual.square().sum(1)
         members.append(z[: settings.members])
         starts.append(torch.cat([z.mean(0, keepdim=True), z[value.argsort()[: settings.starts - 1]]]))
@@ -340,8 +355,12 @@ def _smooth(problem: _Problem, data: Tensor, settings: InversionSettings, progre
 
 
 def _inflations(misfit: float) -> list[float]:
-    """Inflations of the error variance, halved each time, their reciprocals adding up to 1; the first about the misfit."""
-    steps = min(max(round(math.log2(max(misfit, 1.0))) + 1, 4), MOST_INFLATIONS)
+    """Inflations for an ensemble whose median mean square residual is ``misfit``: the first is one to four times that."""
+    return halved_inflations(min(max(round(math.log2(max(misfit, 1.0))) + 1, 4), MOST_INFLATIONS))
+
+
+def halved_inflations(steps: int) -> list[float]:
+    """So many inflations of the error variance, each half of the one before, whose reciprocals add up to 1."""
     total = 2.0 - 2.0 ** (1 - steps)
     return [total * 2.0 ** (steps - 1 - k) for k in range(steps)]
 
@@ -359,14 +378,14 @@ def _ensemble(problem: _Problem, data: Tensor, best: Tensor, settings: Inversion
     count, members, size = len(data), settings.members, best.shape[1]
     predicted, jacobian = problem.linearise(best)
     gain = _Gain(jacobian)
-    rng = torch.Generator().manual_seed(settings.seed + 1)
-    draws = problem.prior.unknowns(_antithetic(count, members, size, rng).flatten(0, 1)).view(count, members, size)
-    errors = _antithetic(count, members, data.shape[1], rng)
+    rng = generator(settings.seed, _MEMBERS)
+    draws = problem.unknowns(_antithetic(members, size, rng)).expand(count, -1, -1)
+    errors = _antithetic(members, data.shape[1], rng).expand(count, -1, -1)
     innovation = problem.scaled(data - predicted)[:, None] + errors + gain.jacobian(best[:, None] - draws)
     z = (draws + gain(innovation)).flatten(0, 1)
     owner = torch.arange(count).repeat_interleave(members)
     centre = draws.flatten(0, 1)
-    target = (data[:, None] + errors * problem._error[:, None]).flatten(0, 1)
+    target = (data[:, None] + errors * problem.error[:, None]).flatten(0, 1)
 
     def objective(x: Tensor, index: Tensor) -> Evaluation:
         return problem.evaluate(x, centre[index], target[index], owner[index])
@@ -398,10 +417,10 @@ class _Gain:
         return solved.float() @ self._jacobian
 
 
-def _antithetic(count: int, members: int, size: int, rng: torch.Generator) -> Tensor:
-    """Unit noise whose second half is the first with the sign reversed, (count, members, size)."""
-    half = torch.randn(count, math.ceil(members / 2), size, generator=rng)
-    return torch.cat([half, -half], 1)[:, :members]
+def _antithetic(count: int, size: int, rng: torch.Generator) -> Tensor:
+    """Unit noise whose second half is the first with the sign reversed, (count, size)."""
+    half = torch.randn(math.ceil(count / 2), size, generator=rng)
+    return torch.cat([half, -half])[:count]
 
 
 def _told(progress: Progress, stage: str) -> Callable[[int, Tensor], None]:

@@ -241,7 +241,8 @@ class AnalysisSolver:
         symbol = (symbol + symbol.mH) / 2
         values, vectors = torch.linalg.eigh(symbol)
         # V is cut off at r blocks; where that leaves a negative variance the increment would point the wrong way: it must stay small
-        values = torch.where(values > 0, values, values.max())
+        most = values.max()
+        values = torch.where(values > -3e-3 * most, values.clamp(min=1e-5 * float(most)), most)
         symbol = vectors @ (values[..., None] * vectors.mH)
         variance = kernel[torch.arange(n), torch.arange(n), r, r]
         symbol = symbol + torch.diag(MODEL_ERROR**2 * variance).to(symbol.dtype)
