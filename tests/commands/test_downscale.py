@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 from tests.commands.conftest import BOX, FAST, VARIABLES, edges
+from zssd_cli.prior.denoiser import Denoiser
 from zssd_cli.prior.registry import sha256_of
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -18,6 +19,16 @@ def assert_same(ours, theirs) -> None:
     """To the last bit: on a processor no sample's arithmetic hangs on the batch that it is in."""
     for name in VARIABLES:
         np.testing.assert_array_equal(ours[name], theirs[name])
+
+
+def recording(forward, levels):
+    """The denoiser's method, which notes the noise levels that it is asked for."""
+
+    def noted(self, x, sigma, *arguments, **options):
+        levels.append(float(sigma.max()))
+        return forward(self, x, sigma, *arguments, **options)
+
+    return noted
 
 
 def read(path) -> dict[str, np.ndarray]:
@@ -289,11 +300,14 @@ def test_wind_turns_with_pressure_under_analysis(run, model):
 
 
 @pytest.mark.parametrize(("names", "level"), [(("psl", "uas", "vas"), 40), (("psl",), 2)])
-def test_inferred_variables_lean_on_the_climatology(run, model, names, level):
+def test_inferred_variables_lean_on_the_climatology(run, model, monkeypatch, names, level):
     """The network takes over from the climatological Gaussian at a lower noise level where something is not observed."""
-    out = run(model(names=names))
+    calls = []
+    monkeypatch.setattr(Denoiser, "forward", recording(Denoiser.forward, calls))
+    out = run(model(names=names, hours=(0.0,)), settings=("--region", BOX, "--device", "cpu"))
     with xr.open_dataset(out) as data:
         assert data.attrs["zssd_gaussian_above"] == level
+    assert level / 2 < max(calls) <= level
 
 
 @pytest.mark.parametrize(("names", "kept"), [("psl,uas", ["msl", "u10"]), ("v10", ["v10"]), (" msl , msl ", ["msl"])])

@@ -174,7 +174,12 @@ def test_two_materials(invert, domain, tmp_path):
     done = invert(write_csv(tmp_path / "w.csv", measured(path)), path, kind="bimaterial")
     assert done.code == 0, done.err
     assert "the two materials 1e-06 and 0.0001 m/s" in done.err
+    assert "members by ensemble smoother" in done.err
     with xr.open_dataset(tmp_path / "out.nc") as data:
+        assert (data.attrs["zssd_ensemble"], data.attrs["zssd_smoothed"]) == ("smoother", 512)
+        assert "zssd_adam_steps" not in data.attrs
+        misfit = np.sqrt((((data.sensor_head - data.sensor_head_map) / data.sensor_error) ** 2).mean())
+        assert float(misfit) == pytest.approx(data.attrs["zssd_misfit_map"], rel=1e-3)
         assert set(np.unique(np.round(data.log_k_map / np.log(10), 4))) <= {-6.0, -4.0}
         assert set(np.unique(np.round(data.log_k / np.log(10), 4))) <= {-6.0, -4.0}
 
@@ -233,8 +238,8 @@ def changed(path, **columns):
         ({"head": (2, "dry")}, ("sensor 3, head", "expected a number", "'dry'")),
         ({"head": (2, "7,5")}, ("sensor 3: expected 4 columns, got 5", "comma")),
         ({"head": (2, "")}, ("sensor 3, head", "expected a number")),
-        ({"error": (5, 0.0)}, ("sensor 6, error", "above 0", "got 0")),
-        ({"error": (5, -0.1)}, ("sensor 6, error", "above 0", "got -0.1")),
+        ({"error": (5, 0.0)}, ("sensor 6, error", "at least 1e-06 m", "got 0")),
+        ({"error": (5, -0.1)}, ("sensor 6, error", "at least 1e-06 m", "got -0.1")),
     ],
 )
 def test_bad_values(refused, domain, tmp_path, columns, words):

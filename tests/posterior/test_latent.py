@@ -85,10 +85,60 @@ def test_members_do_not_hang_on_the_map_in_a_linear_problem(world):
 def test_data_sets_of_a_batch_are_independent(world):
     prior, operator, data, error = world
     both = invert(prior, lambda u: u @ operator.T, data, error)
-    alone = invert(prior, lambda u: u @ operator.T, data[0], error)
-    assert torch.allclose(both.map_field[0], alone.map_field[0], atol=1e-3)
+    alone = invert(prior, lambda u: u @ operator.T, data[1], error)
+    assert torch.allclose(both.map_field[1], alone.map_field[0], atol=1e-3)
+    assert torch.allclose(both.members[1], alone.members[0], atol=1e-3)
     small = invert(prior, lambda u: u @ operator.T, data, error, InversionSettings(batch=3))
     assert torch.allclose(both.members, small.members, atol=1e-3)
+
+
+class ScaledPrior(LinearPrior):
+    """Draws twice as far from the centre as a normal distribution."""
+
+    def unknowns(self, noise):
+        return 2 * noise
+
+
+@pytest.mark.parametrize("ensemble", ["rml", "smoother"])
+def test_members_begin_as_draws_of_the_prior(ensemble):
+    """Data that say nothing leave the members where the prior drew them."""
+    prior, said = ScaledPrior(), InversionSettings(members=400, ensemble=ensemble, starts=1)
+    found = invert(prior, lambda u: 1e-6 * u[:, :2], torch.zeros(2), torch.ones(2), said)
+    assert float(found.member_unknowns.std()) == pytest.approx(2, rel=0.05)
+
+
+@pytest.mark.parametrize("ensemble", ["rml", "smoother"])
+@pytest.mark.parametrize(("members", "starts", "count"), [(0, 1, DATA), (1, 2, DATA), (3, 1, 1)])
+def test_small_numbers_of_members_starts_and_data(world, ensemble, members, starts, count):
+    prior, operator, data, error = world
+    settings = InversionSettings(members=members, starts=starts, ensemble=ensemble, smoothed=50)
+    found = invert(prior, lambda u: u @ operator[:count].T, data[:, :count], error[:count], settings)
+    assert found.members.shape == (2, members, CELLS)
+    assert found.start_values.shape == (2, starts)
+    # the centre of the prior has half the squared residual as its value
+    centre = 0.5 * (data[:, :count] / error[:count]).square().sum(1)
+    assert (found.start_values.min(1).values < centre).all()
+
+
+def test_a_smoother_of_twice_the_unknown_keeps_its_spread():
+    """The shape of the two-material prior: 256 numbers, 36 data, 512 members."""
+    rng = torch.Generator().manual_seed(0)
+    left, _ = torch.linalg.qr(torch.randn(36, 36, generator=rng))
+    right, _ = torch.linalg.qr(torch.randn(256, 36, generator=rng))
+    operator = left @ torch.diag(30 * torch.exp(-torch.arange(36) / 6.0)) @ right.T
+
+    class Wide(LinearPrior):
+        size = 256
+
+        def fields(self, unknown):
+            return unknown
+
+    truth = torch.randn(1, 256, generator=rng)
+    data = truth @ operator.T + torch.randn(1, 36, generator=rng)
+    settings = InversionSettings(ensemble="smoother", members=512, starts=1, lbfgs_steps=0)
+    found = invert(Wide(), lambda u: u @ operator.T, data, torch.ones(36), settings)
+    exact = torch.linalg.inv(torch.eye(256) + operator.T @ operator).trace()
+    assert 0.85 < float(found.member_unknowns[0].var(0).sum() / exact) < 1.05
 
 
 def test_same_seed_same_result(world):

@@ -240,7 +240,7 @@ def describe(job: Job, prior: str, sha256: str) -> dict[str, Any]:
         "zssd_sampler": config.used_sampler,
         "zssd_steps": config.used_steps,
         "zssd_spacing": config.used_spacing,
-        "zssd_gaussian_above": 0.0 if config.stepwise else job.gaussian_above,
+        "zssd_gaussian_above": job.gaussian_above,
         "zssd_regridder": job.regridder,
         "zssd_precision": str(job.precision).removeprefix("torch."),
         "zssd_torch": torch.__version__,

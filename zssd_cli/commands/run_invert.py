@@ -25,6 +25,9 @@ from zssd_cli.prior.latent import LatentPrior
 from zssd_cli.prior.latent_checkpoint import load_latent_prior
 from zssd_cli.prior.registry import locate
 
+SEARCH = 1.6
+"""Flow solutions of a line search, as measured."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -53,7 +56,6 @@ class Task:
     """
 
     settings: InversionSettings
-
     problem: FlowProblem
     sensors: Sensors
     prior: LatentPrior
@@ -82,7 +84,7 @@ def execute(request: Request) -> None:
     started = time.monotonic()
     found = _invert(console, task)
     result = physical(task, found)
-    attributes = describe(request, task, found, path.stem, sha256)
+    attributes = describe(request, task, found, result, path.stem, sha256)
     write_inversion(request.output, inversion_dataset(problem, sensors, result, attributes))
     if request.plot is not None:
         from zssd_cli.groundwater.plots import plot_inversion
@@ -157,18 +159,13 @@ def _estimate(console: Console, task: Task) -> None:
     there = (time.monotonic() - started) / count
     heads.backward()
     both = (time.monotonic() - started) / count
+    smoothed, descended = 0, settings.starts * settings.lbfgs_steps
     if settings.ensemble == "smoother":
-        smoothed = max(settings.smoothed, settings.members) * (MOST_INFLATIONS + 1)
-        descended = settings.starts * settings.lbfgs_steps
+        smoothed = settings.used_smoothed * (MOST_INFLATIONS + 1)
     else:
-        smoothed = 0
-        descended = settings.starts * (settings.adam_steps + settings.lbfgs_steps)
-        descended += settings.members * (settings.member_steps + 2)
-    seconds = there * smoothed + both * descended
-    _say(
-        console,
-        f"Dry run    at most about {smoothed + descended} flow solutions, {seconds:.0f} s; nothing written",
-    )
+        descended += settings.starts * settings.adam_steps + settings.members * settings.member_steps
+    solves, seconds = smoothed + SEARCH * descended, there * smoothed + both * SEARCH * descended
+    _say(console, f"Dry run    about {solves:.0f} flow solutions, {seconds:.0f} s; nothing written")
 
 
 def _invert(console: Console, task: Task) -> Inversion:
@@ -178,7 +175,10 @@ def _invert(console: Console, task: Task) -> Inversion:
         TextColumn("{task.description:8}"), BarColumn(), TextColumn("step {task.completed}"),
         TextColumn("misfit {task.fields[misfit]:.2f} errors"), TimeElapsedColumn(),
     )  # fmt: skip
-    totals = {"Adam": settings.adam_steps, "L-BFGS": settings.lbfgs_steps, "members": settings.member_steps}
+    totals = {
+        "smoother": MOST_INFLATIONS, "Adam": settings.adam_steps, "L-BFGS": settings.lbfgs_steps,
+        "members": settings.member_steps,
+    }  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("", misfit=float("nan"))
         data, error = (
@@ -203,7 +203,14 @@ def physical(task: Task, found: Inversion) -> Result:
     return Result(k_map[0], k, head_map[0], head, seen_map[0], seen_each)
 
 
-def describe(request: Request, task: Task, found: Inversion, prior: str, sha256: str) -> dict[str, str | float]:
+def residuals(task: Task, heads: np.ndarray) -> float:
+    """Root mean square of heads at the sensors (..., S) against the measured ones, in units of their errors."""
+    return float(np.sqrt((((task.sensors.head - heads) / task.sensors.error) ** 2).mean()))
+
+
+def describe(
+    request: Request, task: Task, found: Inversion, result: Result, prior: str, sha256: str
+) -> dict[str, str | float]:
     """Global attributes of the output: what it is, what made it, from what, with which settings."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     command = shlex.join(["zssd", *sys.argv[1:]]).encode(errors="replace").decode()
@@ -222,33 +229,30 @@ def describe(request: Request, task: Task, found: Inversion, prior: str, sha256:
         "zssd_log_k_prior_mean": task.log_k.mean,
         "zssd_log_k_prior_std": task.log_k.std,
         "zssd_starts": settings.starts,
-        "zssd_adam_steps": settings.adam_steps,
         "zssd_lbfgs_steps": settings.lbfgs_steps,
         "zssd_members": settings.members,
         "zssd_ensemble": settings.ensemble,
-        "zssd_smoothed": settings.smoothed if settings.ensemble == "smoother" else 0,
-        "zssd_member_steps": settings.member_steps,
+        **(
+            {"zssd_smoothed": settings.used_smoothed}
+            if settings.ensemble == "smoother"
+            else {"zssd_adam_steps": settings.adam_steps, "zssd_member_steps": settings.member_steps}
+        ),
         "zssd_seed": str(settings.seed),
-        "zssd_misfit_map": float(found.start_misfits[0, found.start_values[0].argmin()].sqrt()),
+        "zssd_misfit_map": residuals(task, result.seen_map),
         "zssd_flow_solutions": float(found.solves),
         "zssd_torch": torch.__version__,
     }
 
 
 def _finish(console: Console, request: Request, task: Task, result: Result, found: Inversion, seconds: float) -> None:
-    error = task.sensors.error
-    misfit = float(np.sqrt((((task.sensors.head - result.seen_map) / error) ** 2).mean()))
-    members = float(np.sqrt((((task.sensors.head - result.seen) / error) ** 2).mean()))
+    misfit, members = residuals(task, result.seen_map), residuals(task, result.seen)
     _say(console, f"Done       in {seconds:.0f} s, {found.solves:.0f} flow solutions")
     _say(
         console,
         f"           residuals at the sensors: {misfit:.2f} errors (maximum a posteriori), {members:.2f} (members)",
     )
-    # the latent of two materials cannot place an interface better than a few such small errors
-    if misfit > (5 if task.prior.binary else 2):
-        _say(
-            console,
-            "Note       the heads are not explained within their errors: look at sides, recharge, wells and expected K",
-            style="yellow",
-        )
+    if misfit > 2:
+        what = ", or interfaces that the prior cannot place to such small errors" if task.prior.binary else ""
+        text = f"the heads are not explained within their errors: look at sides, recharge, wells and expected K{what}"
+        _say(console, f"Note       {text}", style="yellow")
     _say(console, f"Wrote      {request.output}" + (f" and {request.plot}" if request.plot else ""))

@@ -12,6 +12,8 @@ from zssd_cli.errors import InputError
 from zssd_cli.operators.flow import Sensors
 from zssd_cli.operators.flow_problem import FlowProblem
 
+SMALLEST_ERROR = 1e-6
+"""Metres; less is a slip, and no arithmetic resolves it."""
 COLUMNS = ("x", "y", "head", "error")
 METRES = ("m", "metre", "metres", "meter", "meters")
 SECONDS = ("s", "sec", "second", "seconds")
@@ -134,12 +136,11 @@ def _check_numbers(path: Path, table: dict[str, np.ndarray]) -> None:
         bad = np.flatnonzero(~np.isfinite(values))
         if bad.size:
             _refuse(path, f"sensor {bad[0] + 1}, {name}: expected a finite number, got {values[bad[0]]}. Remove it.")
-    bad = np.flatnonzero(table["error"] <= 0)
+    bad = np.flatnonzero(table["error"] < SMALLEST_ERROR)
     if bad.size:
-        got = table["error"][bad[0]]
-        _refuse(
-            path, f"sensor {bad[0] + 1}, error: expected a standard deviation above 0 m, got {got:g}. State a real one."
-        )
+        got = f"{table['error'][bad[0]]:g}. State a real one."
+        least = f"expected a standard deviation of at least {SMALLEST_ERROR:g} m"
+        _refuse(path, f"sensor {bad[0] + 1}, error: {least}, got {got}")
 
 
 def _check_places(path: Path, table: dict[str, np.ndarray], problem: FlowProblem) -> None:

@@ -92,7 +92,10 @@ class Job:
 
     @property
     def gaussian_above(self) -> float:
-        """Noise level above which the climatological Gaussian is the prior; infinite for the paper's modes."""
+        """Noise level above which the climatological Gaussian is the prior; infinite for the paper's modes.
+
+        A variable that the input names counts as observed, however many of its blocks are missing.
+        """
         if self.config.stepwise:
             return math.inf
         if self.config.gaussian_above is not None:

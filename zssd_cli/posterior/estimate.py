@@ -125,7 +125,8 @@ def memory(job: Job) -> float:
     total += bands(job) * TORUS * (TORUS // 2) * 4 * (count + 2 * count**2)
     total += min(KEPT_BYTES, 12 * count**2 * cells)
     if job.config.guidance in ("analysis", "mmps"):
-        wide = int((noise_levels(job.config) >= SHORT_RANGE).sum())
+        lowest = max(SHORT_RANGE, job.gaussian_above) if job.config.guidance == "mmps" else SHORT_RANGE
+        wide = int((noise_levels(job.config) >= lowest).sum())
         total += bands(job) * wide * 2 * count * len(job.channels) * (2.1 * MAX_LAG) ** 2
     return total
 
@@ -140,7 +141,8 @@ def check_memory(job: Job) -> None:
     """
     if not job.config.back_propagates:
         return
-    needed, free = memory(job), free_memory(job.static.device)
+    # the program itself is in memory already
+    needed, free = memory(job) - PROGRAM, free_memory(job.static.device)
     if needed > free:
         msg = (
             f"--guidance {job.config.guidance} back-propagates through the whole domain and takes about {needed / 1e9:.1f} GB "
