@@ -45,8 +45,13 @@ def analysis() -> Guidance:
     return Analysis(lag_table(), torch.ones(2))
 
 
-MODES = {"analysis": analysis(), "mmps": staged(analysis(), mmps(), 2.0), "mmps-throughout": mmps()}
-"""``mmps`` as in a run, where the analysis does the high noise, and alone."""
+MODES = {
+    "analysis": analysis(),
+    "mmps": staged(analysis(), mmps(), 2.0),
+    "mmps-40": staged(analysis(), mmps(), 40.0),
+    "mmps-throughout": mmps(),
+}
+"""``mmps`` as in a run, where the analysis does the high noise (above 2 where something is inferred, else above 40), and alone."""
 RIM = 4
 """Cells of the rim that the spread of `analysis` leaves out: its V is that of an endless domain, and a run cuts a halo off."""
 
@@ -58,6 +63,7 @@ RIM = 4
         ("analysis", (0,), "dpmpp_2m", 30),
         ("analysis", (0,), "dpmpp_2m_sde", 60),
         ("mmps", (0, 1), "dpmpp_2m", 30),
+        ("mmps-40", (0, 1), "dpmpp_2m", 30),
         ("mmps", (0,), "dpmpp_2m", 30),
         ("mmps-throughout", (0, 1), "dpmpp_2m", 30),
     ],
