@@ -140,7 +140,7 @@ class Whitening:
 
 @dataclass(frozen=True)
 class LatentPrior:
-    """A trained prior of fields, seen as a map from standard normal numbers.
+    """A trained prior of fields, seen as a map from unknowns of mean 0 and covariance 1.
 
     Attributes
     ----------
