@@ -351,3 +351,8 @@ def test_a_prior_of_the_other_kind_is_refused_with_those_that_fit(shipped):
         WeightsError, match=r"tiny is one for zssd downscale: expected one of kind conductivity \(wells\)"
     ):
         registry.locate("tiny", kind="conductivity")
+
+
+def test_a_file_has_no_registered_hash_to_verify():
+    with pytest.raises(WeightsError, match=r"mine\.safetensors is no registered prior and has no hash to compare with"):
+        registry.entry("mine.safetensors")

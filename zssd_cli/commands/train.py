@@ -61,7 +61,7 @@ def train(
         typer.Option(
             min=0,
             max=1,
-            help="Share of patches without season and hour; 1 when the files cover too few.",
+            help="Share of patches without season and hour; set it to 1 when the files cover too few.",
             show_default=False,
         ),
     ] = None,

@@ -137,6 +137,9 @@ def entry(name: str) -> PriorEntry:
     known = entries()
     if name in known:
         return known[name]
+    if name.endswith(SUFFIX):
+        msg = f"{name} is no registered prior and has no hash to compare with: expected {' or '.join(known)}. See zssd weights show FILE."
+        raise WeightsError(msg)
     near = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
     msg = f"Unknown prior {name!r}: expected {' or '.join(known)}, or the path of a {SUFFIX} file.{hint}"
