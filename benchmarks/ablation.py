@@ -26,10 +26,10 @@ from harness.fields import DATA, ICELAND, IFS, NORWAY
 
 from zssd_cli.commands.run_train import open_parts
 from zssd_cli.config import PRESETS, TrainConfig, UNetConfig
-from zssd_cli.fields.static import load_static
-from zssd_cli.prior.batches import Batch, Batches, Sampler, TrainingData
-from zssd_cli.prior.data import Part, Scales, SourceFields, scales
-from zssd_cli.prior.training import Trainer, weighted_error
+from zssd_cli.static import load_static
+from zssd_cli.training.batches import Batch, Batches, Sampler, TrainingData
+from zssd_cli.training.data import Part, Scales, SourceFields, scales
+from zssd_cli.training.loop import Trainer, weighted_error
 
 RECIPE = Path(__file__).parents[1] / "weights" / "recipes" / "analyses-msl-u10-v10.yaml"
 LEVELS = (0.02, 0.1, 0.5, 2.0, 10.0)

@@ -19,8 +19,8 @@ from rich.table import Table
 from scipy import sparse
 from scipy.sparse import linalg
 
-from zssd_cli.operators.flow import FlowSolver
-from zssd_cli.operators.flow_problem import FlowProblem, Side
+from zssd_cli.inversion.flow import FlowSolver
+from zssd_cli.inversion.problem import FlowProblem, Side
 
 
 def matrices(log_k: np.ndarray) -> list[sparse.csc_matrix]:

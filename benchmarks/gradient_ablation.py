@@ -17,9 +17,6 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from zssd_cli.fields.calendar import year_day_fractions
-from zssd_cli.fields.reading import open_source
-from zssd_cli.fields.static import load_static
 from zssd_cli.grids.latlon import Region, block_grid, fine_grid, parse_region
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.posterior.guidance import Observation
@@ -31,6 +28,9 @@ from zssd_cli.prior.checkpoint import Prior, load_prior
 from zssd_cli.prior.denoiser import Conditions
 from zssd_cli.prior.noise import ddpm_sigmas
 from zssd_cli.prior.registry import locate
+from zssd_cli.series.reading import open_source
+from zssd_cli.static import load_static
+from zssd_cli.times import year_day_fractions
 
 REFERENCE = "../shared/data/reanalysis/ifs/ifs_global_msl_u10_v10_20250129T06.nc"
 SCALES = (1.5, 2.5, 5.0)

@@ -24,9 +24,9 @@ import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
-from zssd_cli.fields.reading import open_source
 from zssd_cli.grids.latlon import GLOBE, block_grid
 from zssd_cli.grids.regrid import separable
+from zssd_cli.series.reading import open_source
 
 VARS = ("msl", "u10", "v10")
 REAL = Path(__file__).parents[2] / "shared/data/reanalysis/ifs/ifs_global_msl_u10_v10_20250129T06.nc"

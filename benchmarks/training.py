@@ -19,10 +19,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from zssd_cli.config import PRESETS, TrainConfig
-from zssd_cli.prior.batches import Batch
 from zssd_cli.prior.denoiser import Conditions
-from zssd_cli.prior.distributed import World
-from zssd_cli.prior.training import Trainer
+from zssd_cli.training.batches import Batch
+from zssd_cli.training.distributed import World
+from zssd_cli.training.loop import Trainer
 
 MODES = {
     "fp32": {},

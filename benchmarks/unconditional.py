@@ -21,13 +21,13 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from zssd_cli.climate.gaussian import GaussianDenoiser
 from zssd_cli.evaluation.spectra import SpectrumSums, WavelengthBins, decibels
 from zssd_cli.grids.latlon import LatLonGrid, Region, fine_grid
 from zssd_cli.posterior.random import NoiseStream
 from zssd_cli.posterior.sampler import sample
 from zssd_cli.posterior.windows import windowed
 from zssd_cli.prior.denoiser import Conditions
-from zssd_cli.prior.gaussian import GaussianDenoiser
 from zssd_cli.prior.noise import karras_sigmas
 
 mpl.use("Agg")

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from harness.fields import HeldOut, Series
 from zssd_cli.config import DownscaleConfig
 from zssd_cli.errors import ZssdError
-from zssd_cli.fields.static import StaticFields, load_static
 from zssd_cli.grids.latlon import LatLonGrid
 from zssd_cli.posterior.downscaling import Job, prepare, run
 from zssd_cli.prior.checkpoint import Prior, load_prior
 from zssd_cli.prior.registry import locate
+from zssd_cli.static import StaticFields, load_static
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ import numpy as np
 
 from zssd_cli.evaluation.alignment import covered_blocks
 from zssd_cli.evaluation.baselines import coarsen
-from zssd_cli.fields.reading import open_source
 from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid, Region
 from zssd_cli.posterior.domain import source_region
 from zssd_cli.prior.checkpoint import Prior
+from zssd_cli.series.reading import open_source
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data" / "reanalysis"
 IFS = "ifs/ifs_global_msl_u10_v10_20250129T06.nc"
@@ -30,7 +30,7 @@ VARIABLES = ("msl", "u10", "v10")
 
 @dataclass(frozen=True)
 class Series:
-    """Fields in memory, with what the engine asks of :class:`zssd_cli.fields.reading.Source`.
+    """Fields in memory, with what the engine asks of :class:`zssd_cli.series.reading.Source`.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class HeldOut:
             source.close()
         if not self.lowpass_km:
             return series
-        from zssd_cli.prior.lowpass import lowpass
+        from zssd_cli.training.lowpass import lowpass
 
         smooth = lowpass(values, series.grid.lat, self.lowpass_km, circular=series.grid.circular)
         return replace(series, values=smooth)

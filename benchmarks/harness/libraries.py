@@ -20,12 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from harness.engine import Drawn, Setting, counted
-from zssd_cli.fields.calendar import year_day_fractions
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.posterior.downscaling import Job, observe
 from zssd_cli.posterior.windows import windowed
 from zssd_cli.prior.denoiser import Conditions
 from zssd_cli.prior.noise import SIGMA_MAX
+from zssd_cli.times import year_day_fractions
 
 RANGE = 6.0
 """deepinv's samplers want images in [0, 1]: 0 and 1 are this many standard deviations below and above the mean."""

@@ -15,10 +15,10 @@ import torch
 from scipy.ndimage import uniform_filter
 from torch import Tensor
 
-from zssd_cli.operators.flow import FlowSolver, Observe, Sensors
-from zssd_cli.operators.flow_problem import FlowProblem, LogK, Side
-from zssd_cli.prior.latent_config import FieldsConfig
-from zssd_cli.prior.random_fields import generator, numbered_fields
+from zssd_cli.inversion.config import FieldsConfig
+from zssd_cli.inversion.flow import FlowSolver, Observe, Sensors
+from zssd_cli.inversion.problem import FlowProblem, LogK, Side
+from zssd_cli.inversion.random_fields import generator, numbered_fields
 
 CELLS, LENGTH, THICKNESS, DROP, RECHARGE, MEAN_K = 64, 640.0, 10.0, 10.0, 3e-9, 1e-5
 TUNED_ON = 2

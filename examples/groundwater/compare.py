@@ -25,8 +25,8 @@ from pinn import invert_by_pinn
 from summary import write_summary
 from torch import Tensor
 
-from zssd_cli.posterior.latent import InversionSettings, invert
-from zssd_cli.prior.latent_checkpoint import load_latent_prior
+from zssd_cli.inversion.checkpoint import load_latent_prior
+from zssd_cli.inversion.posterior import InversionSettings, invert
 from zssd_cli.prior.registry import locate
 
 PAPER = "ld-dim-chain"

@@ -11,8 +11,8 @@ from covmats import CovViaDiagonal
 from pyesmda import ESMDA
 from torch import Tensor
 
-from zssd_cli.posterior.latent import halved_inflations
-from zssd_cli.prior.random_fields import draw_fields, generator
+from zssd_cli.inversion.posterior import halved_inflations
+from zssd_cli.inversion.random_fields import draw_fields, generator
 
 
 def invert_by_esmda(bed: Bed, data: Tensor, error: Tensor, init: int, members: int, assimilations: int) -> Estimate:

@@ -13,8 +13,8 @@ import torch
 from bed import CELLS, Bed, Estimate
 from torch import Tensor
 
-from zssd_cli.posterior.lbfgs import Evaluation, Rule, minimise
-from zssd_cli.prior.random_fields import draw_fields, generator
+from zssd_cli.inversion.lbfgs import Evaluation, Rule, minimise
+from zssd_cli.inversion.random_fields import draw_fields, generator
 
 BETAS = {"tikhonov": (1.0, 3.0, 10.0, 30.0), "tv": (0.3, 1.0, 2.0, 4.0)}
 SMOOTH = 0.05

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 import xarray as xr
 
-from zssd_cli.groundwater.domain import read_domain
-from zssd_cli.operators.flow import FlowSolver, Observe, Sensors
+from zssd_cli.inversion.domain import read_domain
+from zssd_cli.inversion.flow import FlowSolver, Observe, Sensors
 
 DOMAIN = """\
 units: m

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from bed import CELLS, DROP, Bed, Estimate
 from torch import Tensor, nn
 
-from zssd_cli.prior.random_fields import draw_fields, generator
+from zssd_cli.inversion.random_fields import draw_fields, generator
 
 LATENT, BATCH, DIVERGENCE, PHYSICS = 32, 16, 0.02, 0.01
 

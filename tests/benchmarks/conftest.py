@@ -6,8 +6,8 @@ import torch
 
 from tests.commands.conftest import toy_prior
 from tests.worlds import write_world
-from zssd_cli.fields.static import load_static
 from zssd_cli.grids.latlon import Region
+from zssd_cli.static import load_static
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 

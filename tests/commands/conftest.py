@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from zssd_cli.app import main
+from zssd_cli.climate.covariance import MAX_LAG, band_centres
 from zssd_cli.config import UNetConfig
-from zssd_cli.fields.static import load_static
 from zssd_cli.prior.checkpoint import Prior, PriorHeader, save_prior
-from zssd_cli.prior.covariance import MAX_LAG, band_centres
 from zssd_cli.prior.denoiser import Denoiser
 from zssd_cli.prior.unet import UNet
+from zssd_cli.static import load_static
 
 VARIABLES = ("msl", "u10", "v10")
 NETWORK = UNetConfig(channels=(8, 16), blocks=1, embedding=8, token=8, attention_from=1)

@@ -16,7 +16,7 @@ import xarray as xr
 from safetensors.torch import save_file
 
 from tests.commands.conftest import BOX, FAST, Done, toy_prior
-from zssd_cli.fields import writing
+from zssd_cli.outputs import netcdf as writing
 from zssd_cli.prior.checkpoint import save_prior
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -3,13 +3,13 @@
 import pytest
 
 from zssd_cli.config import DownscaleConfig
-from zssd_cli.fields.reading import open_source
-from zssd_cli.fields.static import load_static
 from zssd_cli.grids.latlon import parse_region
 from zssd_cli.posterior import estimate
 from zssd_cli.posterior.downscaling import prepare
 from zssd_cli.prior.checkpoint import load_prior
 from zssd_cli.prior.registry import locate
+from zssd_cli.series.reading import open_source
+from zssd_cli.static import load_static
 
 SMALL, LARGE = "0,10,40,50", "-40,40,0,80"
 

@@ -12,11 +12,11 @@ import xarray as xr
 import yaml
 
 from tests.commands.test_bad_input import assert_one_line, listing
-from zssd_cli.groundwater.domain import read_domain
-from zssd_cli.operators.flow import FlowSolver, Observe, Sensors
-from zssd_cli.prior.latent import LatentPrior, Whitening, new_networks
-from zssd_cli.prior.latent_checkpoint import LatentHeader, save_latent_prior
-from zssd_cli.prior.latent_config import AutoencoderConfig, FieldsConfig, FlowConfig
+from zssd_cli.inversion.checkpoint import LatentHeader, save_latent_prior
+from zssd_cli.inversion.config import AutoencoderConfig, FieldsConfig, FlowConfig
+from zssd_cli.inversion.domain import read_domain
+from zssd_cli.inversion.flow import FlowSolver, Observe, Sensors
+from zssd_cli.inversion.latent_prior import LatentPrior, Whitening, new_networks
 from zssd_cli.prior.registry import entries
 
 SIDE = 16

@@ -15,18 +15,18 @@ from safetensors import SafetensorError
 
 from tests.worlds import noise, random_conditions, write_world
 from zssd_cli import app
+from zssd_cli.climate.covariance import MAX_LAG
 from zssd_cli.commands import run_train
 from zssd_cli.commands.run_train import _go_on
 from zssd_cli.commands.train_settings import read_settings
 from zssd_cli.config import PRESETS
 from zssd_cli.errors import ConfigError
-from zssd_cli.fields.static import load_static
 from zssd_cli.grids.latlon import Region
 from zssd_cli.prior.checkpoint import load_prior, read_safetensors
-from zssd_cli.prior.covariance import MAX_LAG
-from zssd_cli.prior.distributed import World
 from zssd_cli.prior.registry import sha256_of
-from zssd_cli.prior.training import Trainer
+from zssd_cli.static import load_static
+from zssd_cli.training.distributed import World
+from zssd_cli.training.loop import Trainer
 
 BOX = Region(-6, 0, 44, 50)
 TINY_YAML = """
@@ -115,7 +115,7 @@ def test_flags_win_over_the_file_and_a_subset_of_variables_can_be_trained(capfd,
 @pytest.mark.parametrize(("sent", "expected"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGINT, 130)])
 def test_resume_goes_on_and_ends_where_an_unbroken_run_does(capfd, files, monkeypatch, sent, expected):
     assert train(capfd, files, output="whole.safetensors")[0] == 0
-    from zssd_cli.prior import training
+    from zssd_cli.training import loop as training
 
     step, count = training.Trainer.train_step, []
 

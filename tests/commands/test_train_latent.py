@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from zssd_cli.app import app
 from zssd_cli.errors import ConfigError, OutputError
+from zssd_cli.inversion.checkpoint import load_latent_prior
 from zssd_cli.prior.checkpoint import read_safetensors
-from zssd_cli.prior.latent_checkpoint import load_latent_prior
-from zssd_cli.prior.latent_training import LatentTrainer
+from zssd_cli.training.latent import LatentTrainer
 
 SETTINGS = """
 kind: latent

@@ -22,7 +22,7 @@ def smooth_field(name: str, time: int, grid: LatLonGrid) -> np.ndarray:
 
 
 class World:
-    """Stands for :class:`zssd_cli.fields.reading.Source`."""
+    """Stands for :class:`zssd_cli.series.reading.Source`."""
 
     def __init__(self, region: str, variables: tuple[str, ...] = ("msl", "u10", "v10"), steps: int = 3, start: int = 1):
         self.variables, self.grid = variables, fine_grid(parse_region(region))

@@ -18,7 +18,7 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
 @pytest.fixture
 def reference(monkeypatch, world):
     """Replaces the reader of real files by the small world."""
-    reading = pytest.importorskip("zssd_cli.fields.reading")
+    reading = pytest.importorskip("zssd_cli.series.reading")
     box = types.SimpleNamespace(source=world("globe"))
     monkeypatch.setattr(reading, "open_source", lambda paths, variables, **_: box.source)
     return box

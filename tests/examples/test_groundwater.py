@@ -10,11 +10,11 @@ import pytest
 import torch
 import xarray as xr
 
-from zssd_cli.groundwater.domain import read_domain
-from zssd_cli.groundwater.sensors import read_sensors
-from zssd_cli.prior.latent import LatentPrior, Whitening, new_networks
-from zssd_cli.prior.latent_checkpoint import LatentHeader, save_latent_prior
-from zssd_cli.prior.latent_config import AutoencoderConfig, FieldsConfig, FlowConfig
+from zssd_cli.inversion.checkpoint import LatentHeader, save_latent_prior
+from zssd_cli.inversion.config import AutoencoderConfig, FieldsConfig, FlowConfig
+from zssd_cli.inversion.domain import read_domain
+from zssd_cli.inversion.latent_prior import LatentPrior, Whitening, new_networks
+from zssd_cli.inversion.sensors import read_sensors
 
 FOLDER = Path(__file__).parents[2] / "examples" / "groundwater"
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from zssd_cli.fields.calendar import format_time
-from zssd_cli.fields.reading import open_source
+from zssd_cli.series.reading import open_source
+from zssd_cli.times import format_time
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "make_coarse_example.py"
 

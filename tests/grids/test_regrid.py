@@ -5,10 +5,10 @@ import pytest
 import xarray as xr
 
 from zssd_cli.errors import ConfigError
-from zssd_cli.fields.layout import find_layout
 from zssd_cli.grids.bounds import rectilinear_grid
 from zssd_cli.grids.latlon import LatLonGrid, Region, block_grid
 from zssd_cli.grids.regrid import make_regrid, separable
+from zssd_cli.series.layout import find_layout
 
 REAL = {
     "MIROC6": ("cmip6/global/tas_day_MIROC6_ssp119_r1i1p1f1_gn_20150101.nc", "tas"),

@@ -6,10 +6,10 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from zssd_cli.climate.covariance import MAX_LAG, band_centres
 from zssd_cli.grids.latlon import Region, block_grid, fine_grid
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.posterior.guidance import Observation
-from zssd_cli.prior.covariance import MAX_LAG, band_centres
 
 SIDE = 8.0
 STEP = 2.0
@@ -36,7 +36,7 @@ def lag_function(dy: np.ndarray, dx: np.ndarray) -> np.ndarray:
 
 
 def lag_table() -> torch.Tensor:
-    """The same covariance in the layout of :meth:`zssd_cli.prior.covariance.LagSums.result`, one for every band."""
+    """The same covariance in the layout of :meth:`zssd_cli.climate.covariance.LagSums.result`, one for every band."""
     dy, dx = np.meshgrid(np.arange(MAX_LAG + 1), np.arange(-MAX_LAG, MAX_LAG + 1), indexing="ij")
     table = lag_function(dy, dx)
     table[0, 0, 0, MAX_LAG] += 1e-3

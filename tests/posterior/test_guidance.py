@@ -6,6 +6,7 @@ import torch
 
 from tests.posterior.gaussian import lag_table
 from tests.worlds import noise
+from zssd_cli.climate.covariance import MAX_LAG, band_centres
 from zssd_cli.grids.latlon import Region, block_grid, fine_grid
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.posterior.domain import make_domain
@@ -13,7 +14,6 @@ from zssd_cli.posterior.guidance import Observation
 from zssd_cli.posterior.guidance.analysis import Analysis
 from zssd_cli.posterior.guidance.projection import projection
 from zssd_cli.posterior.guidance.ucg import dps, mismatch_gradients, ucg
-from zssd_cli.prior.covariance import MAX_LAG, band_centres
 
 torch.set_num_threads(1)
 BOX = Region(0, 15, 40, 55)

@@ -6,6 +6,7 @@ import torch
 
 from tests.commands.conftest import toy_lags
 from tests.worlds import noise, random_denoiser
+from zssd_cli.climate.gaussian import GaussianDenoiser
 from zssd_cli.grids.latlon import Region, block_grid, fine_grid
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.operators.wind import WindSpeed
@@ -17,7 +18,6 @@ from zssd_cli.posterior.guidance.ucg import ucg
 from zssd_cli.posterior.sampler import sample
 from zssd_cli.posterior.windows import windowed
 from zssd_cli.prior.denoiser import Conditions
-from zssd_cli.prior.gaussian import GaussianDenoiser
 from zssd_cli.prior.noise import ddpm_sigmas, karras_sigmas
 
 torch.set_num_threads(1)

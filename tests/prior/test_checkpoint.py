@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 
 from tests.worlds import TINY, noise, random_conditions, random_denoiser
+from zssd_cli.climate.covariance import MAX_LAG
 from zssd_cli.errors import WeightsError
 from zssd_cli.prior.checkpoint import (
     FORMAT,
@@ -21,7 +22,6 @@ from zssd_cli.prior.checkpoint import (
     save_prior,
     write_safetensors,
 )
-from zssd_cli.prior.covariance import MAX_LAG
 
 VARIABLES = ("msl", "u10", "v10")
 

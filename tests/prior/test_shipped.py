@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from zssd_cli.fields.static import load_static
+from zssd_cli.climate.gaussian import GaussianDenoiser
 from zssd_cli.grids.latlon import Region, fine_grid
 from zssd_cli.posterior.random import NoiseStream
 from zssd_cli.posterior.sampler import sample
 from zssd_cli.posterior.windows import windowed
 from zssd_cli.prior.checkpoint import load_prior
 from zssd_cli.prior.denoiser import Conditions
-from zssd_cli.prior.gaussian import GaussianDenoiser
 from zssd_cli.prior.noise import karras_sigmas
 from zssd_cli.prior.registry import locate
+from zssd_cli.static import load_static
 
 OCEANS = {"North Pacific": Region(160, 184, 35, 55), "South Indian Ocean": Region(60, 84, -55, -35)}
 

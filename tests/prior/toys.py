@@ -6,7 +6,7 @@ import torch
 
 from tests.worlds import TINY
 from zssd_cli.config import TrainConfig
-from zssd_cli.prior.batches import Sampler, TrainingData, TrainingField
+from zssd_cli.training.batches import Sampler, TrainingData, TrainingField
 
 SETTINGS = {"network": TINY, "patch": 16, "batch": 2, "steps": 6, "warmup": 2, "learning_rate": 3e-3}
 

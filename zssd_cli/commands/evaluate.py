@@ -98,7 +98,7 @@ def _evaluate(
 
     from zssd_cli.evaluation.alignment import open_output
     from zssd_cli.evaluation.report import check_paired, choose_variables, evaluate_paired
-    from zssd_cli.fields.reading import open_source
+    from zssd_cli.series.reading import open_source
 
     out = open_output(output)
     check_paired(out, paired)

@@ -12,7 +12,7 @@ from zssd_cli import __version__
 from zssd_cli.errors import ConfigError, InputError, OutputError
 
 if TYPE_CHECKING:
-    from zssd_cli.fields.static import StaticFields
+    from zssd_cli.static import StaticFields
 
 ETOPO_URL = "https://www.ngdc.noaa.gov/thredds/fileServer/global/ETOPO2022/60s/60s_surface_elev_netcdf/ETOPO_2022_v1_60s_N90W180_surface.nc"
 
@@ -48,8 +48,8 @@ def fetch_static(
 
     zssd fetch-static -o static.nc --source etopo --file ETOPO_2022_v1_60s_N90W180_surface.nc
     """
-    from zssd_cli.fields.static import from_era5, load_static, write_static
     from zssd_cli.files import check_target
+    from zssd_cli.static import from_era5, load_static, write_static
 
     console = Console()
     files = files or []
@@ -78,7 +78,7 @@ def fetch_static(
 
 def _etopo(files: list[Path], file: Path | None, offline: bool, console: Console) -> "StaticFields":
     """Static fields from a given or downloaded ETOPO 2022 file."""
-    from zssd_cli.fields.static import from_etopo
+    from zssd_cli.static import from_etopo
 
     given = [*files, *([file] if file else [])]
     if len(given) > 1:

@@ -16,18 +16,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from zssd_cli import __version__
 from zssd_cli.config import DownscaleConfig
 from zssd_cli.errors import ConfigError, OutputError
-from zssd_cli.fields.calendar import format_time
-from zssd_cli.fields.opening import expand
-from zssd_cli.fields.reading import Source, open_source
-from zssd_cli.fields.static import load_static
-from zssd_cli.fields.writing import create_output
 from zssd_cli.files import check_target
 from zssd_cli.grids.latlon import describe_centres, parse_region
+from zssd_cli.outputs.netcdf import create_output
 from zssd_cli.posterior import estimate
 from zssd_cli.posterior.downscaling import Job, observe, prepare, run
 from zssd_cli.posterior.observing import COMPONENTS, SPEED, observable, scales
 from zssd_cli.prior.checkpoint import Prior, load_prior
 from zssd_cli.prior.registry import locate
+from zssd_cli.series.opening import expand
+from zssd_cli.series.reading import Source, open_source
+from zssd_cli.static import load_static
+from zssd_cli.times import format_time
 from zssd_cli.variables import lookup
 
 

@@ -15,14 +15,14 @@ from torch import Tensor
 from zssd_cli import __version__
 from zssd_cli.errors import ConfigError, OutputError
 from zssd_cli.files import check_target
-from zssd_cli.groundwater.domain import DomainConfig, read_domain
-from zssd_cli.groundwater.sensors import read_sensors
-from zssd_cli.groundwater.writing import Result, inversion_dataset, write_inversion
-from zssd_cli.operators.flow import FlowSolver, Observe, Sensors
-from zssd_cli.operators.flow_problem import FlowProblem, LogK
-from zssd_cli.posterior.latent import MOST_INFLATIONS, Inversion, InversionSettings, invert
-from zssd_cli.prior.latent import LatentPrior
-from zssd_cli.prior.latent_checkpoint import load_latent_prior
+from zssd_cli.inversion.checkpoint import load_latent_prior
+from zssd_cli.inversion.domain import DomainConfig, read_domain
+from zssd_cli.inversion.flow import FlowSolver, Observe, Sensors
+from zssd_cli.inversion.latent_prior import LatentPrior
+from zssd_cli.inversion.outputs import Result, inversion_dataset, write_inversion
+from zssd_cli.inversion.posterior import MOST_INFLATIONS, Inversion, InversionSettings, invert
+from zssd_cli.inversion.problem import FlowProblem, LogK
+from zssd_cli.inversion.sensors import read_sensors
 from zssd_cli.prior.registry import locate
 
 SEARCH = 1.6
@@ -87,7 +87,7 @@ def execute(request: Request) -> None:
     attributes = describe(request, task, found, result, path.stem, sha256)
     write_inversion(request.output, inversion_dataset(problem, sensors, result, attributes))
     if request.plot is not None:
-        from zssd_cli.groundwater.plots import plot_inversion
+        from zssd_cli.inversion.plots import plot_inversion
 
         plot_inversion(problem, sensors, result, request.plot)
     _finish(console, request, task, result, found, time.monotonic() - started)

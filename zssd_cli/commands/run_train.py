@@ -13,19 +13,19 @@ from zssd_cli.commands.train_report import TrainingLog, data_table, estimate, pr
 from zssd_cli.commands.train_shared import check_name, check_output, leave_stopped, state_of, stop_signals
 from zssd_cli.config import TrainConfig
 from zssd_cli.errors import ConfigError, InputError, OutputError
-from zssd_cli.fields.calendar import format_time
-from zssd_cli.fields.coverage import check_first_fields, coverage, refuse_lacking
-from zssd_cli.fields.opening import expand
-from zssd_cli.fields.reading import open_source
-from zssd_cli.fields.static import StaticFields, load_static
 from zssd_cli.files import check_target
 from zssd_cli.grids.latlon import describe_centres
-from zssd_cli.prior.batches import Ahead, Batches, Sampler, TrainingData
 from zssd_cli.prior.checkpoint import Prior, PriorHeader, load_prior, mirror_signs, save_prior
-from zssd_cli.prior.data import Part, Scales, SourceFields, check_training_source, climatology, scales
-from zssd_cli.prior.distributed import World, joined
 from zssd_cli.prior.registry import locate
-from zssd_cli.prior.training import Trainer, run_training
+from zssd_cli.series.coverage import check_first_fields, coverage, refuse_lacking
+from zssd_cli.series.opening import expand
+from zssd_cli.series.reading import open_source
+from zssd_cli.static import StaticFields, load_static
+from zssd_cli.times import format_time
+from zssd_cli.training.batches import Ahead, Batches, Sampler, TrainingData
+from zssd_cli.training.data import Part, Scales, SourceFields, check_training_source, climatology, scales
+from zssd_cli.training.distributed import World, joined
+from zssd_cli.training.loop import Trainer, run_training
 
 
 @dataclass(frozen=True)

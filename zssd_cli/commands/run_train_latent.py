@@ -10,10 +10,10 @@ from zssd_cli.commands.train_report import progress_bar, report_console
 from zssd_cli.commands.train_settings import validated
 from zssd_cli.commands.train_shared import check_name, check_output, leave_stopped, state_of, stop_signals
 from zssd_cli.errors import ConfigError
-from zssd_cli.prior.latent_checkpoint import LatentHeader, save_latent_prior
-from zssd_cli.prior.latent_config import LatentTrainConfig
-from zssd_cli.prior.latent_training import LatentTrainer
-from zssd_cli.prior.training import Trainer, run_training
+from zssd_cli.inversion.checkpoint import LatentHeader, save_latent_prior
+from zssd_cli.inversion.config import LatentTrainConfig
+from zssd_cli.training.latent import LatentTrainer
+from zssd_cli.training.loop import Trainer, run_training
 
 HELD_OUT = range(128)
 """Held-out fields by whose error the training is watched."""

@@ -17,10 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from zssd_cli.errors import OutputError
-from zssd_cli.fields.coverage import Coverage, short, spans
-from zssd_cli.prior import training
-from zssd_cli.prior.batches import Batches
-from zssd_cli.prior.training import Trainer
+from zssd_cli.series.coverage import Coverage, short, spans
+from zssd_cli.training import loop as training
+from zssd_cli.training.batches import Batches
+from zssd_cli.training.loop import Trainer
 
 MEASURED = 3
 """Steps that ``--dry-run`` times, after one that warms up."""

@@ -16,8 +16,8 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 from zssd_cli.errors import InputError, OutputError
 from zssd_cli.evaluation.alignment import open_output
 from zssd_cli.evaluation.report import OURS, TRUTH, WIND_SPEED, Evaluation, plural
-from zssd_cli.fields.static import StaticFields, load_static
 from zssd_cli.files import atomic_path
+from zssd_cli.static import StaticFields, load_static
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -28,7 +28,7 @@ Fields = dict[str, dict[str, np.ndarray]]
 
 
 class Reference(Protocol):
-    """What is needed of :class:`zssd_cli.fields.reading.Source`."""
+    """What is needed of :class:`zssd_cli.series.reading.Source`."""
 
     @property
     def variables(self) -> tuple[str, ...]:

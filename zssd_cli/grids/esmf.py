@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from zssd_cli.errors import ConfigError
-from zssd_cli.fields.reading import Source
 from zssd_cli.grids.latlon import LatLonGrid, Region, block_grid
+from zssd_cli.series.reading import Source
 
 MISSING = (
     "--regridder xesmf and grids that are not rectilinear need xESMF with ESMF, which pip alone cannot install. "

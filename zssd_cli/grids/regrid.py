@@ -9,9 +9,9 @@ from collections.abc import Callable
 import numpy as np
 
 from zssd_cli.errors import ConfigError
-from zssd_cli.fields.reading import Source
 from zssd_cli.grids.conservative import latitude_weights, longitude_weights
 from zssd_cli.grids.latlon import LatLonGrid
+from zssd_cli.series.reading import Source
 
 MIN_COVERAGE = 0.5
 Regrid = Callable[[np.ndarray], np.ndarray]

@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zssd_cli.climate.covariance import Band, latitude_bands
+from zssd_cli.climate.gaussian import GaussianDenoiser
 from zssd_cli.config import DownscaleConfig
 from zssd_cli.errors import ConfigError, InputError
-from zssd_cli.fields.calendar import format_time, year_day_fractions
-from zssd_cli.fields.reading import Source
-from zssd_cli.fields.static import StaticFields
 from zssd_cli.grids.latlon import GLOBE, LatLonGrid, Region, describe_centres, describe_extent
 from zssd_cli.grids.regrid import Regrid, make_regrid
 from zssd_cli.operators.coarsen import Coarsen
@@ -32,10 +31,11 @@ from zssd_cli.posterior.random import NoiseStream, noise_weights
 from zssd_cli.posterior.sampler import sample
 from zssd_cli.posterior.windows import windowed
 from zssd_cli.prior.checkpoint import Prior
-from zssd_cli.prior.covariance import Band, latitude_bands
 from zssd_cli.prior.denoiser import Conditions
-from zssd_cli.prior.gaussian import GaussianDenoiser
 from zssd_cli.prior.noise import ddpm_sigmas, karras_sigmas, log_snr_sigmas
+from zssd_cli.series.reading import Source
+from zssd_cli.static import StaticFields
+from zssd_cli.times import format_time, year_day_fractions
 
 MEANS = {"day": "daily", "mon": "monthly", "yr": "yearly"}
 EXACT = 0.01

@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zssd_cli.climate.covariance import BAND_WIDTH, MAX_LAG, SHORT_RANGE, TORUS
+from zssd_cli.climate.gaussian import KEPT_BYTES
 from zssd_cli.errors import ConfigError
 from zssd_cli.posterior.downscaling import Job, noise_levels
 from zssd_cli.posterior.guidance import Denoise
 from zssd_cli.posterior.machine import FEATURE_COPIES, FIELD_COPIES, free_memory
 from zssd_cli.posterior.windows import plan, windowed
-from zssd_cli.prior.covariance import BAND_WIDTH, MAX_LAG, SHORT_RANGE, TORUS
 from zssd_cli.prior.denoiser import Conditions
-from zssd_cli.prior.gaussian import KEPT_BYTES
 
 BACKWARD = 3.0
 """A step with back-propagation in units of a plain network call."""

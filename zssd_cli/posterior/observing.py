@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zssd_cli.climate.covariance import band_centres, band_spectrum
 from zssd_cli.config import DownscaleConfig
 from zssd_cli.grids.latlon import LatLonGrid
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.operators.wind import WindSpeed
 from zssd_cli.posterior.guidance import Observation, ObservedSpeed
 from zssd_cli.prior.checkpoint import Prior
-from zssd_cli.prior.covariance import band_centres, band_spectrum
 
 SPEED = "si10"
 COMPONENTS = ("u10", "v10")

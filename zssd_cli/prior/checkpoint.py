@@ -18,10 +18,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from zssd_cli.climate.covariance import MAX_LAG, band_centres
 from zssd_cli.config import UNetConfig
 from zssd_cli.errors import WeightsError
 from zssd_cli.files import atomic_path
-from zssd_cli.prior.covariance import MAX_LAG, band_centres
 from zssd_cli.prior.denoiser import Denoiser
 from zssd_cli.prior.unet import BANDS, UNet
 
@@ -84,7 +84,7 @@ class Prior:
     zonal
         Climatological mean of the standardised variables per row of the global grid, (C, 721).
     lags
-        Lag covariances, see :mod:`zssd_cli.prior.covariance`.
+        Lag covariances, see :mod:`zssd_cli.climate.covariance`.
     header
         Everything else.
     """

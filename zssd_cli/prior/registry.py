@@ -387,7 +387,7 @@ def _facts(path: Path) -> dict[str, Any]:
 
 
 def _latent_facts(path: Path) -> dict[str, Any]:
-    from zssd_cli.prior.latent_checkpoint import load_latent_prior
+    from zssd_cli.inversion.checkpoint import load_latent_prior
 
     return load_latent_prior(path)[1].model_dump(mode="json")
 

@@ -4,7 +4,7 @@ For a Gaussian prior with covariance B the denoiser given a coarse observation y
 
 .. math:: E[x_0 | x, y] = D + V A^T (A V A^T + S)^{-1} (y - A D), \qquad V = B \sigma^2 (B + \sigma^2)^{-1}.
 
-With D from the network and B from climatology (:mod:`zssd_cli.prior.covariance`) this is the guidance. Because B knows
+With D from the network and B from climatology (:mod:`zssd_cli.climate.covariance`) this is the guidance. Because B knows
 that pressure and wind go together, an observed pressure moves the winds.
 
 B depends on latitude: the increment is computed for every 10 degree band as if the band's statistics held everywhere,
@@ -25,9 +25,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zssd_cli.climate.covariance import MAX_LAG, Band, BandSpectrum, latitude_bands, ring_sums
 from zssd_cli.grids.latlon import FINE_STEP
 from zssd_cli.posterior.guidance import Denoise, GuidedDenoise, Observation
-from zssd_cli.prior.covariance import MAX_LAG, Band, BandSpectrum, latitude_bands, ring_sums
 
 ITERATIONS = 150
 TOLERANCE = 1e-3

@@ -1,0 +1,427 @@
+r"""Inversion in the latent space of a prior: what field explains the data, and how much do the data leave open.
+
+The unknown :math:`z` has mean 0 and covariance 1 under the prior, the field is :math:`u(z)` (see
+:mod:`zssd_cli.inversion.latent_prior`), and any differentiable operator :math:`g(u)` predicts the data
+:math:`d = g(u) + \epsilon`, :math:`\epsilon \sim N(0, s^2)`.
+
+* **MAP**: the minimum of :math:`\frac12 |z|^2 + \frac12 |(d - g(u(z))) / s|^2` from several starts in one batch, Adam first,
+  then L-BFGS. It is a MAP of z as if z were Gaussian, a point; stopped early where the misfit has reached the noise
+  (discrepancy principle).
+* **Ensemble by randomised maximum likelihood** (Kitanidis 1995; Oliver et al. 1996). Every member is a prior draw
+  :math:`\xi_j` that descends on :math:`\frac12 |z - \xi_j|^2 + \frac12 |(d + \epsilon_j - g(u(z))) / s|^2`. Exact where the
+  prior is Gaussian and :math:`g(u(z))` linear, an approximation elsewhere. The Jacobian J at the MAP gives all members their
+  start (the linear solution) and the preconditioner :math:`(I + J^T J)^{-1}`, which needs a matrix of the number of data
+  only; then a few steps do. Members come in antithetic pairs (:math:`\pm\epsilon` and draws from :math:`\pm` the noise), so
+  that their mean has no first-order noise.
+* **Ensemble by smoothing** (ES-MDA, Emerick and Reynolds 2013) where gradients mislead, as with two materials: heads
+  depend on which bodies touch. Covariances of a large ensemble take the place of the Jacobian, the data enter many times
+  with inflated errors, the inflation halved each time. The MAP then starts from the ensemble's mean and its best members.
+
+The operator is a callable on fields: groundwater heads, wind speed, anything that autograd can follow.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from zssd_cli.errors import ConfigError
+from zssd_cli.inversion.lbfgs import Evaluation, Objective, Rule, minimise
+from zssd_cli.inversion.random_fields import generator
+
+RADIUS = 5.0
+"""Longest step in the unknown, whose numbers have mean 0 and variance 1."""
+
+MOST_INFLATIONS = 16
+"""Steps of the smoother at most."""
+
+_STARTS, _MEMBERS = range(2)
+"""Streams of random numbers."""
+
+Forward = Callable[[Tensor], Tensor]
+"""Fields (B, ...) -> predictions (B, m), differentiable."""
+
+Progress = Callable[[str, int, float], None]
+"""Stage, step, median root mean square of the residuals in units of the error."""
+
+
+class LatentMap(Protocol):
+    """A prior as a map from unknowns of mean 0 and covariance 1."""
+
+    @property
+    def size(self) -> int:
+        """How many numbers."""
+        ...
+
+    def fields(self, unknown: Tensor) -> Tensor:
+        """(B, size) -> (B, ...), differentiable."""
+        ...
+
+    def unknowns(self, noise: Tensor) -> Tensor:
+        """Standard normal numbers to unknowns as the prior has them, (B, size) both."""
+        ...
+
+
+@dataclass(frozen=True)
+class InversionSettings:
+    """How an inversion is made.
+
+    Attributes
+    ----------
+    starts
+        Starts of the MAP. ``rml``: the centre of the prior and ``starts`` - 1 normal draws, shrunk to the length that so many
+        data can give the unknown (a MAP moves in as many directions as there are data). ``smoother``: the mean of the
+        smoothed members and the ``starts`` - 1 best of them.
+    adam_steps, learning_rate
+        First stage of the MAP, ``rml`` only.
+    lbfgs_steps
+        Second stage, at most.
+    members
+        Size of the ensemble; 0: MAP only.
+    ensemble
+        ``rml`` or ``smoother``, see above.
+    member_steps
+        ``rml``: steps of every member after its linear start, at most.
+    smoothed
+        ``smoother``: members that are smoothed, at least; the first ``members`` of them are given.
+    discrepancy
+        The MAP stops where the mean square of the residuals in units of their errors is at or below this; None: only
+        at the minimum.
+    seed
+        Same seed, same result; the same random numbers for every data set, so that none depends on its neighbours.
+    batch
+        Fields that are computed at once; bounds the memory.
+    """
+
+    starts: int = 3
+    adam_steps: int = 20
+    learning_rate: float = 0.5
+    lbfgs_steps: int = 60
+    members: int = 64
+    ensemble: Literal["rml", "smoother"] = "rml"
+    member_steps: int = 16
+    smoothed: int = 512
+    discrepancy: float | None = None
+    seed: int = 0
+    batch: int = 64
+
+    @property
+    def used_smoothed(self) -> int:
+        """Members that the smoother moves."""
+        return max(self.smoothed, self.members)
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """Results for P data sets.
+
+    Attributes
+    ----------
+    map_unknown, map_field
+        The best of the starts, (P, size) and (P, ...).
+    start_values, start_misfits
+        Minimum reached and mean square residual (in units of the errors) for every start, (P, starts).
+    members, member_unknowns
+        Ensemble, (P, members, ...) and (P, members, size).
+    member_misfits
+        Mean square residual of the members against the data as they are (not as perturbed), (P, members).
+    solves
+        How many fields were put through the operator, per data set.
+    adjoints
+        Further adjoint solves for the Jacobian, per data set; their factorisation is counted in ``solves``.
+    """
+
+    map_unknown: Tensor
+    map_field: Tensor
+    start_values: Tensor
+    start_misfits: Tensor
+    members: Tensor
+    member_unknowns: Tensor
+    member_misfits: Tensor
+    solves: float
+    adjoints: float
+
+
+def invert(
+    prior: LatentMap,
+    forward: Forward,
+    data: Tensor,
+    error: Tensor,
+    settings: InversionSettings | None = None,
+    progress: Progress = lambda stage, step, misfit: None,
+) -> Inversion:
+    """Invert one or several data sets of one operator.
+
+    Parameters
+    ----------
+    prior
+        Where the fields come from.
+    forward
+        The operator.
+    data
+        (m,) or (P, m).
+    error
+        Standard deviations of the errors, broadcast to the data; positive.
+    settings
+        How; None: the defaults.
+    progress
+        Is told about every step.
+
+    Raises
+    ------
+    ConfigError
+        Data or errors that are not finite, errors that are not positive.
+    """
+    settings = settings or InversionSettings()
+    data = torch.atleast_2d(data).float()
+    error = torch.as_tensor(error, dtype=torch.float32).expand_as(data)
+    if not (data.isfinite().all() and error.isfinite().all() and (error > 0).all()):
+        msg = "Inversion: expected finite data and positive errors, got others. Remove the data, or give every one an error."
+        raise ConfigError(msg)
+    problem = _Problem(prior, forward, error, settings.batch)
+    if settings.ensemble == "smoother":
+        unknowns, starts = _smooth(problem, data, settings, progress)
+        best, values, misfits = _map(problem, data, starts, settings, progress)
+    else:
+        starts = _adam(problem, data, _starts(problem, data, settings), settings, progress)
+        best, values, misfits = _map(problem, data, starts, settings, progress)
+        unknowns = _ensemble(problem, data, best, settings, progress) if settings.members else best[:, None][:, :0]
+    map_field = problem.fields(best)
+    members = problem.fields(torch.cat([best, unknowns.flatten(0, 1)]))[len(data) :]
+    return Inversion(
+        map_unknown=best,
+        map_field=map_field,
+        start_values=values,
+        start_misfits=misfits,
+        members=members.view(*unknowns.shape[:2], *map_field.shape[1:]),
+        member_unknowns=unknowns,
+        member_misfits=problem.misfits(members, data),
+        solves=problem.solves / len(data),
+        adjoints=problem.adjoints / len(data),
+    )
+
+
+class _Problem:
+    """Prior and operator together, with a count of what was solved.
+
+    Residuals are in units of the errors. Rows of a batch belong to data sets: ``owner`` (B,) says which.
+    """
+
+    def __init__(self, prior: LatentMap, forward: Forward, error: Tensor, batch: int) -> None:
+        self.prior, self._forward, self.error, self._batch = prior, forward, error, batch
+        self.solves = self.adjoints = 0
+
+    @torch.no_grad()
+    def fields(self, unknown: Tensor) -> Tensor:
+        """Fields without gradients, (B, ...)."""
+        return torch.cat([self.prior.fields(part) for part in unknown.split(self._batch)])
+
+    def evaluate(self, unknown: Tensor, centre: Tensor, target: Tensor, owner: Tensor) -> Evaluation:
+        """Half the squared distance from the centre plus half the squared residual; misfit is its mean square."""
+        parts = []
+        for z, c, t, o in zip(*(x.split(self._batch) for x in (unknown, centre, target, owner)), strict=True):
+            z = z.detach().requires_grad_(True)
+            residual = (self._forward(self.prior.fields(z)).float() - t) / self.error[o]
+            square = residual.square().sum(1)
+            value = 0.5 * (z - c).square().sum(1) + 0.5 * square
+            (gradient,) = torch.autograd.grad(value.sum(), z)
+            self.solves += len(z)
+            parts.append((value.detach(), gradient, square.detach() / t.shape[1]))
+        return Evaluation(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+    def unknowns(self, noise: Tensor) -> Tensor:
+        """Prior draws from standard normal numbers, (B, size) both."""
+        return torch.cat([self.prior.unknowns(part) for part in noise.split(self._batch)])
+
+    @torch.no_grad()
+    def predict(self, unknown: Tensor) -> Tensor:
+        """Predictions without gradients, (B, m)."""
+        self.solves += len(unknown)
+        return torch.cat([self._forward(self.prior.fields(part)).float() for part in unknown.split(self._batch)])
+
+    @torch.no_grad()
+    def misfits(self, fields: Tensor, data: Tensor) -> Tensor:
+        """Mean square residual of fields (P M, ...) against the data sets (P, m), (P, M)."""
+        if not len(fields):
+            return fields.new_zeros(len(data), 0)
+        self.solves += len(fields)
+        predicted = torch.cat([self._forward(part).float() for part in fields.split(self._batch)])
+        residual = (predicted.view(len(data), -1, data.shape[1]) - data[:, None]) / self.error[:, None]
+        return residual.square().mean(2)
+
+    def linearise(self, unknown: Tensor) -> tuple[Tensor, Tensor]:
+        """Predictions (P, m) and the Jacobian of predictions in units of their errors (P, m, size).
+
+        First the operator's Jacobian, one adjoint per datum on one forward run, then one batch through the prior.
+        """
+        predicted, rows = [], []
+        for owner, z in enumerate(unknown):
+            field = self.fields(z[None]).requires_grad_(True)
+            prediction = self._forward(field)
+            count = prediction.shape[1]
+            towards = [
+                torch.autograd.grad(prediction[0, i], field, retain_graph=i + 1 < count)[0] for i in range(count)
+            ]
+            self.solves += 1
+            self.adjoints += count
+            jacobian = [self._pull_back(z, part) for part in torch.cat(towards).split(self._batch)]
+            rows.append(torch.cat(jacobian) / self.error[owner, :, None])
+            predicted.append(prediction[0].detach().float())
+        return torch.stack(predicted), torch.stack(rows)
+
+    def _pull_back(self, z: Tensor, towards: Tensor) -> Tensor:
+        """Transposed Jacobian of the prior at one point on several fields, (k, ...) -> (k, size)."""
+        repeated = z.detach().expand(len(towards), -1).contiguous().requires_grad_(True)
+        (pulled,) = torch.autograd.grad(self.prior.fields(repeated), repeated, towards)
+        return pulled
+
+    def scaled(self, values: Tensor, owner: int | slice = slice(None)) -> Tensor:
+        """Data or differences of data (P, m) in units of the errors; of one data set, (..., m)."""
+        return values / self.error[owner]
+
+
+def _starts(problem: _Problem, data: Tensor, settings: InversionSettings) -> Tensor:
+    """The centre of the prior and shrunken normal draws, (P, S, n)."""
+    count, size = len(data), problem.prior.size
+    z = torch.randn(settings.starts, size, generator=generator(settings.seed, _STARTS))
+    z = z * min(1.0, math.sqrt(data.shape[1] / size))
+    z[0] = 0
+    return z.expand(count, -1, -1)
+
+
+def _objective(problem: _Problem, data: Tensor, starts: int) -> Objective:
+    """What a MAP minimises, ``starts`` rows for each data set."""
+    owner = torch.arange(len(data)).repeat_interleave(starts)
+
+    def objective(x: Tensor, index: Tensor) -> Evaluation:
+        return problem.evaluate(x, torch.zeros_like(x), data[owner[index]], owner[index])
+
+    return objective
+
+
+def _map(
+    problem: _Problem, data: Tensor, starts: Tensor, settings: InversionSettings, progress: Progress
+) -> tuple[Tensor, Tensor, Tensor]:
+    """From starts (P, S, n): best unknown (P, n), values and misfits of all starts (P, S)."""
+    count, each, _ = starts.shape
+    rule = Rule(settings.lbfgs_steps, misfit=settings.discrepancy, radius=RADIUS)
+    z, found = minimise(_objective(problem, data, each), starts.flatten(0, 1), rule, progress=_told(progress, "L-BFGS"))
+    values, misfits = found.value.view(count, each), found.misfit.view(count, each)
+    best = z.view(count, each, -1)[torch.arange(count), values.argmin(1)]
+    return best, values, misfits
+
+
+def _adam(problem: _Problem, data: Tensor, starts: Tensor, settings: InversionSettings, progress: Progress) -> Tensor:
+    """Starts (P, S, n) moved by steps of bounded length while the curvature still means nothing (Kingma and Ba 2015).
+
+    One step length per problem, not per number: the norm of the gradient takes the place of its entries, so that the
+    many numbers on which no datum depends do not wander. The learning rate is the length of a step.
+    """
+    z, objective = starts.flatten(0, 1), _objective(problem, data, starts.shape[1])
+    first, second, told = torch.zeros_like(z), torch.zeros(len(z), 1), _told(progress, "Adam")
+    every = torch.arange(len(z))
+    for step in range(settings.adam_steps):
+        now = objective(z, every)
+        told(step, now.misfit)
+        first = 0.9 * first + 0.1 * now.gradient
+        second = 0.99 * second + 0.01 * now.gradient.square().sum(1, keepdim=True)
+        mean = first / (1 - 0.9 ** (step + 1))
+        scale = (second / (1 - 0.99 ** (step + 1))).sqrt()
+        z = z - settings.learning_rate * mean / scale.clamp(min=1e-12)
+    return z.view_as(starts)
+
+
+def _smooth(problem: _Problem, data: Tensor, settings: InversionSettings, progress: Progress) -> tuple[Tensor, Tensor]:
+    """Unknowns of the members (P, M, n), and the starts of the MAP (P, S, n): their mean and the best of them."""
+    members, starts, told = [], [], _told(progress, "smoother")
+    for owner, datum in enumerate(data):
+        rng = generator(settings.seed, _MEMBERS)
+        z = problem.unknowns(torch.randn(settings.used_smoothed, problem.prior.size, generator=rng))
+        residual = problem.scaled(datum - problem.predict(z), owner)
+        inflations = _inflations(float(residual.square().mean(1).median()))
+        for step, inflation in enumerate(inflations):
+            told(step, residual.square().mean(1))
+            noise = math.sqrt(inflation) * torch.randn(residual.shape, generator=rng)
+            z = z + _kalman_step(z, residual, residual + noise, inflation)
+            residual = problem.scaled(datum - problem.predict(z), owner)
+        told(len(inflations), residual.square().mean(1))
+        value = z.square().sum(1) + residual.square().sum(1)
+        members.append(z[: settings.members])
+        starts.append(torch.cat([z.mean(0, keepdim=True), z[value.argsort()[: settings.starts - 1]]]))
+    return torch.stack(members), torch.stack(starts)
+
+
+def _inflations(misfit: float) -> list[float]:
+    """Inflations for an ensemble whose median mean square residual is ``misfit``: the first is one to four times that."""
+    return halved_inflations(min(max(round(math.log2(max(misfit, 1.0))) + 1, 4), MOST_INFLATIONS))
+
+
+def halved_inflations(steps: int) -> list[float]:
+    """So many inflations of the error variance, each half of the one before, whose reciprocals add up to 1."""
+    total = 2.0 - 2.0 ** (1 - steps)
+    return [total * 2.0 ** (steps - 1 - k) for k in range(steps)]
+
+
+def _kalman_step(z: Tensor, residual: Tensor, innovation: Tensor, inflation: float) -> Tensor:
+    """Change of an ensemble (N, n) by its own covariances; residuals and innovations (N, m) in units of the errors."""
+    ours, theirs = (z - z.mean(0)).double(), (residual.mean(0) - residual).double()
+    identity = torch.eye(theirs.shape[1], dtype=torch.float64)
+    weights = torch.linalg.solve(theirs.T @ theirs + inflation * (len(z) - 1) * identity, innovation.double().T)
+    return (weights.T @ (theirs.T @ ours)).float()
+
+
+def _ensemble(problem: _Problem, data: Tensor, best: Tensor, settings: InversionSettings, progress: Progress) -> Tensor:
+    """Unknowns of the members, (P, M, n)."""
+    count, members, size = len(data), settings.members, best.shape[1]
+    predicted, jacobian = problem.linearise(best)
+    gain = _Gain(jacobian)
+    rng = generator(settings.seed, _MEMBERS)
+    draws = problem.unknowns(_antithetic(members, size, rng)).expand(count, -1, -1)
+    errors = _antithetic(members, data.shape[1], rng).expand(count, -1, -1)
+    innovation = problem.scaled(data - predicted)[:, None] + errors + gain.jacobian(best[:, None] - draws)
+    z = (draws + gain(innovation)).flatten(0, 1)
+    owner = torch.arange(count).repeat_interleave(members)
+    centre = draws.flatten(0, 1)
+    target = (data[:, None] + errors * problem.error[:, None]).flatten(0, 1)
+
+    def objective(x: Tensor, index: Tensor) -> Evaluation:
+        return problem.evaluate(x, centre[index], target[index], owner[index])
+
+    def precondition(v: Tensor) -> Tensor:
+        v = v.view(count, members, size)
+        return (v - gain(gain.jacobian(v))).flatten(0, 1)
+
+    rule = Rule(settings.member_steps, tolerance=0.1, radius=RADIUS)
+    z, _ = minimise(objective, z, rule, precondition, _told(progress, "members"))
+    return z.view(count, members, size)
+
+
+class _Gain:
+    """The Kalman gain :math:`J^T (I + J J^T)^{-1}` of every data set, J (P, m, n)."""
+
+    def __init__(self, jacobian: Tensor) -> None:
+        self._jacobian = jacobian
+        identity = torch.eye(jacobian.shape[1], dtype=torch.float64)
+        self._factor = torch.linalg.cholesky(identity + jacobian.double() @ jacobian.double().mT)
+
+    def jacobian(self, v: Tensor) -> Tensor:
+        """(P, M, n) -> (P, M, m)."""
+        return v @ self._jacobian.mT
+
+    def __call__(self, innovation: Tensor) -> Tensor:
+        """(P, M, m) -> (P, M, n)."""
+        solved = torch.cholesky_solve(innovation.double().mT, self._factor).mT
+        return solved.float() @ self._jacobian
+
+
+def _antithetic(count: int, size: int, rng: torch.Generator) -> Tensor:
+    """Unit noise whose second half is the first with the sign reversed, (count, size)."""
+    half = torch.randn(math.ceil(count / 2), size, generator=rng)
+    return torch.cat([half, -half])[:count]
+
+
+def _told(progress: Progress, stage: str) -> Callable[[int, Tensor], None]:
+    return lambda step, misfit: progress(stage, step, float(misfit.median().sqrt()))

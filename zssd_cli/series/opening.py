@@ -1,0 +1,196 @@
+"""Paths, patterns and file formats: from what the user typed to open datasets, or one line on what is wrong."""
+
+import glob
+import re
+import struct
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import xarray as xr
+
+from zssd_cli.errors import InputError, ZssdError
+from zssd_cli.series.classic import missing_bytes
+from zssd_cli.variables import Variable
+
+_LONGEST = 300
+_SCHEME = re.compile(r"^([a-z][a-z0-9+.-]+):/+")
+"""A URL as a path: pathlib folds its two slashes into one."""
+
+
+def one_line(text: object) -> str:
+    """Any message on one line of bearable length."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."
+
+
+@contextmanager
+def reading(path: Path, what: str = "cannot be read") -> Iterator[None]:
+    """Turn whatever a library says about a broken file into one line with the file's name or URL."""
+    name = url_of(path) or str(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except ZssdError as error:
+        text = one_line(error)
+        if text.startswith((str(path), name)):
+            raise
+        msg = f"{name}: {text}"
+        raise type(error)(msg) from error
+    except Exception as error:
+        remedy = (
+            "check the file, for instance with ncdump -h" if name == str(path) else "check the address and the network"
+        )
+        msg = f"{name}: {what} ({one_line(error) or type(error).__name__}); {remedy}."
+        raise InputError(msg) from error
+
+
+def url_of(path: Path) -> str | None:
+    """The URL that a path was made of (``gs://bucket/era5.zarr``), None for a path of this machine."""
+    scheme = _SCHEME.match(str(path))
+    if scheme is None:
+        return None
+    return f"{scheme[1]}://{'/' if scheme[1] in ('file', 'memory') else ''}{str(path)[scheme.end() :]}"
+
+
+def is_zarr(path: Path) -> bool:
+    """True for a Zarr store: a URL, or a folder with Zarr's metadata."""
+    return url_of(path) is not None or any((path / name).is_file() for name in (".zgroup", ".zmetadata", "zarr.json"))
+
+
+def expand(paths: Sequence[str | Path]) -> tuple[Path, ...]:
+    """Files and Zarr stores from paths, URLs and glob patterns, each once, patterns sorted.
+
+    Raises
+    ------
+    InputError
+        Nothing given, no such file, a pattern without match, or a directory.
+    """
+    found: dict[Path, Path] = {}
+    for given in paths:
+        for path in _matches(Path(given).expanduser()):
+            found.setdefault(path.resolve(), path)
+    if not found:
+        msg = "No input file given: give one or several NetCDF files."
+        raise InputError(msg)
+    return tuple(found.values())
+
+
+def _matches(path: Path) -> list[Path]:
+    if is_zarr(path):
+        return [path]
+    if path.is_dir():
+        msg = f"{path}: is a directory, expected a file; give its files, for instance '{path}/*.nc'."
+        raise InputError(msg)
+    if path.exists():
+        return [path]
+    matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True)) if glob.has_magic(str(path)) else []
+    files = [match for match in matches if match.is_file() or is_zarr(match)]
+    if not files:
+        kind = "no file matches the pattern" if glob.has_magic(str(path)) else "no such file"
+        msg = f"{path}: {kind}; check the path."
+        raise InputError(msg)
+    return files
+
+
+def open_datasets(path: Path, variables: Sequence[Variable]) -> tuple[xr.Dataset, ...]:
+    """The datasets of one file, lazy and with undecoded times: one for NetCDF and Zarr, one per variable for GRIB.
+
+    None for a GRIB file without a message of the variables.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read as NetCDF, GRIB or Zarr, or is truncated.
+    """
+    with reading(path):
+        if is_zarr(path):
+            return (_open_zarr(path),)
+        magic = _magic(path)
+        if magic == b"GRIB":
+            return _open_grib(path, variables)
+        _check_complete(path)
+        return (xr.open_dataset(path, engine="netcdf4", decode_times=False, cache=False),)
+
+
+def _magic(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        magic = stream.read(4)
+    if not magic:
+        msg = "the file is empty (0 bytes); download or write it again."
+        raise InputError(msg)
+    if magic[:2] == b"PK":
+        msg = "is a zip archive, expected NetCDF; unzip it first."
+        raise InputError(msg)
+    if magic[:2] == b"\x1f\x8b":
+        msg = "is compressed with gzip, expected NetCDF; decompress it first with gunzip."
+        raise InputError(msg)
+    if magic.lstrip()[:1] in (b"<", b"{"):
+        msg = "is a text or web page, expected NetCDF; the download probably failed."
+        raise InputError(msg)
+    return magic
+
+
+def _check_complete(path: Path) -> None:
+    try:
+        lacking = missing_bytes(path)
+    except (struct.error, LookupError, ArithmeticError, ValueError, OSError) as error:
+        msg = "the NetCDF header is broken; download or write the file again."
+        raise InputError(msg) from error
+    if lacking:
+        msg = f"is truncated, {lacking} bytes of data are missing; download or write it again."
+        raise InputError(msg)
+
+
+def _open_zarr(path: Path) -> xr.Dataset:
+    """A Zarr store in a folder or behind a URL that fsspec knows; consolidated metadata where there are some."""
+    url = url_of(path)
+    for module in ("zarr", "fsspec") if url else ("zarr",):
+        if find_spec(module) is None:
+            msg = f'is a Zarr store, which needs {module}: pip install "zssd[zarr]".'
+            raise InputError(msg)
+    if url is not None and url.startswith("http") and not (find_spec("aiohttp") and find_spec("requests")):
+        msg = "is behind HTTP, which needs aiohttp and requests: pip install aiohttp requests."
+        raise InputError(msg)
+    return xr.open_dataset(url or str(path), engine="zarr", chunks=None, decode_times=False, cache=False)
+
+
+_GRIB_SURFACE = {"msl": ("msl", "mslet", "prmsl"), "u10": ("10u",), "v10": ("10v",), "si10": ("10si",)}
+_GRIB_PROFILE = ("z", "gh")
+
+
+def _open_grib(path: Path, variables: Sequence[Variable]) -> tuple[xr.Dataset, ...]:
+    """A dataset per variable: GRIB files mix levels, which no single dataset can hold."""
+    if find_spec("cfgrib") is None:
+        msg = 'is GRIB, which needs cfgrib: pip install "zssd[grib]", or convert it with grib_to_netcdf.'
+        raise InputError(msg)
+    keys: list[dict[str, object]] = [
+        {"shortName": name} for variable in variables for name in _GRIB_SURFACE.get(variable.name, ())
+    ]
+    keys += [
+        {"shortName": name, "typeOfLevel": "isobaricInhPa", "level": int(variable.level / 100)}
+        for variable in variables
+        if variable.level is not None
+        for name in _GRIB_PROFILE
+    ]
+    with tempfile.TemporaryDirectory(prefix="zssd-grib-") as folder:
+        opened = [_open_messages(path, key, Path(folder) / "index") for key in keys]
+    return tuple(dataset for dataset in opened if dataset is not None)
+
+
+def _open_messages(path: Path, keys: dict[str, object], index: Path) -> xr.Dataset | None:
+    """The messages that have these keys; the index of the whole file is kept in ``index`` for the next call."""
+    import cfgrib  # noqa: PLC0415  optional, slow
+
+    options = {"filter_by_keys": keys, "indexpath": f"{index}.{{short_hash}}"}
+    try:
+        dataset = xr.open_dataset(path, engine="cfgrib", backend_kwargs=options, decode_times=False, cache=False)
+    except (EOFError, cfgrib.DatasetBuildError) as error:
+        if isinstance(error, EOFError) or "no valid message" in str(error):
+            return None
+        raise
+    return dataset if dataset.data_vars else None

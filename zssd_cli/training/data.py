@@ -1,0 +1,193 @@
+"""Training data: 0.25 degree reanalysis as standardised fields with their static channels, read when needed."""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zssd_cli.climate.covariance import LagSums, merged
+from zssd_cli.errors import InputError
+from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid
+from zssd_cli.prior.denoiser import details
+from zssd_cli.series.coverage import whole_field
+from zssd_cli.series.reading import Source
+from zssd_cli.series.timeline import is_unknown
+from zssd_cli.static import StaticFields
+from zssd_cli.times import year_day_fractions
+from zssd_cli.training.batches import TrainingField
+from zssd_cli.training.lowpass import lowpass
+
+SAMPLE = 48
+CACHED = 24
+
+
+@dataclass(frozen=True)
+class Part:
+    """Training files of one origin.
+
+    Attributes
+    ----------
+    source
+        The files.
+    variables
+        The prior's variables; the source may lack some.
+    smooth
+        Variables that the network must not see, see :class:`zssd_cli.config.MoreData`.
+    lowpass_km
+        Filter, see :mod:`zssd_cli.training.lowpass`.
+    share
+        Share of the training patches.
+    """
+
+    source: Source
+    variables: tuple[str, ...]
+    smooth: tuple[str, ...] = ()
+    lowpass_km: float = 0.0
+    share: float = 1.0
+
+    @property
+    def complete(self) -> bool:
+        """True where the files hold every variable."""
+        return not self.source.missing
+
+    @property
+    def grid(self) -> LatLonGrid:
+        """Where the cells lie; files on no latitude-longitude grid are an :class:`InputError`."""
+        if self.source.grid is None:
+            msg = "The training files are not on a latitude-longitude grid; expected 0.25 degree cells on multiples of 0.25."
+            raise InputError(msg)
+        return self.source.grid
+
+    def read(self, index: int) -> np.ndarray:
+        """One time, (C, lat, lon), filtered, NaN where a variable is absent; errors name file, variable and time."""
+        whole = np.full((len(self.variables), *self.grid.shape), np.nan, np.float32)
+        for name in self.source.variables:
+            whole[self.variables.index(name)] = whole_field(self.source, name, self.source.times[index])
+        return lowpass(whole, self.grid.lat, self.lowpass_km, circular=self.grid.circular)
+
+
+def check_training_source(source: Source, variables: tuple[str, ...], patch: int, *, partial: bool = False) -> None:
+    """Raise :class:`InputError` where the files cannot train a prior: variables (unless ``partial``), grid or size."""
+    if source.missing and not partial:
+        msg = f"The training files lack {', '.join(source.missing)}; expected {', '.join(variables)}. Add files or shorten --vars."
+        raise InputError(msg)
+    if source.grid is None:
+        msg = (
+            "The training files are not on a latitude-longitude grid; expected 0.25 degree cells on multiples of 0.25."
+        )
+        raise InputError(msg)
+    for name, axis in (("latitude", source.grid.lat), ("longitude", source.grid.lon)):
+        cells = axis / FINE_STEP
+        if np.abs(cells - np.rint(cells)).max() > 0.02 or not np.allclose(np.diff(axis), FINE_STEP, atol=0.005):
+            msg = (
+                f"The training files' {name} runs from {axis[0]:g} in steps of {np.diff(axis).mean():g}; "
+                "expected multiples of 0.25 in steps of 0.25."
+            )
+            raise InputError(msg)
+        if axis.size < patch:
+            msg = (
+                f"The training files have {axis.size} cells of {name}, fewer than a patch of {patch}. "
+                "Give larger fields or a smaller patch."
+            )
+            raise InputError(msg)
+
+
+def sampled_times(source: Source) -> list[int]:
+    """At most SAMPLE times, evenly spread."""
+    return np.unique(np.linspace(0, len(source.times) - 1, SAMPLE).astype(int)).tolist()
+
+
+@dataclass(frozen=True)
+class Scales:
+    """Area-weighted mean and standard deviation (C,) in physical units and those of the details (bands, C) in standard units."""
+
+    mean: np.ndarray
+    std: np.ndarray
+    detail_std: np.ndarray
+
+
+def scales(part: Part) -> Scales:
+    """Over a sample of times of a complete part."""
+    weights = part.grid.area / part.grid.area.sum()
+    first, second, fine = np.zeros((3, 1))
+    times = sampled_times(part.source)
+    for index in times:
+        values = part.read(index).astype(np.float64)
+        first = first + (values * weights).sum((1, 2)) / len(times)
+        second = second + (values**2 * weights).sum((1, 2)) / len(times)
+        bands = np.stack([band.numpy() for band in details(torch.as_tensor(values), part.grid.circular)])
+        fine = fine + (bands**2 * weights).sum((2, 3)) / len(times)
+    variance = second - first**2
+    for name, value, mean in zip(part.variables, variance, first, strict=True):
+        if not value > 1e-12 * mean**2:
+            msg = f"{name} is constant ({mean:g}) over the training files; expected fields that vary. Check the files."
+            raise InputError(msg)
+    return Scales(first, np.sqrt(variance), np.sqrt(fine / variance))
+
+
+@dataclass(frozen=True)
+class Climatology:
+    """Standardised zonal means on the rows of the globe (C, 721) and lag covariances of the anomalies from them."""
+
+    zonal: np.ndarray
+    lags: np.ndarray
+
+
+def climatology(parts: Sequence[Part], known: Scales, signs: np.ndarray) -> Climatology:
+    """Over a sample of times of the complete parts; rows without data repeat the nearest."""
+    whole = [(part, index) for part in parts if part.complete for index in sampled_times(part.source)]
+    total, count = np.zeros((len(signs), 721)), np.zeros(721)
+    for part, index in whole:
+        rows = global_rows(part.grid.lat)
+        total[:, rows] += (part.read(index).mean(2) - known.mean[:, None]) / known.std[:, None]
+        count[rows] += 1
+    there = np.flatnonzero(count)
+    nearest = there[np.abs(np.arange(721)[:, None] - there).argmin(1)]
+    zonal = total[:, nearest] / count[nearest]
+    sums: dict[tuple[float, float, bool], LagSums] = {}
+    for part, index in whole:
+        grid = part.grid
+        key = (grid.lat[0], grid.lat[-1], grid.circular)
+        anomaly = (part.read(index) - known.mean[:, None, None]) / known.std[:, None, None]
+        anomaly = anomaly - zonal[:, global_rows(grid.lat), None]
+        sums.setdefault(key, LagSums(grid.lat, grid.circular, signs)).add(anomaly.astype(np.float32))
+    return Climatology(zonal, merged(list(sums.values())))
+
+
+def global_rows(lat: np.ndarray) -> np.ndarray:
+    """Rows of the 721 of the globe on which the given latitudes lie."""
+    return np.rint((lat + 90) / FINE_STEP).astype(int)
+
+
+class SourceFields(Sequence[TrainingField]):
+    """The times of a part as training fields; the last few read stay in memory."""
+
+    def __init__(self, part: Part, static: StaticFields, known: Scales) -> None:
+        self._part, self._scales = part, known
+        self._static = torch.as_tensor(static.channels(part.grid))
+        self._cache: OrderedDict[int, Tensor] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._part.source.times)
+
+    def __getitem__(self, index: int) -> TrainingField:  # type: ignore[override]
+        """One time, standardised; NaN where a variable is absent or too smooth, and for the season and hour of an unknown time."""
+        source = self._part.source
+        if index not in self._cache:
+            values = (self._part.read(index) - self._scales.mean[:, None, None]) / self._scales.std[:, None, None]
+            for name in self._part.smooth:
+                values[self._part.variables.index(name)] = np.nan
+            self._cache[index] = torch.as_tensor(values, dtype=torch.float32)
+            if len(self._cache) > CACHED:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(index)
+        date = source.times[index]
+        fractions = (np.nan, np.nan) if is_unknown(date) else year_day_fractions(date)
+        time = torch.tensor(fractions, dtype=torch.float32)
+        return TrainingField(self._cache[index], self._static, time, self._part.grid.circular)
+
+    def __iter__(self) -> Iterator[TrainingField]:
+        return (self[i] for i in range(len(self)))

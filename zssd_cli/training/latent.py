@@ -1,0 +1,244 @@
+r"""Training of a latent prior: the autoencoder on random fields, then the diffusion model on its latents.
+
+The diffusion loss is :math:`E_\varphi |F(w_\varphi, \varphi) - (w \sin\varphi - n \cos\varphi)|^2` with :math:`\varphi`
+uniform on the quarter circle; 1 is what the best Gaussian reaches, what is below is structure beyond two moments.
+
+Fields are drawn when needed and never twice. All randomness of step k comes from a generator seeded with (seed, k), a
+bank of latents from one seeded with (seed, number of the bank): a resumed run repeats an unbroken one bit for bit.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from zssd_cli.errors import Diverged, WeightsError
+from zssd_cli.files import atomic_path
+from zssd_cli.inversion.autoencoder import Autoencoder
+from zssd_cli.inversion.config import LatentTrainConfig
+from zssd_cli.inversion.latent_prior import Flow, LatentPrior, Whitening, measure_texture, new_networks
+from zssd_cli.inversion.random_fields import STREAMS, draw_fields, generator, numbered_fields
+from zssd_cli.prior.checkpoint import read_safetensors, write_safetensors
+
+FORMAT = "zssd-latent-training-1"
+_BATCH, _BANK = 0, 1
+
+
+class Stage:
+    """One network in training: its moving average, its optimiser, its share of the steps.
+
+    Parameters
+    ----------
+    model
+        Network.
+    steps
+        How many steps it gets.
+    config
+        Settings of the training.
+    """
+
+    def __init__(self, model: nn.Module, steps: int, config: LatentTrainConfig) -> None:
+        self.model, self.steps, self.config = model, steps, config
+        self.ema = AveragedModel(model, avg_fn=self._average)
+        self.optimiser = torch.optim.AdamW(
+            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)
+        )
+
+    def _average(self, average: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+        """Exponential moving average whose memory grows with the number of steps."""
+        done = float(count)
+        return torch.lerp(average, new, 1 - min(self.config.ema, (1 + done) / (10 + done)))
+
+    def descend(self, loss: Tensor, step: int) -> None:
+        """One optimiser step; linear warm-up, then a cosine to 1 percent."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        warm = min(1.0, (step + 1) / self.config.warmup)
+        cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(step / self.steps, 1.0)))
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.learning_rate * warm * cosine
+        self.optimiser.step()
+        self.ema.update_parameters(self.model)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that a resumed run needs."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"ema.{k}": v for k, v in self.ema.state_dict().items()}
+        for index, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{k}": v for k, v in state.items()}
+        return tensors
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Continue from :meth:`tensors`."""
+        self.model.load_state_dict(_part(tensors, "model."))
+        self.ema.load_state_dict(_part(tensors, "ema."))
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in _part(tensors, "optimiser.").items():
+            index, name = key.split(".", 1)
+            state.setdefault(int(index), {})[name] = value
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+
+
+def flow_loss(flow: nn.Module, white: Tensor, angle: Tensor, noise: Tensor) -> Tensor:
+    """Mean squared error of F: whitened latents (B, C, h, w), angles (B,), unit noise -> (B,)."""
+    cos, sin = angle.cos()[:, None, None, None], angle.sin()[:, None, None, None]
+    return (flow(white * cos + noise * sin, angle) - (white * sin - noise * cos)).square().mean((1, 2, 3))
+
+
+class LatentTrainer:
+    """The state of one training.
+
+    Parameters
+    ----------
+    config
+        Settings.
+    """
+
+    def __init__(self, config: LatentTrainConfig) -> None:
+        torch.set_flush_denormal(True)
+        torch.manual_seed(config.seed)
+        self.config, self.step = config, 0
+        binary = config.fields.kind == "bimaterial"
+        autoencoder, flow = new_networks(config.autoencoder, config.network, config.fields.cells, binary=binary)
+        self.autoencoder = Stage(autoencoder, config.autoencoder_steps, config)
+        self.flow = Stage(flow, config.prior_steps, config)
+        self._bank: tuple[int, Tensor, Tensor] | None = None
+        self._whitening: Whitening | None = None
+
+    def train_step(self, _fields: Sequence[object] = ()) -> float:
+        """One optimiser step of the stage that is due; returns its loss."""
+        rng = generator(STREAMS["training"], self.config.seed, _BATCH, self.step)
+        stage = self.autoencoder if self.step < self.config.autoencoder_steps else self.flow
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bf16):
+            loss = (self._autoencoder_loss(rng) if stage is self.autoencoder else self._flow_loss(rng)).mean()
+        if not torch.isfinite(loss):
+            msg = f"The loss is not finite at step {self.step}. Start anew with a lower learning_rate, and --overwrite."
+            raise Diverged(msg)
+        stage.descend(loss, self.step if stage is self.autoencoder else self.step - self.config.autoencoder_steps)
+        self.step += 1
+        return float(loss.detach())
+
+    def _autoencoder_loss(self, rng: torch.Generator) -> Tensor:
+        fields = draw_fields(self.config.fields, self.config.batch, rng)
+        return self.autoencoder.model.loss(fields, rng)  # type: ignore[operator]
+
+    def _flow_loss(self, rng: torch.Generator) -> Tensor:
+        mean, deviation = self._latents((self.step - self.config.autoencoder_steps) // self.config.bank_steps)
+        count = self.config.prior_batch
+        pick = torch.randint(len(mean), (count,), generator=rng)
+        latents = mean[pick] + deviation[pick] * torch.randn(count, *mean.shape[1:], generator=rng)
+        angle = 0.5 * math.pi * torch.rand(count, generator=rng)
+        noise = torch.randn(latents.shape, generator=rng)
+        return flow_loss(self.flow.model, self.whitening.whiten(latents), angle, noise)
+
+    @property
+    def whitening(self) -> Whitening:
+        """Measured on the first bank once the autoencoder is done."""
+        if self._whitening is None:
+            mean, deviation = self._latents(0)
+            rng = generator(STREAMS["training"], self.config.seed, _BANK)
+            self._whitening = Whitening.of(mean + deviation * torch.randn(mean.shape, generator=rng))
+        return self._whitening
+
+    def _latents(self, number: int) -> tuple[Tensor, Tensor]:
+        """One bank; the last one is kept."""
+        if self._bank is None or self._bank[0] != number:
+            self._bank = (number, *self._encode_bank(number))
+        return self._bank[1:]
+
+    def _averaged(self) -> Autoencoder:
+        """The moving average of the autoencoder, for use."""
+        return cast("Autoencoder", self.autoencoder.ema.module.eval())
+
+    @torch.no_grad()
+    def _encode_bank(self, number: int) -> tuple[Tensor, Tensor]:
+        """Means and standard deviations of the latents of fresh fields, two (bank, C, h, w)."""
+        rng = generator(STREAMS["training"], self.config.seed, _BANK, number)
+        parts = []
+        for start in range(0, self.config.bank, 64):
+            fields = draw_fields(self.config.fields, min(64, self.config.bank - start), rng)
+            mean, log_variance = self._averaged().encoder(fields[:, None])
+            parts.append((mean, (0.5 * log_variance).exp()))
+        return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+
+    @torch.no_grad()
+    def validate(self, numbers: Sequence[int]) -> dict[str, float]:
+        """Errors of the moving averages on held-out fields, the same draws every time."""
+        fields, rng = numbered_fields(self.config.fields, "held-out", numbers), generator(STREAMS["held-out"])
+        model = self._averaged()
+        latents = sample_latents(model, fields, rng)
+        decoded, _ = model.decode(latents)
+        result = {"bound": float(model.loss(fields, rng).mean())}
+        if model.binary:
+            result["misclassified"] = float(((decoded > 0) != (fields > 0)).float().mean())
+        else:
+            result["relative L2"] = float(relative_l2(decoded, fields))
+        if self.step > self.config.autoencoder_steps:
+            white = self.whitening.whiten(latents).repeat(4, 1, 1, 1)
+            for share in (0.25, 0.5, 0.75):
+                angle = torch.full((len(white),), 0.5 * math.pi * share)
+                noise = torch.randn(white.shape, generator=rng)
+                result[f"F {share:g}"] = float(flow_loss(self.flow.ema.module, white, angle, noise).mean())
+        return result
+
+    @torch.no_grad()
+    def prior(self) -> LatentPrior:
+        """The prior as trained so far; the texture is measured on fields of its own."""
+        model = self._averaged().requires_grad_(False)
+        flow = self.flow.ema.module.eval().requires_grad_(False)
+        texture, side = None, self.config.fields.cells
+        if not model.binary:
+            rng = generator(STREAMS["training"], self.config.seed, _BANK, 10**9)
+            fields = torch.cat([draw_fields(self.config.fields, 64, rng) for _ in range(16)])
+            decoded, log_variance = model.decode(sample_latents(model, fields, rng))
+            texture = measure_texture(fields - decoded, log_variance)
+        assert isinstance(flow, Flow)  # noqa: S101 - for the type checker
+        return LatentPrior(model, flow, self.whitening, texture, side, self.config.chain_steps)
+
+    def save(self, path: Path) -> None:
+        """Write everything that a resumed run needs, atomically."""
+        tensors = {f"autoencoder.{k}": v for k, v in self.autoencoder.tensors().items()}
+        tensors |= {f"flow.{k}": v for k, v in self.flow.tensors().items()}
+        meta = {"format": FORMAT, "step": str(self.step), "config": self.config.model_dump_json()}
+        with atomic_path(path) as temporary:
+            write_safetensors(temporary, tensors, meta)
+
+    def load(self, path: Path) -> None:
+        """Continue from :meth:`save`; raises :class:`WeightsError` where the file fits another configuration."""
+        tensors, meta = read_safetensors(path)
+        if meta.get("format") != FORMAT:
+            msg = (
+                f"{path}: expected a training state ({FORMAT}), got {meta.get('format')!r}; remove it or drop --resume."
+            )
+            raise WeightsError(msg)
+        ours, theirs = json.loads(self.config.model_dump_json()), json.loads(meta["config"])
+        free = ("checkpoint_minutes", "validate_every", "chain_steps", "autoencoder_steps", "prior_steps")
+        changed = sorted(k for k in ours if ours[k] != theirs.get(k) and k not in free)
+        if changed:
+            msg = f"{path} was made with other settings: {', '.join(changed)}. Use the same settings, or start anew without --resume."
+            raise WeightsError(msg)
+        self.autoencoder.restore(_part(tensors, "autoencoder."))
+        self.flow.restore(_part(tensors, "flow."))
+        self.step, self._bank, self._whitening = int(meta["step"]), None, None
+
+
+def sample_latents(autoencoder: Autoencoder, fields: Tensor, rng: torch.Generator) -> Tensor:
+    """Latents of fields (B, H, W) with the encoder's noise, (B, C, h, w)."""
+    mean, log_variance = autoencoder.encoder(fields[:, None])
+    return mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=rng)
+
+
+def relative_l2(estimate: Tensor, truth: Tensor) -> Tensor:
+    """Mean over fields (B, H, W) of the norm of the error over the norm of the truth."""
+    return ((estimate - truth).flatten(1).norm(dim=1) / truth.flatten(1).norm(dim=1)).mean()
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}

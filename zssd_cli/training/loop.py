@@ -1,0 +1,309 @@
+r"""Training of the prior: denoising score matching on random patches of the globe.
+
+Loss: :math:`E_{\sigma,n} [ e^{-u_c(\sigma)} \lambda(\sigma) |D(x_0 + \sigma n) - x_0|^2 + u_c(\sigma) ]` with the weight
+:math:`\lambda = (\sigma^2 + 1) / \sigma^2` of Karras et al. (2022) and a learned log-variance :math:`u_c(\sigma)` per
+variable (Karras et al. 2024, eq. 14), so that noise levels whose error cannot shrink do not drown the others.
+
+All randomness of step k comes from a generator seeded with (seed, k): a resumed run repeats an unbroken one bit for bit.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
+
+from zssd_cli.config import TrainConfig
+from zssd_cli.errors import Diverged, OutputError, WeightsError
+from zssd_cli.files import atomic_path
+from zssd_cli.prior.checkpoint import Prior, read_safetensors, write_safetensors
+from zssd_cli.prior.denoiser import Denoiser
+from zssd_cli.prior.unet import UNet
+from zssd_cli.training.batches import Batch, Batches, Sampler, TrainingData
+from zssd_cli.training.distributed import World
+
+FORMAT = "zssd-training-1"
+LEVELS = (0.02, 0.1, 0.5, 2.0, 10.0)
+"""Noise levels of the validation."""
+VALIDATION_SEED = 10**9
+FREE = ("steps", "checkpoint_minutes", "validate_every", "log_every")
+"""Settings that may change when a training is resumed."""
+
+
+class LogVariance(nn.Module):
+    """Learned log-variance of the weighted error per variable and noise level, (B,) -> (B, C)."""
+
+    def __init__(self, variables: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(1, 64), nn.SiLU(), nn.Linear(64, variables))
+        for parameter in self.net[2].parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, sigma: Tensor) -> Tensor:
+        """Log-variance for every noise level and variable."""
+        return self.net(sigma.log()[:, None] / 4)
+
+
+def weighted_error(denoiser: nn.Module, batch: Batch) -> Tensor:
+    """Squared error with the weight of Karras et al. (2022), mean over space: (B, C)."""
+    noisy = batch.clean + batch.sigma[:, None, None, None] * batch.noise
+    answer = denoiser(noisy, batch.sigma, batch.conditions, present=batch.present)
+    error = (answer - batch.clean).square().mean((2, 3))
+    return error * ((batch.sigma.square() + 1) / batch.sigma.square())[:, None]
+
+
+class Objective(nn.Module):
+    """Denoiser and learned log-variance as the one module whose gradients the processes of a training share."""
+
+    def __init__(self, denoiser: nn.Module, log_variance: LogVariance, bf16: bool) -> None:
+        super().__init__()
+        self.denoiser, self.log_variance, self.bf16 = denoiser, log_variance, bf16
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Loss, summed over the variables present of all patches, and the weighted errors (B, C), 0 where absent."""
+        with torch.autocast(batch.clean.device.type, torch.bfloat16, enabled=self.bf16):
+            error = weighted_error(self.denoiser, batch).float()
+        u = self.log_variance(batch.sigma)
+        present = batch.present.float()
+        return ((error / u.exp() + u) * present).sum(), (error * present).detach()
+
+
+class Trainer:
+    """The state of one training: network, its moving average, optimiser, step.
+
+    Parameters
+    ----------
+    config
+        Settings.
+    data
+        A text that names the training data; a state made with another one is not resumed.
+    world
+        The processes that train together; each must be given its slice of the batches.
+
+    Attributes
+    ----------
+    losses
+        Weighted error of the last step per variable present, over all processes.
+    """
+
+    def __init__(self, config: TrainConfig, data: str = "", world: World | None = None) -> None:
+        torch.set_flush_denormal(True)
+        torch.manual_seed(config.seed)
+        self.config, self.data, self.world = config, data, world or World()
+        device, count = self.world.device, len(config.variables)
+        self.denoiser = Denoiser(UNet(count, config.network), time_known=config.time_dropout < 1)
+        self.denoiser.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.log_variance = LogVariance(count).to(device)
+        self.ema = AveragedModel(self.denoiser, avg_fn=self._average)
+        self.parameters = [*self.denoiser.parameters(), *self.log_variance.parameters()]
+        self.optimiser = torch.optim.AdamW(
+            self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)
+        )
+        self.step = 0
+        self.losses: dict[str, float] = {}
+        denoiser: nn.Module = self.denoiser
+        if config.compile:
+            denoiser = cast("nn.Module", torch.compile(self.denoiser, dynamic=False))
+        self._objective: nn.Module = Objective(denoiser, self.log_variance, config.bf16)
+        if self.world.size > 1:
+            self._objective = DistributedDataParallel(self._objective)
+
+    @property
+    def average(self) -> Denoiser:
+        """The moving average, which is what a prior is made of."""
+        return cast("Denoiser", self.ema.module)
+
+    def start_from(self, prior: Prior) -> None:
+        """Begin with the weights and detail scales of a trained prior."""
+        for denoiser in (self.denoiser, self.average):
+            denoiser.network.load_state_dict(prior.denoiser.network.state_dict())
+        self.set_detail_scales(prior.denoiser.detail_std)
+
+    def set_detail_scales(self, scales: Tensor) -> None:
+        """Standard deviation of the clean details (bands, C), see :class:`Denoiser`."""
+        for denoiser in (self.denoiser, self.average):
+            denoiser.detail_std.copy_(scales)
+
+    def _average(self, average: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+        """Exponential moving average that forgets the random start: its memory grows with the number of steps."""
+        return torch.lerp(average, new, 1 - min(self.config.ema, (1 + self.step) / (10 + self.step)))
+
+    def learning_rate(self) -> float:
+        """Linear warm-up, then a cosine to 1 percent."""
+        done = self.step / self.config.steps
+        warm = min(1.0, (self.step + 1) / self.config.warmup)
+        return self.config.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(done, 1.0))))
+
+    def train_step(self, batches: Batches) -> float:
+        """One optimiser step; returns the weighted error without the learned variance."""
+        batch = batches.batch(self.step).to(self.world.device)
+        total, error = self._objective(batch)
+        sums = torch.stack([error.sum(0), batch.present.sum(0).float(), total.detach().expand(error.shape[1])])
+        errors, counts, (summed, *_) = self.world.total(sums).tolist()
+        self._check("loss", finite=bool(np.isfinite(summed)))
+        self.optimiser.zero_grad(set_to_none=True)
+        # gradients are averaged over the processes: with the count of all patches that is the gradient of the whole batch
+        (total * (self.world.size / sum(counts))).backward()
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
+        self._check("gradient", finite=bool(norm.isfinite()))
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.learning_rate()
+        self.optimiser.step()
+        self.ema.update_parameters(self.denoiser)
+        self.step += 1
+        named = zip(self.config.variables, errors, counts, strict=True)
+        self.losses = {name: value / count for name, value, count in named if count}
+        return sum(errors) / sum(counts)
+
+    def _check(self, what: str, *, finite: bool) -> None:
+        """Raise :class:`Diverged` where something is not finite."""
+        if not finite:
+            msg = f"The {what} is not finite at step {self.step}. Start anew with a lower --learning-rate, and --overwrite."
+            raise Diverged(msg)
+
+    @torch.inference_mode()
+    def validate(self, held_out: TrainingData, batches: int = 8) -> dict[str, float]:
+        """Denoising error of the moving average on held-out fields: mean square per noise level, same draws every time."""
+        # the moving average needs no large batch, and what fits the training need not fit beside it
+        config = self.config.model_copy(update={"batch": min(self.config.batch, 16)})
+        sampler, kind = Sampler(held_out, config, VALIDATION_SEED), self.world.device.type
+        errors: dict[str, list[float]] = {f"{level:g}": [] for level in LEVELS}
+        for k in range(batches):
+            batch = sampler.batch(k).to(self.world.device)
+            for level in LEVELS:
+                noisy = replace(batch, sigma=torch.full_like(batch.sigma, level))
+                with torch.autocast(kind, torch.bfloat16, enabled=config.bf16):
+                    error = weighted_error(self.average, noisy).float()
+                errors[f"{level:g}"].append(float(error[batch.present].mean()))
+        return {level: float(np.mean(values)) for level, values in errors.items()}
+
+    def save(self, path: Path) -> None:
+        """Write everything that a resumed run needs, atomically.
+
+        Raises
+        ------
+        OutputError
+            It cannot be written.
+        Diverged
+            Something is not finite: the last good state is kept.
+        """
+        tensors = {f"model.{k}": v for k, v in self.denoiser.state_dict().items()}
+        tensors |= {f"ema.{k}": v for k, v in self.ema.state_dict().items()}
+        tensors |= {f"u.{k}": v for k, v in self.log_variance.state_dict().items()}
+        for index, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{k}": v for k, v in state.items()}
+        self._check("state", finite=all(bool(tensor.isfinite().all()) for tensor in tensors.values()))
+        meta = {"format": FORMAT, "step": str(self.step), "config": self.config.model_dump_json(), "data": self.data}
+        try:
+            with atomic_path(path) as temporary:
+                write_safetensors(temporary, tensors, meta)
+        except OSError as error:
+            kept = "the last good one is kept" if path.exists() else "there is none yet"
+            msg = (
+                f"The training state {path} cannot be written at step {self.step}: {error.strerror or error}; {kept}. "
+                "Free some space or mend the folder, then run the same command with --resume."
+            )
+            raise OutputError(msg) from error
+
+    def load(self, path: Path) -> None:
+        """Continue from :meth:`save`; raises :class:`WeightsError` where the file fits another configuration."""
+        tensors, meta = read_safetensors(path)
+        if meta.get("format") != FORMAT:
+            msg = (
+                f"{path}: expected a training state ({FORMAT}), got {meta.get('format')!r}; remove it or drop --resume."
+            )
+            raise WeightsError(msg)
+        self._check_settings(path, meta)
+        try:
+            self._restore(tensors, int(meta["step"]))
+        except (KeyError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            msg = f"{path} is damaged or of another version of zssd ({reason}). Start anew without --resume."
+            raise WeightsError(msg) from error
+
+    def _check_settings(self, path: Path, meta: dict[str, str]) -> None:
+        try:
+            # settings that a state of an earlier version lacks have their defaults
+            theirs = TrainConfig.model_validate_json(meta.get("config", ""))
+        except ValidationError as error:
+            msg = f"{path} was made by another version of zssd, its settings are not known here. Start anew without --resume."
+            raise WeightsError(msg) from error
+        names = [name for name in TrainConfig.model_fields if name not in FREE]
+        changed = sorted(name for name in names if getattr(self.config, name) != getattr(theirs, name))
+        if changed:
+            msg = f"{path} was made with other settings: {', '.join(changed)}. Use the same settings, or start anew without --resume."
+            raise WeightsError(msg)
+        if meta.get("data", "") != self.data:
+            msg = (
+                f"{path} was made with other training files, static fields or --from. "
+                "Give the same ones, or start anew without --resume."
+            )
+            raise WeightsError(msg)
+
+    def _restore(self, tensors: dict[str, Tensor], step: int) -> None:
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+
+        self.denoiser.load_state_dict(part("model."))
+        self.ema.load_state_dict(part("ema."))
+        self.log_variance.load_state_dict(part("u."))
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in part("optimiser.").items():
+            index, name = key.split(".", 1)
+            state.setdefault(int(index), {})[name] = value
+        template = self.optimiser.state_dict()
+        self.optimiser.load_state_dict({"state": state, "param_groups": template["param_groups"]})
+        self.step = step
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the training reports: step, smoothed loss, patches per second, validation by noise level where just made, last loss."""
+
+    step: int
+    loss: float
+    rate: float
+    validation: dict[str, float] | None
+    last: float = float("nan")
+
+
+def run_training(
+    trainer: Trainer,
+    batches: Batches,
+    held_out: TrainingData | None,
+    state: Path,
+    stop: Callable[[], int] = lambda: False,
+    *,
+    first: bool = True,
+) -> Iterator[Progress]:
+    """Train to ``config.steps`` or until ``stop()``; yields after every step.
+
+    The state is saved every few minutes and however the run ends, unless it diverged; a step that fails does so before it
+    changes anything.
+    Of several processes only the ``first`` validates and saves.
+    """
+    config, smooth, saved = trainer.config, None, time.monotonic()
+    try:
+        while trainer.step < config.steps and not stop():
+            start = time.monotonic()
+            loss = trainer.train_step(batches)
+            rate = config.batch / (time.monotonic() - start)
+            smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
+            due = first and (trainer.step % config.validate_every == 0 or trainer.step == config.steps)
+            yield Progress(trainer.step, smooth, rate, trainer.validate(held_out) if due and held_out else None, loss)
+            if first and time.monotonic() - saved > 60 * config.checkpoint_minutes:
+                trainer.save(state)
+                saved = time.monotonic()
+    except Diverged:
+        first = False
+        raise
+    finally:
+        if first:
+            trainer.save(state)
