@@ -306,7 +306,12 @@ def _coarse_panel(
         ]
         values = np.where(inside, taken * factor, np.nan)
     return Panel(
-        f"{name}, {'block means of the input' if given is not None else 'not in the input'}", lat, lon, values, units, cmap=cmap
+        f"{name}, {'block means of the input' if given is not None else 'not in the input'}",
+        lat,
+        lon,
+        values,
+        units,
+        cmap=cmap,
     )
 
 
