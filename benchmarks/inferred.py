@@ -1,103 +1,135 @@
-"""Winds inferred from pressure alone: how well do they correlate with the true ones.
+"""What the input lacks: winds from pressure alone, beside the formula; wind from one component or its speed; pressure from winds.
 
     python benchmarks/inferred.py --members 16 --json benchmarks/results/inferred.json
+    python benchmarks/inferred.py --given msl+si10 --members 8
 
-Held-out real fields are coarsened to block means. Rows, each with the correlation in space (area-weighted, mean over times) of
-u10 and v10 with the truth: ensemble mean and single members given the block means of msl alone; the ensemble mean given all
-three variables; climatology (the prior's zonal mean); the geostrophic wind of the bicubic interpolation of the block means
-and of the true msl at full resolution (which nobody has).
+Held-out real fields are coarsened to block means of the given variables. Of every variable that is not given: the error of the
+ensemble mean and of the formula (the geostrophic wind of the bicubic block means, times 0.7, turned 20 degrees; of pressure,
+bilinear interpolation of its true block means, which nobody has), CRPS over the formula's error, the slope of the regression
+of the truth on the mean, standard deviations of the truth, the mean and a member, spread over skill, the error of the mean over the
+whole box. All area-weighted over cells and times; ERA5 on 1 degree is scored at its own points.
 """
 
 import argparse
 import json
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from harness.engine import Setting, draw, open_prior
-from harness.fields import ICELAND, IFS, NORWAY, HeldOut, Series, choose, training_lowpass
-from harness.scoring import baseline
+from harness.fields import ERA5_POINTS, IFS, HeldOut, Series, choose, training_lowpass
 from rich.console import Console
 from rich.table import Table
 
 from zssd_cli.config import DownscaleConfig
+from zssd_cli.evaluation.baselines import bilinear, textbook_wind
+from zssd_cli.evaluation.scores import ScoreSums
 from zssd_cli.grids.latlon import LatLonGrid, Region
 from zssd_cli.posterior.downscaling import prepare
 
+BOXES = {
+    "North Atlantic": Region(-60, -20, 30, 70),
+    "South Indian": Region(60, 100, -65, -25),
+    "tropical W Pacific": Region(130, 170, -15, 25),
+    "Europe": Region(0, 40, 30, 70),
+}
 FIELDS = (
-    HeldOut("IFS North Atlantic", IFS, Region(-60, -20, 30, 70)),
-    HeldOut("IFS North Pacific", IFS, Region(160, 200, 25, 65)),
-    HeldOut("IFS South Pacific", IFS, Region(-150, -110, -65, -25)),
-    HeldOut("IFS South Indian Ocean", IFS, Region(60, 100, -65, -25)),
-    HeldOut("IFS Europe", IFS, Region(0, 40, 30, 70)),
-    HeldOut("IFS tropical Pacific", IFS, Region(-180, -140, -20, 20)),
-    HeldOut("ERA5 Iceland", ICELAND, None, every=24),
-    HeldOut("ERA5 Norway", NORWAY, None, every=5),
+    *(HeldOut(f"IFS {name}", IFS, box) for name, box in BOXES.items()),
+    *(HeldOut(f"ERA5 {name}", ERA5_POINTS, box, every=2) for name, box in BOXES.items()),
 )
-WINDS = ("u10", "v10")
+SPEED, WINDS, ALL = "si10", ("u10", "v10"), ("msl", "u10", "v10")
 
 
-def geostrophic(msl: np.ndarray, grid: LatLonGrid) -> np.ndarray:
-    """Wind (..., 2, lat, lon) of a pressure (..., lat, lon) [Pa]; air of 1.2 kg m-3, |f| not below that of 5 degrees."""
-    phi = np.deg2rad(grid.lat)[:, None]
-    f = 1.4584e-4 * np.where(phi < 0, -1, 1) * np.maximum(np.abs(np.sin(phi)), np.sin(np.deg2rad(5)))
-    metres = 6.371e6 * np.deg2rad(0.25)
-    dy, dx = np.gradient(msl, axis=-2) / metres, np.gradient(msl, axis=-1) / (metres * np.cos(phi))
-    return np.stack([-dy, dx], -3) / (1.2 * f)
+@dataclass(frozen=True)
+class Row:
+    """One variable of one field: scores of the ensemble and of the formula, and the correlation of a member with the truth."""
+
+    ours: dict[str, float]
+    formula: dict[str, float]
+    member_correlation: float
+
+    @property
+    def ratio(self) -> float:
+        """CRPS over the formula's error."""
+        return self.ours["crps"] / self.formula["mae"]
 
 
-def correlation(ours: np.ndarray, truth: np.ndarray, grid: LatLonGrid) -> float:
-    """Area-weighted correlation in space, mean over all leading axes; fields without variation count as 0."""
-    weights = grid.area / grid.area.sum()
-
-    def anomaly(x: np.ndarray) -> np.ndarray:
-        return x - (x * weights).sum((-2, -1), keepdims=True)
-
-    a, b = anomaly(ours.astype(np.float64)), anomaly(truth.astype(np.float64))
-    scale = np.sqrt((weights * a**2).sum((-2, -1)) * (weights * b**2).sum((-2, -1)))
-    return float(np.mean((weights * a * b).sum((-2, -1)) / np.maximum(scale, 1e-12)))
+def coarse_input(series: Series, names: tuple[str, ...], scale: float) -> Series:
+    """Block means of the given variables; of wind speed, those of the true speed."""
+    values = dict(zip(series.variables, np.moveaxis(series.values, 1, 0), strict=True))
+    values[SPEED] = np.hypot(*(values[name] for name in WINDS))
+    chosen = np.stack([values[name] for name in names], 1)
+    return replace(series, variables=names, values=chosen).blocks(scale)
 
 
-def given(
-    setting: Setting, field: HeldOut, variables: tuple[str, ...], config: DownscaleConfig
-) -> tuple[np.ndarray, Series, LatLonGrid]:
-    """Ensembles (times, members, C, lat, lon) given the block means of some variables."""
+def formula(name: str, blocks: Series, grid: LatLonGrid) -> np.ndarray:
+    """The simple answer from block means of all variables, (times, lat, lon)."""
+    if name in WINDS:
+        return textbook_wind(blocks.values[:, 0].astype(float), blocks.grid, grid)[:, WINDS.index(name)]
+    if name == SPEED:
+        return np.hypot(*(formula(wind, blocks, grid) for wind in WINDS))
+    return bilinear(blocks.values[:, blocks.variables.index(name)].astype(float), blocks.grid, grid)
+
+
+def scored(values: np.ndarray, truth: np.ndarray, area: np.ndarray) -> dict[str, float]:
+    """Of (times, members, lat, lon)."""
+    sums = ScoreSums()
+    for members, field in zip(values, truth, strict=True):
+        sums.add(members, field, area)
+    return {key: value for key, value in asdict(sums.result()).items() if key != "rank_histogram"}
+
+
+def measure(setting: Setting, field: HeldOut, given: tuple[str, ...], config: DownscaleConfig) -> dict[str, Row]:
+    """Rows of the variables that are not given."""
     series = field.series
-    index = [series.variables.index(name) for name in variables]
-    blocks = replace(series, variables=variables, values=series.values[:, index]).blocks(config.filter_scale)
+    blocks = coarse_input(series, given, config.filter_scale)
     job = prepare(blocks, setting.prior, setting.static, config, field.region(config.filter_scale))
     drawn = draw(setting, replace(job, batch=min(config.members, 8)))
-    return drawn.ensembles, blocks, drawn.grid
-
-
-def measure(setting: Setting, field: HeldOut, config: DownscaleConfig) -> dict[str, list[float]]:
-    """Correlations of (u10, v10) by row."""
-    alone, blocks, grid = given(setting, field, ("msl",), config)
-    whole, _, _ = given(
-        setting, field, setting.prior.variables, config.model_copy(update={"members": min(config.members, 8)})
+    rows, columns = (
+        np.flatnonzero(np.isin(np.rint(4 * ours) % 1440, np.rint(4 * theirs) % 1440))
+        for ours, theirs in ((drawn.grid.lat, series.grid.lat), (drawn.grid.lon, series.grid.lon))
     )
-    truth = field.series.on(grid)
-    smooth = baseline("bicubic", blocks, grid)[:, 0, 0]
-    rows = np.rint((grid.lat + 90) * 4).astype(int)
-    zonal = (setting.prior.zonal[:, rows, None] * setting.prior.std[:, None, None]).numpy()
-    zonal = np.broadcast_to(zonal, truth.shape)
-    winds = [setting.prior.variables.index(name) for name in WINDS]
-    candidates = {
-        "msl alone, ensemble mean": alone.mean(1)[:, winds],
-        "msl alone, single members": alone[:, :, winds],
-        "all observed, ensemble mean": whole.mean(1)[:, winds],
-        "climatology": zonal[:, winds],
-        "geostrophic, bicubic msl": geostrophic(smooth, grid),
-        "geostrophic, true msl": geostrophic(truth[:, 0], grid),
-    }
-    wanted = truth[:, winds]
-    return {
-        name: [
-            correlation(ours[..., k, :, :], (wanted[:, None] if ours.ndim == 5 else wanted)[..., k, :, :], grid)
-            for k in range(len(WINDS))
+    truth = dict(zip(series.variables, np.moveaxis(series.on(drawn.grid), 1, 0), strict=True))
+    truth[SPEED] = np.hypot(*(truth[name] for name in WINDS))
+    ours = dict(
+        zip(setting.prior.variables, np.moveaxis(drawn.ensembles, 2, 0)[..., rows, :][..., columns], strict=True)
+    )
+    ours[SPEED] = np.hypot(*(ours[name] for name in WINDS))
+    area, whole = drawn.grid.area[rows][:, columns], coarse_input(series, ALL, config.filter_scale)
+    result = {}
+    for name in (*ALL, SPEED):
+        if name not in given:
+            simple = formula(name, whole, drawn.grid)[:, None, rows][..., columns]
+            scores, members = scored(ours[name], truth[name], area), scored(ours[name][:, :1], truth[name], area)
+            result[name] = Row(scores, scored(simple, truth[name], area), members["correlation"])
+    print(f"{field.name}: {drawn.counter.seconds / drawn.ensembles[:, :, 0, 0, 0].size:.1f} s a member", flush=True)
+    return result
+
+
+def show(results: dict[str, dict[str, Row]]) -> None:
+    """The table, and the mean of CRPS over the formula's error."""
+    table = Table("field", "", "corr: mean, member, formula", "MAE: mean, formula", "CRPS / formula's MAE", "slope: mean, formula",
+                  "std: truth, mean, member", "spread/skill", "box mean error: mean, formula")  # fmt: skip
+    for field, rows in results.items():
+        for name, row in rows.items():
+            o, f = row.ours, row.formula
+            table.add_row(
+                field, name, f"{o['correlation']:.2f} {row.member_correlation:.2f} {f['correlation']:.2f}",
+                f"{o['mae']:.2f} {f['mae']:.2f}", f"{row.ratio:.2f}", f"{o['slope']:.2f} {f['slope']:.2f}",
+                f"{o['std_truth']:.1f} {o['std_mean']:.1f} {o['std_member']:.1f}", f"{o['spread_skill']:.2f}",
+                f"{o['bias']:.2f} {f['bias']:.2f}",
+            )  # fmt: skip
+    Console(width=170).print(table)
+    for kind in dict.fromkeys(name.split()[0] for name in results):
+        ratios = [
+            row.ratio
+            for name, rows in results.items()
+            if name.startswith(kind)
+            for key, row in rows.items()
+            if key in WINDS
         ]
-        for name, ours in candidates.items()
-    }
+        if ratios:
+            print(f"{kind}: CRPS over the formula's error, mean over winds and boxes {np.mean(ratios):.3f}")
 
 
 def main() -> None:
@@ -105,24 +137,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", help="name or file of the prior; the default prior else")
     parser.add_argument("--fields", help="parts of the fields' names, comma-separated")
+    parser.add_argument(
+        "--given", default="msl", help="observed variables, joined by +: msl, msl+si10, msl+v10, u10+v10"
+    )
     parser.add_argument("--scale", type=float, default=5.0)
     parser.add_argument("--members", type=int, default=16)
-    parser.add_argument("--guidance", default="analysis")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     setting = open_prior(options.weights)
-    config = DownscaleConfig(filter_scale=options.scale, members=options.members, guidance=options.guidance)
-    results = {}
+    config = DownscaleConfig(filter_scale=options.scale, members=options.members, seed=options.seed)
+    given = tuple(options.given.split("+"))
+    results: dict[str, dict[str, Row]] = {}
     for field in choose(FIELDS, options.fields):
         truth = field.filtered(training_lowpass(setting.prior))
-        results[truth.name] = measure(setting, truth, config)
-        Console(stderr=True).print(truth.name, highlight=False)
+        results[truth.name] = measure(setting, truth, given, config)
         if options.json:
-            options.json.write_text(json.dumps(results, indent=1))
-    table = Table("field", *next(iter(results.values())))
-    for name, rows in results.items():
-        table.add_row(name, *(", ".join(f"{value:.2f}" for value in row) for row in rows.values()))
-    Console(width=160).print(table)
+            report = {
+                field: {name: asdict(row) | {"ratio": row.ratio} for name, row in rows.items()}
+                for field, rows in results.items()
+            }
+            settings = {
+                "given": given,
+                "members": options.members,
+                "seed": options.seed,
+                "prior_sha256": setting.sha256,
+            }
+            options.json.write_text(json.dumps({"settings": settings, "results": report}, indent=1))
+    show(results)
 
 
 if __name__ == "__main__":

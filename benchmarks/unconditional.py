@@ -3,7 +3,7 @@
     python benchmarks/unconditional.py --plot docs/figures/unconditional.png
 
 Boxes of 40 x 40 degrees in both hemispheres are drawn from the prior alone, once as the engine does it where something is
-inferred (the climatological Gaussian above noise level 2, the network below) and once by the network alone. They are shown beside
+inferred (the climatological Gaussian above noise level 10, the network below) and once by the network alone. They are shown beside
 the held-out IFS field, low-passed as in the training. The table says by how many dB the samples' spectra differ from the real
 field's, and how vorticity goes with the Laplacian of pressure: positive in the north and negative in the south where wind turns
 the right way around lows.
@@ -21,11 +21,14 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from zssd_cli.climate.gaussian import GaussianDenoiser
+from zssd_cli.climate.gaussian import ClimateFields
 from zssd_cli.evaluation.spectra import SpectrumSums, WavelengthBins, decibels
-from zssd_cli.grids.latlon import LatLonGrid, Region, fine_grid
+from zssd_cli.grids.latlon import LatLonGrid, Region, block_grid, fine_grid
+from zssd_cli.operators.coarsen import Coarsen
+from zssd_cli.posterior.guidance import Observation
 from zssd_cli.posterior.random import NoiseStream
 from zssd_cli.posterior.sampler import sample
+from zssd_cli.posterior.start import Start
 from zssd_cli.posterior.windows import windowed
 from zssd_cli.prior.denoiser import Conditions
 from zssd_cli.prior.noise import karras_sigmas
@@ -37,19 +40,28 @@ BOXES = {"North Atlantic": Region(-60, -20, 30, 70), "South Pacific": Region(-15
 STEPS = 30
 
 
-def draw(setting: Setting, grid: LatLonGrid, above: float, members: int) -> np.ndarray:
+def draw(setting: Setting, box: Region, above: float, members: int) -> np.ndarray:
     """Samples (members, C, lat, lon) in physical units; the Gaussian stands in above a noise level."""
-    prior = setting.prior
+    prior, grid = setting.prior, fine_grid(box)
     static = torch.as_tensor(setting.static.channels(grid))[None]
     network = windowed(prior.denoiser, Conditions(static, torch.full((1, 2), torch.nan)), grid.circular)
-    gaussian = GaussianDenoiser(prior.lags, prior.signs, prior.zonal, grid)
+    climate = ClimateFields(prior.climate, grid, static[0], prior.climate.bands(grid.lat))
+    rim, side = climate.margin
+    height, width = grid.shape
+    keys = [(member, 0) for member in range(members)]
+    noise = NoiseStream(0, keys, (len(prior.variables), height + 2 * rim, width + 2 * side))
+    blocks = block_grid(5.0, box)
+    levels = karras_sigmas(STEPS)
 
-    def denoise(x: Tensor, sigma: float, _next: float) -> Tensor:
-        return gaussian(x, sigma) if sigma > above else network(x, sigma)
+    def cells() -> Tensor:
+        return noise.draw()[:, :, rim : rim + height, side : side + width]
 
-    noise = NoiseStream(0, [(member, 0) for member in range(members)], (len(prior.variables), *grid.shape))
     with torch.inference_mode():
-        *_, field = sample(denoise, noise.draw, karras_sigmas(STEPS), "dpmpp_2m_sde")
+        start: Tensor | float = 0.0
+        if above < np.inf:
+            nothing = Observation(torch.zeros(members, 0, *blocks.shape), (), Coarsen(grid, blocks), torch.zeros(0))
+            start = Start(climate)(nothing, noise.draw(), nothing.values, torch.full((members,), 0.5))
+        *_, field = sample(lambda x, s, _: network(x, s), cells, levels[levels <= above], "dpmpp_2m_sde", start)
     return (field * prior.std[:, None, None] + prior.mean[:, None, None]).numpy()
 
 
@@ -105,8 +117,8 @@ def main() -> None:
         truth = HeldOut(name, IFS, box).filtered(km).series.on(grid)[0]
         panels, titles = [truth], [f"{name}: held-out IFS"]
         table.add_row(name, "real", "-", f"{turning(truth[None], grid):.2f}")
-        for label, above in (("linear above 2", 2.0), ("network alone", np.inf)):
-            fields = draw(setting, grid, above, options.members)
+        for label, above in (("Gaussian above 10", 10.0), ("network alone", np.inf)):
+            fields = draw(setting, box, above, options.members)
             worst = ", ".join(f"{value:.1f}" for value in deviations(fields, truth, grid))
             table.add_row(name, label, worst, f"{turning(fields, grid):.2f}")
             panels += list(fields)

@@ -24,6 +24,7 @@ DATA = Path(__file__).parents[2] / ".." / "shared" / "data" / "reanalysis"
 IFS = "ifs/ifs_global_msl_u10_v10_20250129T06.nc"
 ICELAND = "era5/pyposeidon_era5_msl_u10_v10_2011010100-10323_hourly.grib"
 NORWAY = "era5/era5_norway_msl_u10_v10_t2m_20250601-07_6h_64x112.nc"
+ERA5_POINTS = "coarser/era5_global_1deg_every4th_msl_u10_v10_t2m_tp_20260325-29_7h.nc"
 TUNING = "ifs/ifs_global_msl_u10_v10_20250212T00.nc"
 VARIABLES = ("msl", "u10", "v10")
 
@@ -60,10 +61,14 @@ class Series:
         return replace(self, grid=grid, values=coarsen(self.values, self.grid, grid).astype(np.float32))
 
     def on(self, grid: LatLonGrid) -> np.ndarray:
-        """The values on some of the 0.25 degree cells, (time, variable, lat, lon)."""
-        rows = np.rint((grid.lat - self.grid.lat[0]) / FINE_STEP).astype(int)
-        columns = np.rint((grid.lon - self.grid.lon[0]) / FINE_STEP).astype(int) % round(360 / FINE_STEP)
-        return self.values[:, :, rows[:, None], columns]
+        """The values on some of the 0.25 degree cells, those that are among the series' points: (time, variable, lat, lon)."""
+        turn = round(360 / FINE_STEP)
+        axes = []
+        for wanted, own in ((grid.lat, self.grid.lat), (grid.lon, self.grid.lon)):
+            known = {int(round(value / FINE_STEP)) % turn: k for k, value in enumerate(own)}
+            cells = (int(round(value / FINE_STEP)) % turn for value in wanted)
+            axes.append(np.array([known[cell] for cell in cells if cell in known]))
+        return self.values[:, :, axes[0][:, None], axes[1]]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from zssd_cli.climate.covariance import (
     MAX_LAG,
     TORUS,
     LagSums,
+    assemble,
     band_centres,
     band_spectrum,
     latitude_bands,
@@ -137,8 +138,9 @@ def table(nugget=0.5):
 
 
 def lag_function(transform):
-    """Covariance on the torus from its Fourier transform, (C, C, TORUS, TORUS)."""
-    return torch.fft.irfft2(transform, s=(TORUS, TORUS))
+    """Covariance on the transform's own torus, (C, C, period, period)."""
+    side = transform.shape[2]
+    return torch.fft.irfft2(transform, s=(side, side))
 
 
 def matrices(transform):
@@ -153,9 +155,11 @@ def test_a_wide_prior_is_returned_as_it_is():
     hann = 0.5 * (1 + np.cos(np.pi * np.arange(-MAX_LAG, MAX_LAG + 1) / (MAX_LAG + 1)))
     tapered = lags * hann[MAX_LAG:, None] * hann
     for y, x in ((0, 0), (3, 5), (3, -5), (0, -4), (12, 1), (40, 40)):
-        np.testing.assert_allclose(back[:, :, y, x % TORUS], tapered[:, :, y, MAX_LAG + x], atol=2e-4)
+        np.testing.assert_allclose(back[:, :, y, x % back.shape[-1]], tapered[:, :, y, MAX_LAG + x], atol=2e-4)
         # C_ij(-lag) = C_ji(lag)
-        np.testing.assert_allclose(back[:, :, -y % TORUS, -x % TORUS], tapered[:, :, y, MAX_LAG + x].T, atol=2e-4)
+        np.testing.assert_allclose(
+            back[:, :, -y % back.shape[2], -x % back.shape[3]], tapered[:, :, y, MAX_LAG + x].T, atol=2e-4
+        )
 
 
 @pytest.mark.parametrize("sigma", [1e-3, 1e-2])
@@ -170,10 +174,62 @@ def test_with_little_noise_only_the_noise_is_uncertain(sigma):
 def test_conditional_is_the_formula():
     spectrum = band_spectrum(table())
     sigma = 0.8
-    prior = matrices(spectrum.conditional(1e5))[::2, ::2].to(torch.complex128)  # below SHORT_RANGE: half the torus
+    prior = matrices(spectrum.conditional(1e5)).to(torch.complex128)
     noise = torch.eye(2, dtype=torch.complex128) * sigma**2
     exact = prior @ torch.linalg.inv(prior + noise) * sigma**2
-    torch.testing.assert_close(matrices(spectrum.conditional(sigma)).to(torch.complex128), exact, rtol=0, atol=1e-3)
+    got = matrices(spectrum.conditional(sigma)).to(torch.complex128)
+    step = len(exact) // len(got)
+    torch.testing.assert_close(got, exact[::step, ::step], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("wide", [6.0, 60.0])
+def test_half_the_torus_serves_only_what_it_holds(wide):
+    """Short covariances go to the small torus, long ones stay: by their measured reach, whatever the noise level."""
+    y, x = np.meshgrid(np.arange(MAX_LAG + 1), np.arange(-MAX_LAG, MAX_LAG + 1), indexing="ij")
+    lags = np.exp(-(y**2 + x**2) / (2 * wide**2))[None, None]
+    lags[0, 0, 0, MAX_LAG] += 0.01
+    spectrum = band_spectrum(lags)
+    for sigma in (1.0, 1e3):
+        small = spectrum.on_torus(sigma)
+        whole = lag_function(assemble(spectrum.posterior(sigma), spectrum.vectors))
+        part = lag_function(assemble(small.posterior(sigma), small.vectors))
+        reach = part.shape[-1] // 2
+        error = (part[..., :reach, :reach] - whole[..., :reach, :reach]).abs().max() / whole.abs().max()
+        assert float(error) < 5e-3
+        assert small.period == (TORUS // 2 if wide < 10 else TORUS)
+
+
+def test_a_red_spectrum_is_not_leaked_into_small_scales():
+    """The variance of short waves of a very long covariance survives the taper only where it is prewhitened."""
+    y, x = np.meshgrid(np.arange(MAX_LAG + 1), np.arange(-MAX_LAG, MAX_LAG + 1), indexing="ij")
+    wide = 45.0
+    lags = np.exp(-(y**2 + x**2) / (2 * wide**2))[None, None]
+    wavenumber = 24
+    exact = 2 * np.pi * wide**2 * np.exp(-((2 * np.pi * wavenumber / TORUS * wide) ** 2) / 2)
+    plain, red = (float(band_spectrum(lags, red=which).values[0, wavenumber, 0]) for which in ((), (0,)))
+    assert plain > 50 * max(exact, 1e-6)
+    assert red < 0.05 * plain
+
+
+def test_a_root_is_a_square_root():
+    spectrum = band_spectrum(table())
+    root = spectrum.root()
+    whole = torch.zeros(2, 2, TORUS, TORUS)
+    whole[:, :, : 2 * MAX_LAG + 1, : 2 * MAX_LAG + 1] = root
+    waves = torch.fft.rfft2(whole.roll((-MAX_LAG, -MAX_LAG), (2, 3))).permute(2, 3, 0, 1)
+    exact = matrices(assemble(spectrum.values, spectrum.vectors))
+    assert float((waves @ waves.mH - exact).abs().max()) < 0.02 * float(exact.abs().max())
+
+
+def test_coupled_variables_have_the_covariance_of_the_coupling():
+    """x1 and x2 + a x1 from x1 and x2."""
+    spectrum = band_spectrum(table())
+    transfer = torch.eye(2, dtype=torch.complex128).expand(TORUS, TORUS // 2 + 1, 2, 2).clone()
+    transfer[..., 1, 0] = 0.7
+    before, after = (matrices(assemble(s.values, s.vectors)) for s in (spectrum, spectrum.coupled(transfer)))
+    own = before[..., 1, 1] + 0.49 * before[..., 0, 0] + 1.4 * before[..., 1, 0].real
+    torch.testing.assert_close(after[..., 1, 1], own, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(after[..., 0, 0], before[..., 0, 0], rtol=1e-3, atol=1e-3)
 
 
 def test_eigenvalues_are_not_negative_even_for_an_impossible_table():

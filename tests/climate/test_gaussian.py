@@ -1,20 +1,19 @@
-"""The linear denoiser: closed forms, mirror symmetry; and what the shipped covariances say about wind and pressure."""
-
-import math
+"""Random fields of the climate: their covariance, mirror symmetry, seasons; and what the shipped climate says about wind and pressure."""
 
 import numpy as np
 import pytest
 import torch
 
-from zssd_cli.climate import gaussian
-from zssd_cli.climate.covariance import MAX_LAG, band_centres, band_spectrum
-from zssd_cli.climate.gaussian import GaussianDenoiser
+from zssd_cli.climate.balance import WINDS, northern_winter
+from zssd_cli.climate.covariance import MAX_LAG, TORUS, band_centres
+from zssd_cli.climate.gaussian import Climate, ClimateFields
 from zssd_cli.grids.latlon import Region, block_grid, fine_grid
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.posterior.guidance import Observation
 from zssd_cli.posterior.guidance.analysis import Analysis
 from zssd_cli.prior import registry
 from zssd_cli.prior.checkpoint import load_prior
+from zssd_cli.static import load_static
 
 SIGNS = torch.tensor([1.0, -1.0])
 
@@ -32,124 +31,105 @@ def table(cross: float = 0.5) -> torch.Tensor:
     return torch.as_tensor(np.repeat(lags[None], band_centres().size, 0), dtype=torch.float32)
 
 
-def test_a_wave_is_damped_by_its_signal_to_noise_ratio():
-    """On a ring, far from its rims, a zonal wave of the first variable alone comes back times lambda / (lambda + sigma^2)."""
-    grid, period, sigma = fine_grid(Region(0, 360, -32, 32)), 96, 6.0
-    lags = table(cross=0.0)
-    wave = torch.cos(2 * math.pi * torch.arange(1440) / period).expand(1, 1, grid.lat.size, 1440)
-    x = torch.cat([wave, torch.zeros_like(wave)], 1)
-    zonal = torch.full((2, 721), 0.3)
-    answer = GaussianDenoiser(lags, SIGNS, zonal, grid)(x + 0.3, sigma)
-    values = band_spectrum(lags[0]).values[0, 384 // period]
-    expected = float(values[0] / (values[0] + sigma**2))
-    middle = answer[0, :, grid.lat.size // 2]
-    assert 0.3 < expected < 0.95
-    torch.testing.assert_close(middle[0], 0.3 + expected * wave[0, 0, 0], atol=0.02, rtol=0)
-    torch.testing.assert_close(middle[1], torch.full((1440,), 0.3), atol=1e-3, rtol=0)
+def toy_fields(grid) -> ClimateFields:
+    climate = Climate(("msl", "v10"), torch.zeros(2), torch.ones(2), torch.zeros(2, 721), table(), SIGNS)
+    return ClimateFields(climate, grid, torch.zeros(4, *grid.shape), climate.bands(grid.lat))
 
 
-def test_a_box_is_denoised_as_the_dense_algebra_does(monkeypatch):
-    """B (B + sigma^2)^-1 x of the box alone, from the halo's inner side on: what lies outside is unknown, not zero."""
-    grid, sigma, halo = fine_grid(Region(0, 11, -5, 6)), 4.0, 16
-    height, width = grid.shape
-    row, column = (a.ravel() for a in np.meshgrid(np.arange(height), np.arange(width), indexing="ij"))
-    spectrum = band_spectrum(table(cross=0.0)[0])
-    lags = torch.fft.irfft2(spectrum.conditional(1e4)[0, 0], s=(384, 384)).double()
-    prior = lags[(row[None] - row[:, None]) % 384, (column[None] - column[:, None]) % 384]
-    ones = torch.ones(len(prior)).double()
-    exact = (prior @ torch.linalg.solve(prior + sigma**2 * torch.eye(len(prior)), ones)).reshape(height, width).float()
-    x = torch.stack([torch.ones(height, width), torch.zeros(height, width)])[None]
-    inner = (slice(halo, -halo), slice(halo, -halo))
-
-    def error() -> float:
-        answer = GaussianDenoiser(table(cross=0.0), SIGNS, torch.zeros(2, 721), grid)(x, sigma)[0, 0]
-        return float((answer - exact)[inner].abs().max())
-
-    filled = error()
-    monkeypatch.setattr(gaussian, "FILLS", 1)
-    assert filled < 0.03
-    assert error() > 2 * filled
+def impulses(fields: ClimateFields) -> torch.Tensor:
+    """Answers to a unit of noise of either variable in the middle of the domain, (2, C, H, W)."""
+    (height, width), (rim, side) = fields.grid.shape, fields.margin
+    noise = torch.zeros(2, 2, height + 2 * rim, width + 2 * side)
+    noise[0, 0, rim + height // 2, side + width // 2] = noise[1, 1, rim + height // 2, side + width // 2] = 1
+    return fields.deviations(noise, torch.full((2,), 0.5))
 
 
-def test_the_symbol_on_another_torus_is_that_of_the_cut_off_kernel():
-    """Against the plain way: kernel from its spectrum, cut off at REACH, put on the other torus, transformed."""
-    spectrum, sigma = band_spectrum(table()[0]), 6.0
-    rows, columns, cut = gaussian.lattice(315, 60), gaussian.lattice(405, 60), 60
-    weights = spectrum.conditional(sigma) / sigma**2
-    kernel = torch.fft.irfft2(weights, s=(384, 384))
-    lags = torch.arange(-gaussian.REACH, gaussian.REACH + 1)
-    torus = torch.zeros(2, 2, rows.size, columns.size)
-    torus[:, :, (lags % rows.size)[:, None], lags % columns.size] = kernel[:, :, (lags % 384)[:, None], lags % 384]
-    plain = torch.fft.rfft2(torus).conj()[:, :, rows.order % rows.size, : columns.top + 1]
-    ours = gaussian.symbol(spectrum, sigma, cut, rows, columns)
-    torch.testing.assert_close(ours, plain, rtol=0, atol=5e-3)
-    assert plain.abs().max() > 0.5
+@pytest.mark.parametrize("region", [Region(0, 30, 40, 70), Region(0, 360, 40, 70)], ids=["box", "ring"])
+def test_fields_have_the_covariance_of_the_table(region):
+    """The root's answer to an impulse, correlated with itself, is the covariance: in the mean over all places of the noise."""
+    fields = toy_fields(fine_grid(region))
+    kernel = impulses(fields)
+    waves = torch.fft.rfft2(kernel, s=(TORUS, TORUS) if region.east < 360 else kernel.shape[2:])
+    # field_c = sum_j k_jc * n_j, so Cov(field_c(p), field_d(p + lag)) = sum_j sum_q k_jc(q) k_jd(q + lag)
+    covariance = torch.fft.irfft2(torch.einsum("jcyx,jdyx->cdyx", waves.conj(), waves))
+    expected = table()[0]
+    for y, x in ((0, 0), (0, 6), (8, 0), (8, -6), (20, 3)):
+        got, wanted = covariance[:, :, y, x], expected[:, :, y, MAX_LAG + x]
+        assert float((got - wanted).abs().max()) < 0.02, (y, x, got, wanted)
 
 
-def test_kept_symbols_give_the_same_as_fresh_ones(monkeypatch):
-    grid = fine_grid(Region(0, 20, 30, 45))
-    x = torch.randn(1, 2, *grid.shape, generator=torch.Generator().manual_seed(0)) * 5
-    denoise = GaussianDenoiser(table(), SIGNS, torch.zeros(2, 721), grid)
-    first = denoise(x, 5.0)
-    assert denoise.steps(5.0) is denoise.steps(5.0)
-    assert torch.equal(denoise(x, 5.0), first)
-    monkeypatch.setattr(gaussian, "KEPT_BYTES", 0)
-    fresh = GaussianDenoiser(table(), SIGNS, torch.zeros(2, 721), grid)
-    assert torch.equal(fresh(x, 5.0), first)
-    assert fresh.steps(5.0) is not fresh.steps(5.0)
-
-
-def test_what_is_left_out_is_small(monkeypatch):
-    """All wavenumbers against those that matter: the difference is within what DROPPED promises per band."""
-    grid = fine_grid(Region(0, 20, 32, 38))
-    x = torch.randn(1, 2, *grid.shape, generator=torch.Generator().manual_seed(0)) * 5
-    answers = []
-    for dropped in (gaussian.DROPPED, 1e-9):
-        monkeypatch.setattr(gaussian, "DROPPED", dropped)
-        answers.append(GaussianDenoiser(table(), SIGNS, torch.zeros(2, 721), grid)(x, 5.0))
-    assert (answers[0] - answers[1]).square().mean().sqrt() < 2 * 0.01
-    assert answers[1].std() > 0.1
-
-
-def test_coarse_torus_sizes():
-    assert [gaussian.odd_size(n) for n in (1, 2, 10, 64, 250)] == [1, 3, 15, 75, 315]
-    assert gaussian.lattice(1440, 48).count % 2 == 1
-    rows = gaussian.lattice(315, 40)
-    assert rows.cells <= rows.size
-    field = torch.randn(1, 1, rows.count, 3, dtype=torch.complex64)
-    torch.testing.assert_close(rows.crop(rows.embed(field)), field)
-    inside = rows.inside(200)
-    assert float(inside.mean()) == pytest.approx(200 / 315, abs=1e-4)
-
-
-def test_mirrored_fields_have_mirrored_answers():
-    grid = fine_grid(Region(0, 25, -20, 20))
-    x = torch.randn(1, 2, *grid.shape, generator=torch.Generator().manual_seed(0)) * 5
-    denoise = GaussianDenoiser(table(), SIGNS, torch.zeros(2, 721), grid)
+def test_mirrored_noise_gives_mirrored_fields():
+    fields = toy_fields(fine_grid(Region(0, 25, -20, 20)))
+    (height, width), (rim, side) = fields.grid.shape, fields.margin
+    noise = torch.randn(1, 2, height + 2 * rim, width + 2 * side, generator=torch.Generator().manual_seed(0))
+    half = torch.full((1,), 0.5)
 
     def mirror(field: torch.Tensor) -> torch.Tensor:
         return field.flip(2) * SIGNS[:, None, None]
 
-    torch.testing.assert_close(denoise(mirror(x), 5.0), mirror(denoise(x, 5.0)), atol=1e-4, rtol=0)
-    assert (denoise(x, 5.0) - x).abs().max() > 1
+    plain = fields.deviations(noise, half)
+    torch.testing.assert_close(fields.deviations(mirror(noise), half), mirror(plain), atol=1e-4, rtol=0)
+    assert plain.std() > 0.5
+
+
+def test_winter_is_at_the_end_of_january():
+    share = northern_winter(torch.tensor([0.08, 0.58, float("nan")]))
+    torch.testing.assert_close(share, torch.tensor([1.0, 0.0, 0.5]))
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return load_prior(registry.locate(None, offline=True)[0])
+
+
+def shipped_fields(prior, region) -> ClimateFields:
+    grid = fine_grid(region)
+    static = torch.as_tensor(load_static(None).channels(grid))
+    return ClimateFields(prior.climate, grid, static, prior.climate.bands(grid.lat))
+
+
+def test_storms_are_stronger_in_the_winter_of_either_hemisphere(shipped):
+    for region, summer in ((Region(-50, -20, 40, 60), 0.0), (Region(60, 90, -60, -40), 1.0)):
+        fields = shipped_fields(shipped, region)
+        (height, width), (rim, side) = fields.grid.shape, fields.margin
+        noise = torch.randn(1, 3, height + 2 * rim, width + 2 * side, generator=torch.Generator().manual_seed(0))
+        warm, cold = (fields.deviations(noise, torch.tensor([share])).std((2, 3))[0] for share in (summer, 1 - summer))
+        assert (cold > 1.05 * warm).all()
+
+
+def test_pressure_seen_through_the_straight_balance_adds_nothing(shipped):
+    """What a change of the pressure brings in H's straight part is taken off again: no change, no difference."""
+    fields = shipped_fields(shipped, Region(-50, -30, 40, 60))
+    pressure = torch.randn(1, 5, 5, generator=torch.Generator().manual_seed(1))
+    smooth = torch.nn.functional.interpolate(pressure[None], fields.grid.shape, mode="bicubic")[0]
+    plain = fields.balanced(smooth, torch.zeros_like(smooth))
+    less = fields.balanced(smooth, smooth)
+    scale = shipped.std[fields.climate.pressure] / shipped.std[fields.climate.winds, None, None]
+    straight = shipped.balance.straight(smooth, fields.grid) * scale
+    torch.testing.assert_close(plain - less, straight, atol=1e-4, rtol=1e-4)
+    # most of H is straight
+    assert np.corrcoef(plain.flatten(), straight.flatten())[0, 1] > 0.8
 
 
 @pytest.mark.parametrize(("south", "turn"), [(35, 1), (-65, -1)])
-def test_wind_turns_the_right_way_around_a_low(south, turn):
-    """A low in the pressure alone: counter-clockwise inferred wind in the north, clockwise in the south."""
-    prior = load_prior(registry.locate(None, offline=True)[0])
+def test_wind_turns_the_right_way_around_a_low(shipped, south, turn):
+    """A low in the pressure alone: counter-clockwise inferred wind in the north, clockwise in the south, in B and in H."""
     region = Region(0, 40, south, south + 30)
     fine, coarse = fine_grid(region), block_grid(5.0, region)
+    fields = shipped_fields(shipped, region)
     lat, lon = coarse.lat[:, None], coarse.lon[None]
     low = -2.0 * np.exp(-(((lat - south - 15) / 8) ** 2 + ((lon - 20) / 12) ** 2))
     values = torch.as_tensor(low, dtype=torch.float32)[None, None]
     observation = Observation(values, (0,), Coarsen(fine, coarse), torch.tensor([0.01]))
-    solver = Analysis(prior.lags, prior.signs).solver(observation)
-    increment = solver.increment(values, torch.ones_like(values, dtype=torch.bool), 1000.0)[0]
-    _, u, v = increment * prior.std[:, None, None]
+    solver = Analysis(shipped.lags, shipped.signs, fields.bands).solver(observation)
+    increment = solver.increment(values, torch.ones_like(values, dtype=torch.bool), 1000.0)
     row, column, step = fine.lat.size // 2, fine.lon.size // 2, 24
-    assert increment[0, row, column] < -1
-    assert turn * v[row, column + step] > 1
-    assert turn * v[row, column - step] < -1
-    assert turn * u[row - step, column] > 1
-    assert turn * u[row + step, column] < -1
+    assert increment[0, 0, row, column] < -1
+    flat = torch.zeros_like(increment[:, 0])
+    both = fields.balanced(increment[:, 0], flat) - fields.balanced(flat, flat)
+    for winds in (increment[0, 1:], both[0]):
+        u, v = winds * shipped.std[[shipped.variables.index(name) for name in WINDS], None, None]
+        assert turn * v[row, column + step] > 1
+        assert turn * v[row, column - step] < -1
+        assert turn * u[row - step, column] > 1
+        assert turn * u[row + step, column] < -1

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zssd_cli.evaluation.baselines import BASELINES, bicubic, bilinear, coarsen, conservative
+from zssd_cli.evaluation.baselines import BASELINES, bicubic, bilinear, coarsen, conservative, textbook_wind
 from zssd_cli.grids.latlon import block_grid, fine_grid, parse_region
 
 REGION = parse_region("-40,0,20,60")
@@ -82,3 +82,18 @@ def test_conservative_repeats_blocks() -> None:
     i, j = np.searchsorted(FINE.lat, 32.5), np.searchsorted(FINE.lon, -12.5)
     assert out[i, j] == coarse[2, 5]
     assert set(np.unique(out)) == set(coarse.ravel())
+
+
+@pytest.mark.parametrize("hemisphere", [1, -1])
+def test_the_textbook_wind_blows_along_the_isobars_and_a_little_into_the_low(hemisphere: int) -> None:
+    """Pressure falls towards the pole by 1 hPa per degree."""
+    region = "-10,30,30,60" if hemisphere > 0 else "-10,30,-60,-30"
+    fine, blocks = fine_grid(parse_region(region)), block_grid(5, parse_region(region))
+    coarse = np.broadcast_to(101325.0 - 100 * np.abs(blocks.lat)[:, None], blocks.shape)
+    u, v = textbook_wind(coarse, blocks, fine)
+    inner = (slice(32, -32), slice(None))
+    speed = 0.7 * 100 / 111194.9 / (1.2 * 2 * 7.292e-5 * np.sin(np.deg2rad(np.abs(fine.lat[inner[0]]))))
+    np.testing.assert_allclose(
+        u[inner], np.broadcast_to((speed * np.cos(np.deg2rad(20)))[:, None], u[inner].shape), 1e-3
+    )
+    np.testing.assert_allclose(v[inner], hemisphere * np.tan(np.deg2rad(20)) * u[inner], 1e-6)

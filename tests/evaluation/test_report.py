@@ -78,7 +78,7 @@ def test_cells_are_cut_to_whole_blocks(tmp_path, make_output, world) -> None:
     assert {row.method for row in small.rows} == {"zssd"}
     assert "no whole block" in small.notes[0]
     finer = evaluate_paired(output, world("-28,-25,33,36"), "era5", scale=1)
-    assert {row.method for row in finer.rows} == {"zssd", "conservative", "bilinear", "bicubic"}
+    assert {row.method for row in finer.rows} == {"zssd", "conservative", "bilinear", "bicubic", "geostrophic"}
 
 
 def test_missing_scale_variables_and_times_are_noted(tmp_path, make_output, world) -> None:
@@ -155,7 +155,8 @@ def test_table_and_json(tmp_path, make_output, world) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(1234.5, "1234"), (12.34, "12.3"), (-0.123, "-0.12"), (0.0123, "0.012"), (float("nan"), "-")]
+    ("value", "text"),
+    [(1234.5, "1234"), (12.34, "12.3"), (-0.123, "-0.12"), (0.0123, "0.012"), (3.2e5, "3e+05"), (float("nan"), "-")],
 )
 def test_numbers(value: float, text: str) -> None:
     assert number(value) == text

@@ -110,3 +110,17 @@ def test_constant_truth() -> None:
     assert scores.mae == scores.rmse == 0
     assert np.isnan(scores.spread_skill)
     assert scores.p99_error == pytest.approx(0, abs=1e-5)
+
+
+def test_a_damped_mean_has_a_slope_above_one() -> None:
+    """Half the amplitude: correlation does not see it, the slope of the truth on the mean does."""
+    truth = np.random.default_rng(5).normal(101325, 100, (3, 40, 50))
+    sums = ScoreSums()
+    for y in truth:
+        mean = 101325 + (y - 101325) / 2
+        sums.add(np.stack([mean - 10, mean + 10]), y, np.ones(y.shape))
+    scores = sums.result()
+    assert (scores.slope, scores.correlation) == pytest.approx((2, 1), abs=1e-6)
+    assert scores.std_truth == pytest.approx(truth.std(), rel=1e-6)
+    assert scores.std_mean == pytest.approx(truth.std() / 2, rel=1e-6)
+    assert scores.std_member == pytest.approx(np.hypot(truth.std() / 2, 10), rel=1e-6)

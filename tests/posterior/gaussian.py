@@ -1,5 +1,6 @@
 """A world whose posterior is known: two cross-correlated Gaussian variables on a small box, all matrices dense."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -91,11 +92,16 @@ class World:
 
 def make_world() -> World:
     """Box of SIDE degrees at the equator, STEP degree blocks."""
+    return world_of(lag_function, nugget=1e-3)
+
+
+def world_of(lags: Callable[[np.ndarray, np.ndarray], np.ndarray], nugget: float = 0.0) -> World:
+    """The same with the covariance ``lags``: cells north, cells east -> (2, 2, ...)."""
     region = Region(0, SIDE, -SIDE / 2, SIDE / 2)
     fine = fine_grid(region)
     row, column = (a.ravel() for a in np.meshgrid(np.arange(fine.shape[0]), np.arange(fine.shape[1]), indexing="ij"))
-    blocks = lag_function(row[None, :] - row[:, None], column[None, :] - column[:, None])
+    blocks = lags(row[None, :] - row[:, None], column[None, :] - column[:, None])
     dense = np.concatenate([np.concatenate(list(line), 1) for line in blocks], 0)
-    dense += 1e-3 * np.eye(len(dense))
+    dense += nugget * np.eye(len(dense))
     values, vectors = torch.linalg.eigh(torch.as_tensor((dense + dense.T) / 2))
     return World(Coarsen(fine, block_grid(STEP, region)), values.clamp(min=0), vectors)

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from zssd_cli.climate.gaussian import GaussianDenoiser
-from zssd_cli.grids.latlon import Region, fine_grid
+from zssd_cli.climate.gaussian import ClimateFields
+from zssd_cli.grids.latlon import Region, block_grid, fine_grid
+from zssd_cli.operators.coarsen import Coarsen
+from zssd_cli.posterior.guidance import Observation
 from zssd_cli.posterior.random import NoiseStream
 from zssd_cli.posterior.sampler import sample
+from zssd_cli.posterior.start import Start
 from zssd_cli.posterior.windows import windowed
 from zssd_cli.prior.checkpoint import load_prior
 from zssd_cli.prior.denoiser import Conditions
@@ -25,14 +28,25 @@ def prior():
 
 def draw(prior, box, above):
     """Four samples of the prior alone, physical units, (4, C, lat, lon); the Gaussian stands in above a noise level."""
-    grid = fine_grid(box)
+    grid, count = fine_grid(box), len(prior.variables)
     static = torch.as_tensor(load_static(None).channels(grid))[None]
     network = windowed(prior.denoiser, Conditions(static, torch.full((1, 2), torch.nan)), circular=False)
-    gaussian = GaussianDenoiser(prior.lags, prior.signs, prior.zonal, grid)
-    noise = NoiseStream(0, [(member, 0) for member in range(4)], (3, *grid.shape))
+    fields = ClimateFields(prior.climate, grid, static[0], prior.climate.bands(grid.lat))
+    rim, side = fields.margin
+    blocks = block_grid(5.0, box)
+    nothing = Observation(torch.zeros(4, 0, *blocks.shape), (), Coarsen(grid, blocks), torch.zeros(0))
+    noise = NoiseStream(
+        0, [(member, 0) for member in range(4)], (count, grid.shape[0] + 2 * rim, grid.shape[1] + 2 * side)
+    )
+    inner = (..., slice(rim, rim + grid.shape[0]), slice(side, side + grid.shape[1]))
+    levels = karras_sigmas(16)
     with torch.inference_mode():
-        guided = lambda x, s, _: gaussian(x, s) if s > above else network(x, s)  # noqa: E731
-        *_, field = sample(guided, noise.draw, karras_sigmas(16), "dpmpp_2m_sde")
+        start = 0.0
+        if above < np.inf:
+            start = Start(fields)(nothing, noise.draw(), nothing.values, torch.full((4,), 0.5))
+        *_, field = sample(
+            lambda x, s, _: network(x, s), lambda: noise.draw()[inner], levels[levels <= above], "dpmpp_2m_sde", start
+        )
     return (field * prior.std[:, None, None] + prior.mean[:, None, None]).numpy(), grid
 
 

@@ -9,24 +9,23 @@ percent of the wind's amplitude, with 40 degrees 57), made positive by clipping 
 ``analysis`` guidance needs: geostrophy, the anisotropy of cells and the width of weather systems at every latitude are in it.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-BAND_WIDTH = 10.0
-HALF_BAND = 10.0
+from zssd_cli.climate.bands import BAND_WIDTH, band_centres, band_weights
+
 MAX_LAG = 160
 TORUS = 384
-SHORT_RANGE = 4.0
-"""Below this noise level V reaches less than TORUS / 4 cells and half the torus holds it."""
-
-
-def band_centres() -> np.ndarray:
-    """Latitudes of the measured bands in the northern hemisphere: 5, 15, ... 85."""
-    return np.arange(BAND_WIDTH / 2, 90, BAND_WIDTH)
+WHITE = 2 * math.pi / 100
+"""Wavenumber per cell (25 degrees of wavelength) below which a red spectrum is taken as white before the taper."""
+ALIASED = 1e-3
+"""Largest value of V, as a share of its peak, beyond TORUS / 4 cells for which half the torus holds it."""
 
 
 class LagSums:
@@ -62,7 +61,7 @@ class LagSums:
         for lag in range(min(MAX_LAG + 1, lat.size)):
             middle = (lat[: lat.size - lag] + lat[lag:]) / 2
             for band, centre in enumerate(band_centres()):
-                rows = np.flatnonzero(np.abs(middle - centre) <= HALF_BAND)
+                rows = np.flatnonzero(np.abs(middle - centre) <= BAND_WIDTH)
                 if rows.size == 0:
                     continue
                 south = spectrum[..., rows[0] : rows[-1] + 1].conj()
@@ -110,9 +109,30 @@ class BandSpectrum:
         return self.values.shape[0]
 
     def on_torus(self, sigma: float) -> "BandSpectrum":
-        """The same on the torus that holds what a noise level sees: half of it below SHORT_RANGE."""
-        step = 2 if sigma < SHORT_RANGE else 1
-        return BandSpectrum(self.values[::step, ::step], self.vectors[::step, ::step])
+        """The same on the smallest torus that holds V at this noise level: the whole one or half of it."""
+        if self._reaches_far(sigma):
+            return self
+        return BandSpectrum(self.values[::2, ::2], self.vectors[::2, ::2])
+
+    def _reaches_far(self, sigma: float) -> bool:
+        """Whether V is not small beyond a quarter of the torus, along its axes."""
+        if self.period < TORUS:
+            return True
+        if sigma not in self._far:
+            variance = assemble(self.posterior(sigma), self.vectors).diagonal().permute(2, 0, 1).real
+            lags = torch.fft.irfft2(variance, s=(TORUS, TORUS)).abs()
+            quarter = slice(TORUS // 4, TORUS // 2)
+            beyond = torch.maximum(lags[:, quarter, 0].amax(1), lags[:, 0, quarter].amax(1))
+            self._far[sigma] = bool((beyond > ALIASED * lags[:, 0, 0]).any())
+        return self._far[sigma]
+
+    @cached_property
+    def _far(self) -> dict[float, bool]:
+        return {}
+
+    def posterior(self, sigma: float) -> Tensor:
+        r"""Eigenvalues of :math:`V = B \sigma^2 (B + \sigma^2)^{-1}`; those of B where sigma is infinite."""
+        return self.values / (1 + self.values / sigma**2)
 
     def cropped(self, cut: int) -> "BandSpectrum":
         """The wavenumbers -``cut`` to ``cut`` only, in the FFT's order."""
@@ -124,10 +144,21 @@ class BandSpectrum:
     def conditional(self, sigma: float, cut: int = TORUS) -> Tensor:
         r"""Lag function of :math:`V = B \sigma^2 (B + \sigma^2)^{-1}`, the covariance of x0 given x0 + sigma n.
 
-        Returns its rfft2, (C, C, n, n // 2 + 1) with n = TORUS, or TORUS // 2 below SHORT_RANGE; less where cropped.
+        Returns its rfft2, (C, C, n, n // 2 + 1) with n the period of :meth:`on_torus`; less where cropped.
         """
         part = self.on_torus(sigma).cropped(cut)
-        return assemble(part.values * (sigma**2 / (part.values + sigma**2)), part.vectors)
+        return assemble(part.posterior(sigma), part.vectors)
+
+    def coupled(self, transfer: Tensor) -> "BandSpectrum":
+        """Of T x, T (TORUS, TORUS // 2 + 1, C, C) acting on plane waves."""
+        mixed = transfer.to(torch.complex128) @ self.vectors.to(torch.complex128)
+        return diagonal((mixed * self.values.double()[..., None, :]) @ mixed.mH)
+
+    def root(self) -> Tensor:
+        """The symmetric square root's kernel at lags -MAX_LAG ... MAX_LAG: noise convolved with it has this covariance, (C, C, y, x)."""
+        symbol = assemble(self.values.sqrt(), self.vectors).conj()
+        kernel = torch.fft.irfft2(symbol, s=(TORUS, TORUS)).roll((MAX_LAG, MAX_LAG), (2, 3))
+        return kernel[:, :, : 2 * MAX_LAG + 1, : 2 * MAX_LAG + 1]
 
     def mirrored(self, signs: Tensor) -> "BandSpectrum":
         """The band's twin on the other side of the equator; ``signs`` (C,) is what the mirror does to each variable."""
@@ -150,7 +181,7 @@ def ring_sums(weights: Tensor) -> Tensor:
     return torch.bincount(rings.flatten(), weights=twice.flatten())
 
 
-def band_spectrum(lags: np.ndarray | Tensor, signs: np.ndarray | None = None) -> BandSpectrum:
+def band_spectrum(lags: np.ndarray | Tensor, signs: np.ndarray | None = None, red: Sequence[int] = ()) -> BandSpectrum:
     """Taper, embed and diagonalise the lag covariance of one band.
 
     Parameters
@@ -159,52 +190,106 @@ def band_spectrum(lags: np.ndarray | Tensor, signs: np.ndarray | None = None) ->
         (C, C, MAX_LAG + 1, 2 MAX_LAG + 1) as from :meth:`LagSums.result`.
     signs
         Mirror signs (C,): given, the band's twin in the southern hemisphere is returned.
+    red
+        Variables whose spectrum is so red that the taper would leak it into the small scales: they are tapered after
+        (WHITE^2 - Laplacian) has been applied, and that is undone in the spectrum.
     """
     half = torch.as_tensor(lags, dtype=torch.float64)
-    lag = torch.arange(-MAX_LAG, MAX_LAG + 1, dtype=torch.float64)
-    hann = 0.5 * (1 + torch.cos(torch.pi * lag / (MAX_LAG + 1)))
-    half = half * hann[MAX_LAG:, None] * hann
     # C_ij(-y, -x) = C_ji(y, x) gives the lags to the south
     south = half[:, :, 1:].flip((2, 3)).transpose(0, 1)
     full = torch.cat([south, half], 2)
     full[:, :, MAX_LAG] = (full[:, :, MAX_LAG] + full[:, :, MAX_LAG].flip(-1).transpose(0, 1)) / 2
+    for variable in red:
+        full[variable] = _whitened(full[variable])
+        full[:, variable] = _whitened(full[:, variable])
+    lag = torch.arange(-MAX_LAG, MAX_LAG + 1, dtype=torch.float64)
+    hann = 0.5 * (1 + torch.cos(torch.pi * lag / (MAX_LAG + 1)))
+    full = full * hann[:, None] * hann
     torus = torch.zeros(*full.shape[:2], TORUS, TORUS, dtype=torch.float64)
     torus[:, :, : 2 * MAX_LAG + 1, : 2 * MAX_LAG + 1] = full
     torus = torus.roll((-MAX_LAG, -MAX_LAG), (2, 3))
     # Cov(x_i(p), x_j(p + lag)) = sum_k S_ij(k) e^{i k lag}; the covariance operator's symbol is its conjugate
     spectrum = torch.fft.rfft2(torus).permute(2, 3, 0, 1).conj()
-    spectrum = (spectrum + spectrum.mH) / 2
-    values, vectors = torch.linalg.eigh(spectrum)
-    result = BandSpectrum(values.clamp(min=1e-10).float(), vectors.to(torch.complex64))
+    for variable in red:
+        undone = 1 / _whitening()[..., None]
+        spectrum[..., variable, :] *= undone
+        spectrum[..., :, variable] *= undone
+    result = diagonal(spectrum)
     return result if signs is None else result.mirrored(torch.as_tensor(signs))
+
+
+def diagonal(symbol: Tensor) -> BandSpectrum:
+    """Eigen-decomposition of a covariance operator's symbol (TORUS, TORUS // 2 + 1, C, C)."""
+    values, vectors = torch.linalg.eigh((symbol + symbol.mH) / 2)
+    return BandSpectrum(values.clamp(min=1e-10).float(), vectors.to(torch.complex64))
+
+
+def _whitened(lags: Tensor) -> Tensor:
+    """(WHITE^2 - Laplacian) of lag functions (..., y, x); the outermost lags, which the taper removes, repeat their neighbours."""
+    inner = lags[..., 1:-1, 1:-1]
+    around = lags[..., 2:, 1:-1] + lags[..., :-2, 1:-1] + lags[..., 1:-1, 2:] + lags[..., 1:-1, :-2]
+    white = (WHITE**2 + 4) * inner - around
+    return torch.nn.functional.pad(white, (1, 1, 1, 1), mode="replicate")
+
+
+def _whitening() -> Tensor:
+    """The symbol of (WHITE^2 - Laplacian), (TORUS, TORUS // 2 + 1)."""
+    rows = torch.fft.fftfreq(TORUS, dtype=torch.float64)[:, None]
+    columns = torch.fft.rfftfreq(TORUS, dtype=torch.float64)
+    return WHITE**2 + 4 * (torch.pi * rows).sin() ** 2 + 4 * (torch.pi * columns).sin() ** 2
 
 
 @dataclass(frozen=True)
 class Band:
-    """One band of latitude: its statistics and its weight on every row of a grid, (H,).
+    """One band of latitude and its weight on every row of a grid, (H,).
 
-    Weights fall linearly from the band's centre to its neighbours' and add up to 1 on every row.
+    Attributes
+    ----------
+    spectrum
+        Of the variables.
+    own
+        Of what is drawn: the same, but winds are deviations from the balanced wind where the prior has one.
+    weight
+        (H,).
     """
 
     spectrum: BandSpectrum
+    own: BandSpectrum
     weight: Tensor
 
 
-def latitude_bands(lags: Tensor, signs: Tensor, lat: np.ndarray) -> list[Band]:
+def latitude_bands(
+    lags: Tensor,
+    signs: Tensor,
+    lat: np.ndarray,
+    coupling: Callable[[int], Tensor] | None = None,
+    red: Sequence[int] = (),
+) -> list[Band]:
     """The bands of both hemispheres that matter for the rows ``lat`` (degrees, ascending).
 
     This diagonalises; do it once for all that needs the bands.
+
+    Parameters
+    ----------
+    lags, signs
+        See :class:`LagSums`.
+    lat
+        Rows.
+    coupling
+        Band -> T (TORUS, TORUS // 2 + 1, C, C): the variables are T times those of ``lags``. None: they are the same.
+    red
+        See :func:`band_spectrum`.
     """
-    north = band_centres()
-    centres = np.concatenate([-north[::-1], north])
-    rows = np.clip(lat, centres[0], centres[-1])
-    weights = np.maximum(1 - np.abs(rows[None] - centres[:, None]) / BAND_WIDTH, 0)
+    weights, centres = band_weights(lat)
     bands, known = [], {}
     for centre, weight in zip(centres, weights, strict=True):
         if weight.max() > 0:
-            index = int(np.argmin(np.abs(north - abs(centre))))
+            index = int(np.argmin(np.abs(band_centres() - abs(centre))))
             if index not in known:
-                known[index] = band_spectrum(lags[index])
-            spectrum = known[index] if centre > 0 else known[index].mirrored(signs)
-            bands.append(Band(spectrum, torch.as_tensor(weight, dtype=torch.float32)))
+                own = band_spectrum(lags[index], red=red)
+                known[index] = own if coupling is None else own.coupled(coupling(index)), own
+            joint, own = known[index]
+            if centre < 0:
+                joint, own = joint.mirrored(signs), own.mirrored(signs)
+            bands.append(Band(joint, own, torch.as_tensor(weight, dtype=torch.float32)))
     return bands

@@ -322,7 +322,7 @@ def _finish(console: Console, trainer: Trainer, material: Material, files: Train
     """Measure the covariances and write the prior."""
     console.print("Measuring climatological covariances ...")
     config, known = trainer.config, material.scales
-    climate = climatology(material.parts, known, mirror_signs(config.variables).numpy())
+    climate = climatology(material.parts, known, mirror_signs(config.variables).numpy(), material.static)
     header = PriorHeader(
         variables=config.variables,
         network=config.network,
@@ -332,6 +332,6 @@ def _finish(console: Console, trainer: Trainer, material: Material, files: Train
     )
     arrays = (known.mean, known.std, climate.zonal, climate.lags)
     mean, std, zonal, lags = (torch.as_tensor(array, dtype=torch.float32) for array in arrays)
-    save_prior(files.output, Prior(trainer.average, mean, std, zonal, lags, header))
+    save_prior(files.output, Prior(trainer.average, mean, std, zonal, lags, header, climate.balance))
     text = f"Wrote      {files.output}; the state to go on from stays in {files.state}"
     console.print(text, highlight=False, soft_wrap=True)

@@ -14,7 +14,7 @@ from rich.text import Text
 from zssd_cli import __version__
 from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.evaluation.alignment import CommonPoints, OutputFile, common_points, common_times, covered_blocks, extent
-from zssd_cli.evaluation.baselines import BASELINES, coarsen
+from zssd_cli.evaluation.baselines import BASELINES, TEXTBOOK, coarsen, textbook_wind
 from zssd_cli.evaluation.scores import Scores, ScoreSums
 from zssd_cli.evaluation.spectra import BANDS, SpectrumSums, WavelengthBins, decibels, log_spectral_distance
 from zssd_cli.grids.latlon import LatLonGrid
@@ -212,6 +212,10 @@ def _fields(
             for method, interpolate in BASELINES.items():
                 fields[method][name] = interpolate(coarse, blocks, points.grid)[None].astype(np.float32)
     if {"u10", "v10"} <= set(variables):
+        if blocks is not None and reference.grid is not None and "msl" in reference.variables:
+            coarse = coarsen(raw[reference.variables.index("msl")], reference.grid, blocks)
+            wind = textbook_wind(coarse, blocks, points.grid)[:, None].astype(np.float32)
+            fields[TEXTBOOK] = {"u10": wind[0], "v10": wind[1]}
         for part in fields.values():
             part[WIND_SPEED] = np.hypot(part["u10"], part["v10"])
         truth[WIND_SPEED] = np.hypot(truth["u10"], truth["v10"])
@@ -231,13 +235,14 @@ class _Sums:
         """One time; a cell counts where every method has a value."""
         for name, y in truth.items():
             finite = np.isfinite(y)
-            for part in fields.values():
-                finite &= np.isfinite(part[name]).all(0)
+            methods = {method: part[name] for method, part in fields.items() if name in part}
+            for members in methods.values():
+                finite &= np.isfinite(members).all(0)
             weights = np.where(finite, self._area, 0.0)
             gaps = np.where(finite, 0.0, np.nan).astype(np.float32)
-            for method, part in fields.items():
-                self._scores.setdefault((name, method), ScoreSums()).add(part[name], y, weights)
-                self._spectra.setdefault((name, method), SpectrumSums(self._bins)).add(part[name] + gaps)
+            for method, members in methods.items():
+                self._scores.setdefault((name, method), ScoreSums()).add(members, y, weights)
+                self._spectra.setdefault((name, method), SpectrumSums(self._bins)).add(members + gaps)
             self._spectra.setdefault((name, TRUTH), SpectrumSums(self._bins)).add(y[None] + gaps)
 
     def results(self, output: OutputFile) -> tuple[tuple[Row, ...], tuple[Spectra, ...]]:
@@ -267,14 +272,17 @@ COLUMNS: tuple[tuple[str, Callable[[Row], float]], ...] = (
     ("P99\nerror", lambda row: row.scores.p99_error),
     ("CRPS", lambda row: row.scores.crps),
     ("spread/\nskill", lambda row: row.scores.spread_skill),
+    ("slope", lambda row: row.scores.slope),
     ("LSD\ndB", lambda row: row.lsd),
 )
 
 
 def number(value: float) -> str:
-    """Three significant digits without exponents, a dash for NaN."""
+    """Three significant digits, an exponent only beyond what a column holds, a dash for NaN."""
     if not math.isfinite(value):
         return "-"
+    if abs(value) >= 1e5:
+        return f"{value:.0e}"
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 0.1 else 3
     text = f"{value:.{digits}f}"
     return text.lstrip("-") if float(text) == 0 else text
@@ -296,6 +304,7 @@ def as_table(evaluation: Evaluation) -> Table:
         title_justify="left",
         caption_justify="left",
         box=SIMPLE_HEAD,
+        show_edge=False,
         padding=(0, 1, 0, 0),
     )
     table.add_column("", no_wrap=True)

@@ -7,9 +7,12 @@ With errors :math:`e_i = x_i - y` of m members and area weights w:
   the absolute error for one member;
 * spread-skill ratio: :math:`\sqrt{\frac{m+1}{m}\overline{s^2}} / \mathrm{RMSE}` with the unbiased variance s^2
   (Fortin et al. 2014, J. Hydrometeorol. 15); 1 is reliable;
-* quantile errors: quantile of all members, cells and times less that of the truth.
+* quantile errors: quantile of all members, cells and times less that of the truth;
+* amplitude: standard deviations over cells and times of the truth, the ensemble mean and a member, the slope of the regression
+  of the truth on the ensemble mean (1 where its amplitude is right, above 1 where it is damped) and their correlation.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,16 +85,25 @@ class Scores:
     spread_skill: float
     members: int
     rank_histogram: tuple[float, ...] = ()
+    slope: float = math.nan
+    correlation: float = math.nan
+    std_truth: float = math.nan
+    std_mean: float = math.nan
+    std_member: float = math.nan
+
+
+TERMS = ("weight", "mae", "mse", "bias", "crps", "variance", "x", "y", "xx", "yy", "xy", "member")
 
 
 class ScoreSums:
     """Accumulates scores over times, one field after the other."""
 
     def __init__(self) -> None:
-        self._sums = dict.fromkeys(("weight", "mae", "mse", "bias", "crps", "variance"), 0.0)
+        self._sums = dict.fromkeys(TERMS, 0.0)
         self._ranks: np.ndarray | None = None
         self._sketches: tuple[QuantileSketch, QuantileSketch] | None = None
         self._members = 0
+        self._origin: float | None = None
 
     def add(self, members: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> None:
         """Add one time.
@@ -117,6 +129,12 @@ class ScoreSums:
             "bias": mean,
             "crps": fair_crps(errors),
         }
+        if self._origin is None:
+            self._origin = float(np.mean(y, dtype=np.float64))
+        known = y.astype(np.float64) - self._origin
+        centre = mean + known
+        terms |= {"x": centre, "y": known, "xx": centre**2, "yy": known**2, "xy": centre * known}
+        terms["member"] = ((errors + known) ** 2).mean(0)
         if m > 1:
             terms["variance"] = errors.var(0, ddof=1)
             ranks = np.bincount((errors < 0).sum(0), w, m + 1)
@@ -141,4 +159,22 @@ class ScoreSums:
         ours, truth = self._sketches
         p99, p01 = (ours.quantile(level) - truth.quantile(level) for level in (0.99, 0.01))
         ranks = () if self._ranks is None else tuple((self._ranks / weight).tolist())
-        return Scores(mean["mae"], rmse, mean["bias"], p99, p01, mean["crps"], ratio, m, ranks)
+        return Scores(
+            mean["mae"], rmse, mean["bias"], p99, p01, mean["crps"], ratio, m, ranks, **_amplitude(mean)
+        )  # fmt: skip
+
+
+def _amplitude(mean: dict[str, float]) -> dict[str, float]:
+    """From the moments about the origin."""
+    x, y = mean["x"], mean["y"]
+    xx, yy, xy = mean["xx"] - x * x, mean["yy"] - y * y, mean["xy"] - x * y
+    member = mean["member"] - x * x
+    std_mean, std_truth, std_member = (math.sqrt(max(variance, 0.0)) for variance in (xx, yy, member))
+    both = std_mean * std_truth
+    return {
+        "slope": xy / xx if xx > 0 else math.nan,
+        "correlation": xy / both if both > 0 else math.nan,
+        "std_truth": std_truth,
+        "std_mean": std_mean,
+        "std_member": std_member,
+    }

@@ -79,6 +79,11 @@ class Coarsen:
         """A: (..., H, W) -> (..., h, w)."""
         return self._apply(self._down, x)
 
+    def white(self, noise: Tensor) -> Tensor:
+        """Unit noise per block from unit noise per cell: its block means, scaled; (..., H, W) -> (..., h, w)."""
+        down, across = (matrix.square().sum(1).sqrt() for matrix in self._down)
+        return self(noise) / (down[:, None] * across)
+
     def adjoint(self, y: Tensor) -> Tensor:
         """A transposed (Euclidean): (..., h, w) -> (..., H, W)."""
         return self._down[0].T @ y @ self._down[1]

@@ -64,7 +64,7 @@ def make_domain(region: Region, step: float) -> Domain:
     ConfigError
         A region smaller than one cell, or a step that does not fit the globe.
     """
-    if min(region.north - region.south, region.east - region.west) < FINE_STEP:
+    if min(region.north - region.south, region.east - region.west) < FINE_STEP * (1 - 1e-6):
         msg = (
             f"The region is {region.east - region.west:g} x {region.north - region.south:g} degrees, smaller than one "
             f"output cell: expected at least {FINE_STEP:g} each way. Give a larger --region."

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zssd_cli.climate.covariance import Band, latitude_bands
-from zssd_cli.climate.gaussian import GaussianDenoiser
+from zssd_cli.climate.balance import northern_winter
+from zssd_cli.climate.covariance import Band
+from zssd_cli.climate.gaussian import ClimateFields
 from zssd_cli.config import DownscaleConfig
 from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.grids.latlon import GLOBE, LatLonGrid, Region, describe_centres, describe_extent
@@ -21,7 +22,7 @@ from zssd_cli.grids.regrid import Regrid, make_regrid
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.posterior import observing
 from zssd_cli.posterior.domain import Domain, make_domain, source_region
-from zssd_cli.posterior.guidance import Denoise, Guidance, Observation
+from zssd_cli.posterior.guidance import Guidance, Observation
 from zssd_cli.posterior.guidance.analysis import Analysis
 from zssd_cli.posterior.guidance.mmps import mmps, staged
 from zssd_cli.posterior.guidance.projection import match, match_speed, projection, sequential
@@ -29,6 +30,7 @@ from zssd_cli.posterior.guidance.ucg import dps, ucg
 from zssd_cli.posterior.machine import free_memory, network_precision, plan_batch, plan_call
 from zssd_cli.posterior.random import NoiseStream, noise_weights
 from zssd_cli.posterior.sampler import sample
+from zssd_cli.posterior.start import Start
 from zssd_cli.posterior.windows import windowed
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.prior.denoiser import Conditions
@@ -88,7 +90,7 @@ class Job:
     @property
     def steps(self) -> int:
         """Denoising steps for all samples (a step of a whole field counts as one)."""
-        return self.samples * self.config.used_steps
+        return self.samples * (len(self.noise_levels) - 1)
 
     @property
     def gaussian_above(self) -> float:
@@ -100,17 +102,22 @@ class Job:
             return math.inf
         if self.config.gaussian_above is not None:
             return self.config.gaussian_above
-        return 40.0 if set(self.prior.variables) <= set(self.source.variables) else 2.0
+        return 40.0 if set(self.prior.variables) <= set(self.source.variables) else 10.0
 
     @property
     def network_calls(self) -> int:
         """Those steps that call the network; the others are linear."""
-        levels = [float(s) for s in noise_levels(self.config)[:-1]]
-        return self.samples * sum(level <= self.gaussian_above for level in levels)
+        return self.steps
+
+    @property
+    def noise_levels(self) -> Tensor:
+        """Falling noise levels that are walked, from where the network takes over to 0."""
+        levels = noise_levels(self.config)
+        return levels[levels <= self.gaussian_above]
 
 
 def noise_levels(config: DownscaleConfig) -> Tensor:
-    """Falling noise levels that end with 0."""
+    """Falling noise levels that end with 0, from pure noise on."""
     levels: dict[str, Callable[[int], Tensor]] = {
         "ddpm": ddpm_sigmas,
         "karras": karras_sigmas,
@@ -241,11 +248,11 @@ def run(job: Job, tick: Callable[[int], None] = lambda _: None) -> Iterator[Resu
     """
     operator = Coarsen(job.domain.fine, job.domain.coarse, device=job.static.device)
     prior, fine = job.prior, job.domain.fine
-    bands = latitude_bands(prior.lags, prior.signs, fine.lat)
+    bands = prior.climate.bands(fine.lat)
     guidance = make_guidance(job, bands)
     speed_seen = observing.SPEED in job.source.variables
     unresolved = observing.unresolved_wind(prior, fine) if speed_seen else None
-    gaussian = GaussianDenoiser(prior.lags, prior.signs, prior.zonal, fine, job.static.device, bands)
+    begin = None if job.config.stepwise else Start(ClimateFields(prior.climate, fine, job.static[0], bands))
     members = job.config.members
     times_at_once = max(1, job.batch // members)
     for start in range(0, len(job.source.times), times_at_once):
@@ -253,25 +260,14 @@ def run(job: Job, tick: Callable[[int], None] = lambda _: None) -> Iterator[Resu
         observed = observe(job, start, stop)
         for first in range(0, members, job.batch):
             part = range(first, min(first + job.batch, members))
-            yield from _draw(job, operator, guidance, gaussian, unresolved, observed, start, part, tick)
-
-
-def two_stage(job: Job, conditions: Conditions, gaussian: GaussianDenoiser) -> Denoise:
-    """The prior on the domain: the climatological Gaussian at high noise, the network below; ``ucg`` and ``dps`` as in the paper."""
-    circular, window = job.domain.fine.circular, job.config.window_cells
-    network = windowed(job.prior.denoiser, conditions, circular, window, job.call_cells, job.precision)
-
-    def denoise(x: Tensor, sigma: float) -> Tensor:
-        return gaussian(x, sigma) if sigma > job.gaussian_above else network(x, sigma)
-
-    return denoise
+            yield from _draw(job, operator, guidance, begin, unresolved, observed, start, part, tick)
 
 
 def _draw(
     job: Job,
     operator: Coarsen,
     guidance: Guidance,
-    gaussian: GaussianDenoiser,
+    begin: Start | None,
     unresolved: Callable[[float], float] | None,
     observed: np.ndarray,
     start: int,
@@ -286,11 +282,20 @@ def _draw(
     fractions = torch.tensor([year_day_fractions(t) for t in times], dtype=torch.float32, device=device)
     conditions = Conditions(job.static, fractions.repeat_interleave(count, 0))
     with torch.no_grad(), torch.inference_mode(not config.back_propagates):
-        prior = two_stage(job, conditions, gaussian)
+        fine, window = job.domain.fine, config.window_cells
+        prior = windowed(job.prior.denoiser, conditions, fine.circular, window, job.call_cells, job.precision)
         keys = [(member, noise_weights(t, config.time_noise)) for t in times for member in members]
-        shape = (len(job.prior.variables), *job.domain.fine.shape)
-        noise = NoiseStream(config.seed, keys, shape, device)
-        for step in sample(guidance(prior, observation), noise.draw, noise_levels(config), config.used_sampler):
+        (height, width), (rim, side) = fine.shape, (0, 0) if begin is None else begin.fields.margin
+        noise = NoiseStream(config.seed, keys, (len(job.prior.variables), height + 2 * rim, width + 2 * side), device)
+
+        def draw() -> Tensor:
+            return noise.draw()[:, :, rim : rim + height, side : side + width]
+
+        clean: Tensor | float = 0.0
+        if begin is not None:
+            errors = operator.white(draw()[:, list(observation.channels)])
+            clean = begin(observation, noise.draw(), errors, northern_winter(conditions.time[:, 0]))
+        for step in sample(guidance(prior, observation), draw, job.noise_levels, config.used_sampler, clean):
             field = step
             tick(len(values))
         field = _made_exact(field, observation, config)
@@ -298,9 +303,9 @@ def _draw(
         residual = (observation.full_residual(field).square().sum((2, 3)) / present).sqrt().cpu().numpy()
         mean, std = (s.to(device)[:, None, None] for s in (job.prior.mean, job.prior.std))
         rows, columns = job.domain.crop
-        fine = (field * std + mean)[:, :, rows][:, :, :, columns].cpu().numpy()
+        finished = (field * std + mean)[:, :, rows][:, :, :, columns].cpu().numpy()
     for k in range(len(times)):
-        part = fine[k * count : (k + 1) * count]
+        part = finished[k * count : (k + 1) * count]
         if not np.isfinite(part).all():
             msg = (
                 f"The sampling gave values that are not finite at {format_time(times[k])}. "

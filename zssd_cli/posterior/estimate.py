@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zssd_cli.climate.covariance import BAND_WIDTH, MAX_LAG, SHORT_RANGE, TORUS
-from zssd_cli.climate.gaussian import KEPT_BYTES
+from zssd_cli.climate.bands import BAND_WIDTH
+from zssd_cli.climate.covariance import MAX_LAG, TORUS
 from zssd_cli.errors import ConfigError
-from zssd_cli.posterior.downscaling import Job, noise_levels
+from zssd_cli.posterior.downscaling import Job
 from zssd_cli.posterior.guidance import Denoise
 from zssd_cli.posterior.machine import FEATURE_COPIES, FIELD_COPIES, free_memory
 from zssd_cli.posterior.windows import plan, windowed
@@ -25,6 +25,8 @@ INCREMENT = 0.12
 """A cell of an analysis increment, in the same units."""
 SETUP = 0.25
 """Seconds per band of latitude to prepare covariances and gains."""
+FAR = 4.0
+"""Below this noise level the gains mostly lie on half the torus."""
 PROGRAM = 0.5e9
 """Bytes of the program with its libraries."""
 AT_WORK = 0.7
@@ -123,10 +125,8 @@ def memory(job: Job) -> float:
     if job.config.stepwise:
         return total
     total += bands(job) * TORUS * (TORUS // 2) * 4 * (count + 2 * count**2)
-    total += min(KEPT_BYTES, 12 * count**2 * cells)
     if job.config.guidance in ("analysis", "mmps"):
-        lowest = max(SHORT_RANGE, job.gaussian_above) if job.config.guidance == "mmps" else SHORT_RANGE
-        wide = int((noise_levels(job.config) >= lowest).sum())
+        wide = 1 if job.config.guidance == "mmps" else 1 + int((job.noise_levels >= FAR).sum())
         total += bands(job) * wide * 2 * count * len(job.channels) * (2.1 * MAX_LAG) ** 2
     return total
 

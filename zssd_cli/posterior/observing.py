@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zssd_cli.climate.covariance import band_centres, band_spectrum
 from zssd_cli.config import DownscaleConfig
 from zssd_cli.grids.latlon import LatLonGrid
 from zssd_cli.operators.coarsen import Coarsen
@@ -56,8 +55,7 @@ def unresolved_wind(prior: Prior, grid: LatLonGrid) -> Callable[[float], float]:
     By climatology, in the band of the grid's mean distance from the equator.
     """
     wind, square = wind_speed(prior), np.square(wind_speed(prior).std)
-    band = int(np.argmin(np.abs(band_centres() - np.abs(grid.lat).mean())))
-    spectrum = band_spectrum(prior.lags[band].cpu())
+    spectrum = prior.climate.bands(np.abs(grid.lat).mean(keepdims=True))[0].spectrum
 
     @lru_cache(maxsize=4096)
     def variance(sigma: float) -> float:

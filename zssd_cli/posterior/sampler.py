@@ -22,7 +22,11 @@ SAMPLERS = ("dpmpp_2m", "dpmpp_2m_sde", "ddim", "ddpm")
 
 
 def sample(
-    denoise: GuidedDenoise, draw: Callable[[], Tensor], sigmas: Tensor, sampler: str = "dpmpp_2m"
+    denoise: GuidedDenoise,
+    draw: Callable[[], Tensor],
+    sigmas: Tensor,
+    sampler: str = "dpmpp_2m",
+    start: Tensor | float = 0.0,
 ) -> Iterator[Tensor]:
     """Walk down the noise levels; yields the denoised field of every step, the last one is the sample.
 
@@ -36,9 +40,11 @@ def sample(
         Falling noise levels that end with 0, (steps + 1,).
     sampler
         One of :data:`SAMPLERS`.
+    start
+        Clean field to which the first level's noise is added; 0 where that level drowns everything.
     """
     levels = [float(s) for s in sigmas]
-    x = draw() * levels[0]
+    x = start + draw() * levels[0]
     previous, h_previous = None, 0.0
     for sigma, sigma_next in zip(levels[:-1], levels[1:], strict=True):
         x0 = denoise(x, sigma, sigma_next)

@@ -18,7 +18,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zssd_cli.climate.covariance import MAX_LAG, band_centres
+from zssd_cli.climate.balance import SEASONS, SURFACES, TERMS, WINDS, Balance, has_balance
+from zssd_cli.climate.bands import band_centres
+from zssd_cli.climate.covariance import MAX_LAG
+from zssd_cli.climate.gaussian import Climate
 from zssd_cli.config import UNetConfig
 from zssd_cli.errors import WeightsError
 from zssd_cli.files import atomic_path
@@ -26,6 +29,12 @@ from zssd_cli.prior.denoiser import Denoiser
 from zssd_cli.prior.unet import BANDS, UNet
 
 FORMAT = "zssd-prior-2"
+BALANCE_SHAPES = {
+    "coefficients": (len(WINDS), SURFACES, TERMS),
+    "slopes": (band_centres().size, len(WINDS), 2),
+    "spread": (band_centres().size, SEASONS, SURFACES, len(WINDS)),
+    "pressure_spread": (band_centres().size, SEASONS),
+}
 
 
 def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -82,11 +91,13 @@ class Prior:
     mean, std
         Scales of the variables in physical units, (C,).
     zonal
-        Climatological mean of the standardised variables per row of the global grid, (C, 721).
+        Climatological mean of the standardised variables per row of the global grid, (C, 721); 0 for balanced winds.
     lags
         Lag covariances, see :mod:`zssd_cli.climate.covariance`.
     header
         Everything else.
+    balance
+        The wind that goes with pressure, from which ``lags`` describe the deviation of winds; None where there is none.
     """
 
     denoiser: Denoiser
@@ -95,6 +106,12 @@ class Prior:
     zonal: Tensor
     lags: Tensor
     header: PriorHeader
+    balance: Balance | None = None
+
+    @property
+    def climate(self) -> Climate:
+        """All but the network."""
+        return Climate(self.variables, self.mean, self.std, self.zonal, self.lags, self.signs, self.balance)
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -117,6 +134,8 @@ def save_prior(path: Path, prior: Prior) -> None:
     tensors = {f"network.{k}": v.half() for k, v in prior.denoiser.network.state_dict().items()}
     tensors |= {name: getattr(prior, name).float() for name in ("mean", "std", "zonal", "lags")}
     tensors["detail_std"] = prior.denoiser.detail_std.float()
+    if prior.balance is not None:
+        tensors |= {f"balance.{name}": getattr(prior.balance, name).float() for name in BALANCE_SHAPES}
     with atomic_path(path) as temporary:
         write_safetensors(temporary, tensors, {"format": FORMAT, "header": prior.header.model_dump_json()})
 
@@ -139,6 +158,7 @@ def load_prior(path: Path, device: str | torch.device = "cpu") -> Prior:
         if shapes != ((count,), (count,), (count, 721), expected, (BANDS, count)) or not (std > 0).all():
             msg = "scales or covariances do not fit the variables"
             raise ValueError(msg)  # noqa: TRY301
+        balance = _balance(tensors, header.variables)
         broken = [key for key, tensor in tensors.items() if not tensor.isfinite().all()]
         if broken:
             msg = f"{broken[0]} holds values that are not finite"
@@ -150,4 +170,21 @@ def load_prior(path: Path, device: str | torch.device = "cpu") -> Prior:
     denoiser = Denoiser(network, header.time_known).eval().requires_grad_(False)
     denoiser.detail_std.copy_(detail_std)
     denoiser.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Prior(denoiser, mean, std, zonal, lags, header)
+    return Prior(denoiser, mean, std, zonal, lags, header, balance)
+
+
+def _balance(tensors: dict[str, Tensor], variables: tuple[str, ...]) -> Balance | None:
+    found = {
+        key.removeprefix("balance."): value.float() for key, value in tensors.items() if key.startswith("balance.")
+    }
+    if not found:
+        return None
+    shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
+    if (
+        shapes != BALANCE_SHAPES
+        or not has_balance(variables)
+        or not all((found[name] > 0).all() for name in ("spread", "pressure_spread"))
+    ):
+        msg = "the balance does not fit the variables"
+        raise ValueError(msg)
+    return Balance(**found)

@@ -8,6 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zssd_cli.climate.balance import (
+    PRESSURE,
+    WINDS,
+    Balance,
+    Scene,
+    fit_balance,
+    has_balance,
+    northern_winter,
+    surfaces,
+)
 from zssd_cli.climate.covariance import LagSums, merged
 from zssd_cli.errors import InputError
 from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid
@@ -130,13 +140,14 @@ def scales(part: Part) -> Scales:
 
 @dataclass(frozen=True)
 class Climatology:
-    """Standardised zonal means on the rows of the globe (C, 721) and lag covariances of the anomalies from them."""
+    """Standardised zonal means on the rows of the globe (C, 721), lag covariances of the deviations, and the balance of winds."""
 
     zonal: np.ndarray
     lags: np.ndarray
+    balance: Balance | None
 
 
-def climatology(parts: Sequence[Part], known: Scales, signs: np.ndarray) -> Climatology:
+def climatology(parts: Sequence[Part], known: Scales, signs: np.ndarray, static: StaticFields) -> Climatology:
     """Over a sample of times of the complete parts; rows without data repeat the nearest."""
     whole = [(part, index) for part in parts if part.complete for index in sampled_times(part.source)]
     total, count = np.zeros((len(signs), 721)), np.zeros(721)
@@ -147,14 +158,43 @@ def climatology(parts: Sequence[Part], known: Scales, signs: np.ndarray) -> Clim
     there = np.flatnonzero(count)
     nearest = there[np.abs(np.arange(721)[:, None] - there).argmin(1)]
     zonal = total[:, nearest] / count[nearest]
+    names = parts[0].variables
+    balance = fit_balance(_Scenes(whole, static)) if has_balance(names) else None
+    winds = [names.index(name) for name in WINDS] if balance else []
+    zonal[winds] = 0
     sums: dict[tuple[float, float, bool], LagSums] = {}
     for part, index in whole:
-        grid = part.grid
+        grid, values = part.grid, part.read(index)
+        if balance is not None:
+            pressure = torch.as_tensor(values[names.index(PRESSURE)], dtype=torch.float64)[None]
+            values[winds] -= balance.wind(pressure, grid, _shares(static, grid).double())[0].numpy()
+            values[winds] += known.mean[winds, None, None]  # standardised, a deviation of 0 is 0
+        anomaly = (values - known.mean[:, None, None]) / known.std[:, None, None] - zonal[
+            :, global_rows(grid.lat), None
+        ]
         key = (grid.lat[0], grid.lat[-1], grid.circular)
-        anomaly = (part.read(index) - known.mean[:, None, None]) / known.std[:, None, None]
-        anomaly = anomaly - zonal[:, global_rows(grid.lat), None]
         sums.setdefault(key, LagSums(grid.lat, grid.circular, signs)).add(anomaly.astype(np.float32))
-    return Climatology(zonal, merged(list(sums.values())))
+    return Climatology(zonal, merged(list(sums.values())), balance)
+
+
+def _shares(static: StaticFields, grid: LatLonGrid) -> Tensor:
+    return surfaces(torch.as_tensor(static.channels(grid)))
+
+
+class _Scenes:
+    """Pressure, wind, grid and surfaces of every time, to be gone through as often as needed."""
+
+    def __init__(self, whole: Sequence[tuple[Part, int]], static: StaticFields) -> None:
+        self._whole, self._static = whole, static
+
+    def __iter__(self) -> Iterator[Scene]:
+        for part, index in self._whole:
+            values = dict(zip(part.variables, torch.as_tensor(part.read(index), dtype=torch.float64), strict=True))
+            wind = torch.stack([values[name] for name in WINDS])
+            date = part.source.times[index]
+            season = torch.tensor(np.nan if is_unknown(date) else year_day_fractions(date)[0])
+            shares = _shares(self._static, part.grid).double()
+            yield Scene(values[PRESSURE], wind, part.grid, shares, float(northern_winter(season)))
 
 
 def global_rows(lat: np.ndarray) -> np.ndarray:

@@ -149,7 +149,7 @@ def block_window(factor: int, period: int) -> Tensor:
 def relevant(spectrum: BandSpectrum, window: Tensor, sigma: float) -> int:
     """Largest wavenumber that matters to V A^T: what lies beyond adds less than :data:`DROPPED` of its largest element."""
     largest = spectrum.values[..., -1]
-    size = largest * (sigma**2 / (largest + sigma**2)) * window.abs()[:, None] * window[: largest.shape[1]].abs()
+    size = largest / (1 + largest / sigma**2) * window.abs()[:, None] * window[: largest.shape[1]].abs()
     rings = ring_sums(size)
     return int((rings.flip(0).cumsum(0).flip(0) > DROPPED * rings.sum()).sum())
 
