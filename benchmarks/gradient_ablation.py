@@ -21,7 +21,7 @@ from zssd_cli.grids.latlon import Region, block_grid, fine_grid, parse_region
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.posterior.guidance import Observation
 from zssd_cli.posterior.guidance.ucg import mismatch_gradients, step_scale
-from zssd_cli.posterior.random import NoiseStream
+from zssd_cli.posterior.random import NoiseStream, Window
 from zssd_cli.posterior.sampler import sample
 from zssd_cli.posterior.windows import windowed
 from zssd_cli.prior.checkpoint import Prior, load_prior
@@ -87,7 +87,7 @@ def trace(prior: Prior, reference: str, region: Region, scale: float, levels: in
             norms[name].append(float(gradient.norm()) * (1 + sigma**2) ** 0.5)
         return x0 - step_scale(sigma, sigma_next) * on_fine
 
-    noise = NoiseStream(0, [(0, 0)], truth.shape[1:])
+    noise = NoiseStream(0, [(0, 0)], truth.shape[1], Window(0, 0, *truth.shape[2:]))
     for _ in sample(guided, noise.draw, ddpm_sigmas(levels), "ddpm"):
         pass
     source.close()

@@ -26,7 +26,7 @@ from zssd_cli.evaluation.spectra import SpectrumSums, WavelengthBins, decibels
 from zssd_cli.grids.latlon import LatLonGrid, Region, block_grid, fine_grid
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.posterior.guidance import Observation
-from zssd_cli.posterior.random import NoiseStream
+from zssd_cli.posterior.random import NoiseStream, window_around
 from zssd_cli.posterior.sampler import sample
 from zssd_cli.posterior.start import Start
 from zssd_cli.posterior.windows import windowed
@@ -49,7 +49,7 @@ def draw(setting: Setting, box: Region, above: float, members: int) -> np.ndarra
     rim, side = climate.margin
     height, width = grid.shape
     keys = [(member, 0) for member in range(members)]
-    noise = NoiseStream(0, keys, (len(prior.variables), height + 2 * rim, width + 2 * side))
+    noise = NoiseStream(0, keys, len(prior.variables), window_around(grid, rim, side))
     blocks = block_grid(5.0, box)
     levels = karras_sigmas(STEPS)
 

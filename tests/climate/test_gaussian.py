@@ -1,16 +1,19 @@
 """Random fields of the climate: their covariance, mirror symmetry, seasons; and what the shipped climate says about wind and pressure."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
-from zssd_cli.climate.balance import WINDS, northern_winter
+from zssd_cli.climate.balance import WINDS, gradient, northern_winter
 from zssd_cli.climate.covariance import MAX_LAG, TORUS, band_centres
 from zssd_cli.climate.gaussian import Climate, ClimateFields
 from zssd_cli.grids.latlon import Region, block_grid, fine_grid
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.posterior.guidance import Observation
 from zssd_cli.posterior.guidance.analysis import Analysis
+from zssd_cli.posterior.random import NoiseStream, window_around
 from zssd_cli.prior import registry
 from zssd_cli.prior.checkpoint import load_prior
 from zssd_cli.static import load_static
@@ -133,3 +136,60 @@ def test_wind_turns_the_right_way_around_a_low(shipped, south, turn):
         assert turn * v[row, column - step] < -1
         assert turn * u[row - step, column] > 1
         assert turn * u[row + step, column] < -1
+
+
+@pytest.mark.parametrize("region", [Region(0, 360, 50, 90), Region(0, 360, -60, -20)], ids=["pole", "south"])
+def test_moving_to_the_observation_converges(shipped, region):
+    """The same gain again and again leaves ever less, of any residual: no mode of the gain points the wrong way."""
+    fine, coarse = fine_grid(region), block_grid(5.0, region)
+    fields = shipped_fields(shipped, region)
+    values = torch.randn(1, 1, *coarse.shape, generator=torch.Generator().manual_seed(0))
+    observation = Observation(values, (0,), Coarsen(fine, coarse), torch.tensor([0.01]))
+    solver = Analysis(shipped.lags, shipped.signs, fields.bands).solver(observation)
+    x, left = torch.zeros(1, 3, *fine.shape), [values.square().mean(3).sqrt()[0, 0]]
+    for _ in range(4):
+        residual = observation.residual(x)
+        x = x + solver.increment(residual, torch.ones_like(values, dtype=torch.bool), float("inf"))
+        left.append(observation.residual(x).square().mean(3).sqrt()[0, 0])
+    for before, after in itertools.pairwise(left):
+        assert (after < 1.02 * before).all()
+    assert (left[-1] < 0.9 * left[0]).all()
+
+
+def test_pressure_is_drawn_with_the_spread_of_its_row(shipped):
+    """From the mid latitudes to the pole, where the bands' covariance says much too much."""
+    fields = shipped_fields(shipped, Region(0, 360, 50, 90))
+    (height, width), (rim, side) = fields.grid.shape, fields.margin
+    noise = torch.randn(4, 3, height + 2 * rim, width + 2 * side, generator=torch.Generator().manual_seed(0))
+    drawn = fields.deviations(noise, torch.ones(4))[:, fields.climate.pressure] * shipped.std[fields.climate.pressure]
+    wanted = shipped.balance.pressure_spread[:, 0]
+    for latitude in (60, 70, 80):
+        row = int(np.argmin(np.abs(fields.grid.lat - latitude)))
+        got = float(drawn[:, row - 4 : row + 5].square().mean().sqrt())
+        assert 0.7 < got / float(wanted[latitude // 10]) < 1.4, latitude
+
+
+@pytest.mark.parametrize("circular", [True, False])
+def test_the_balance_filters_as_many_kilometres_to_the_east_as_to_the_north(circular):
+    """A wave of 12 degrees of arc across rows at 60 degrees north is 24 degrees of longitude along them: damped alike."""
+    grid = fine_grid(Region(0, 360, 40, 80) if circular else Region(20, 120, 40, 80))
+    narrow = torch.full((grid.lat.size,), 0.5, dtype=torch.float64)
+    lat, lon = torch.as_tensor(grid.lat)[:, None], torch.as_tensor(grid.lon)[None]
+    waves = [torch.sin(2 * np.pi * (part + 0 * lat + 0 * lon)) for part in (lat / 12, lon / 24)]
+    north, east = (gradient(wave[None], narrow, grid.circular)[0] for wave in waves)
+    row, inner = grid.lat.size // 2, slice(100, -100)
+    # per cell the wave along the row is half as steep, as the cells there are half as wide
+    assert east[0, row, inner].abs().max() == pytest.approx(float(north[1, 60:-60, 200].abs().max()) / 2, rel=0.01)
+    assert float(east[1].abs().max()) < 1e-9
+
+
+def test_regions_agree_where_they_overlap():
+    """The same seed gives the same climatological field at the same place, whatever is drawn around it."""
+    drawn = []
+    for region in (Region(-40, 0, 20, 60), Region(-20, 30, 35, 50)):
+        fields = toy_fields(fine_grid(region))
+        noise = NoiseStream(5, [(0, 7)], 2, window_around(fields.grid, *fields.margin)).draw()
+        drawn.append(fields.deviations(noise, torch.full((1,), 0.5)))
+    overlap = drawn[0][:, :, 60:121, 80:161]
+    torch.testing.assert_close(overlap, drawn[1][:, :, :, :81], atol=1e-3, rtol=0)
+    assert overlap.std() > 0.3

@@ -11,11 +11,11 @@ from zssd_cli.posterior.guidance import Guidance, Observation
 from zssd_cli.posterior.guidance.analysis import Analysis
 from zssd_cli.posterior.guidance.mmps import mmps, staged
 from zssd_cli.posterior.guidance.projection import projection
-from zssd_cli.posterior.random import NoiseStream
+from zssd_cli.posterior.random import NoiseStream, Window
 from zssd_cli.posterior.sampler import sample
 from zssd_cli.prior.noise import karras_sigmas
 
-MEMBERS = 64
+MEMBERS = 256
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,9 @@ def observe(world: World, channels: tuple[int, ...], members: int = MEMBERS) -> 
 
 def ensemble(world: World, guidance: Guidance, observation: Observation, sampler: str, steps: int) -> torch.Tensor:
     """Draws from the guided prior."""
-    noise = NoiseStream(1, [(m, 0) for m in range(len(observation.values))], world.shape)
+    noise = NoiseStream(
+        1, [(m, 0) for m in range(len(observation.values))], world.shape[0], Window(0, 0, *world.shape[1:])
+    )
     fields: Iterator[torch.Tensor] = sample(
         guidance(world.denoise, observation), noise.draw, karras_sigmas(steps), sampler
     )
@@ -52,6 +54,8 @@ MODES = {
     "mmps-throughout": mmps(),
 }
 """``mmps`` as in a run, where the analysis does the high noise (above 2 where something is inferred, else above 40), and alone."""
+BIAS = 0.15
+"""Error of the mean in posterior standard deviations: the analysis counts a tenth of the block means' spread as error of B itself."""
 RIM = 4
 """Cells of the rim that the spread of `analysis` leaves out: its V is that of an endless domain, and a run cuts a halo off."""
 
@@ -71,13 +75,13 @@ RIM = 4
 def test_the_exact_posterior_is_reached(
     world: World, name: str, channels: tuple[int, ...], sampler: str, steps: int
 ) -> None:
-    """Mean within 1.3 of Monte Carlo error and spread within 10 percent, all or only the first variable observed."""
+    """Mean within BIAS and Monte Carlo error, spread within 10 percent, all or only the first variable observed."""
     observation = observe(world, channels)
     mean, deviation = world.posterior(observation)
     draws = ensemble(world, MODES[name], observation, sampler, steps)
-    monte_carlo = (deviation.square() / MEMBERS).mean((1, 2)).sqrt()
+    allowed = (deviation.square() * (BIAS**2 + 1.3**2 / MEMBERS)).mean((1, 2)).sqrt()
     error = (draws.mean(0) - mean[0]).square().mean((1, 2)).sqrt()
-    assert (error < 1.3 * monte_carlo).all()
+    assert (error < allowed).all()
     inner = (slice(None), slice(RIM, -RIM), slice(RIM, -RIM)) if name == "analysis" else ...
     spread = (draws.std(0)[inner].square().mean((1, 2)) / deviation[inner].square().mean((1, 2))).sqrt()
     assert ((spread > 0.9) & (spread < 1.1)).all()

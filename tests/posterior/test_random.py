@@ -9,14 +9,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zssd_cli.posterior.random import NoiseStream, ar1_weights, noise_weights
+from zssd_cli.posterior.random import TILE, NoiseStream, Window, ar1_weights, noise_weights
 
-SHAPE = (3, 20, 30)
+WINDOW = Window(south=110, west=1420, rows=20, columns=30)
+SHAPE = (3, WINDOW.rows, WINDOW.columns)
 DATE = cftime.datetime(2010, 1, 30, 6, calendar="noleap")
 
 
-def draws(seed, keys, count=3):
-    stream = NoiseStream(seed, keys, SHAPE)
+def draws(seed, keys, count=3, window=WINDOW):
+    stream = NoiseStream(seed, keys, 3, window)
     return torch.stack([stream.draw() for _ in range(count)])
 
 
@@ -51,6 +52,37 @@ def test_noise_is_white_and_unit():
     assert abs(float((noise[0] * noise[1]).mean())) < 0.02
     assert abs(float((noise[..., 1:] * noise[..., :-1]).mean())) < 0.02
     assert torch.equal(noise, draws(0, [(m, 1) for m in range(40)], 2))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [Window(100, 1400, 60, 100), Window(115, 1425, 200, 7), Window(119, -12, 1, 22), Window(-300, 0, 1000, 1440)],
+    ids=["around", "inside", "a turn further", "globe"],
+)
+def test_windows_agree_where_they_overlap(other):
+    """The noise belongs to the cell of the globe, at every draw."""
+    one, two = (draws(3, [(1, 2)], window=window) for window in (WINDOW, other))
+    globe = []
+    for window, values in ((WINDOW, one), (other, two)):
+        whole = torch.full((3, 3, 1441, 1440), float("nan"))
+        rows = torch.arange(window.south, window.south + window.rows) + 300
+        columns = torch.arange(window.west, window.west + window.columns) % 1440
+        whole[:, :, rows[:, None], columns] = values[:, 0]
+        globe.append(whole)
+    both = ~(globe[0].isnan() | globe[1].isnan())
+    assert both.any()
+    assert torch.equal(globe[0][both], globe[1][both])
+
+
+def test_a_window_wider_than_the_globe_repeats_it():
+    noise = draws(3, [(0, 0)], 1, Window(10, -160, 2, 1440 + 320))
+    assert torch.equal(noise[..., :320], noise[..., 1440:])
+
+
+def test_tiles_are_independent():
+    noise = draws(3, [(0, 0)], 1, Window(0, 0, 2 * TILE, 4 * TILE))[0, 0, 0]
+    tiles = noise.unfold(0, TILE, TILE).unfold(1, TILE, TILE).reshape(8, -1)
+    assert float((torch.corrcoef(tiles) - torch.eye(8)).abs().max()) < 0.07
 
 
 def correlation(one: dict[int, float], other: dict[int, float]) -> float:

@@ -8,7 +8,7 @@ from zssd_cli.climate.gaussian import ClimateFields
 from zssd_cli.grids.latlon import Region, block_grid, fine_grid
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.posterior.guidance import Observation
-from zssd_cli.posterior.random import NoiseStream
+from zssd_cli.posterior.random import NoiseStream, window_around
 from zssd_cli.posterior.sampler import sample
 from zssd_cli.posterior.start import Start
 from zssd_cli.posterior.windows import windowed
@@ -35,9 +35,7 @@ def draw(prior, box, above):
     rim, side = fields.margin
     blocks = block_grid(5.0, box)
     nothing = Observation(torch.zeros(4, 0, *blocks.shape), (), Coarsen(grid, blocks), torch.zeros(0))
-    noise = NoiseStream(
-        0, [(member, 0) for member in range(4)], (count, grid.shape[0] + 2 * rim, grid.shape[1] + 2 * side)
-    )
+    noise = NoiseStream(0, [(member, 0) for member in range(4)], count, window_around(grid, rim, side))
     inner = (..., slice(rim, rim + grid.shape[0]), slice(side, side + grid.shape[1]))
     levels = karras_sigmas(16)
     with torch.inference_mode():

@@ -10,7 +10,8 @@ All of this for sea, low land and high land apart, which a cell mixes by its sha
 
 .. math:: V = H(G\,p) + \varepsilon,
 
-G a Gaussian filter. What H leaves, :math:`\varepsilon`, is the deviation that the climatological Gaussian describes
+G a Gaussian filter, as wide in kilometres to the east as to the north. What H leaves, :math:`\varepsilon`, is the deviation
+that the climatological Gaussian describes
 (:mod:`zssd_cli.climate.covariance`). H's straight part L, by bands of latitude, says how a change of pressure moves the wind in it.
 """
 
@@ -46,6 +47,8 @@ RIM = 2 * FILTER_CELLS
 RIDGE = 1e-5
 LEAST = 1e-3
 """Share of a band's area below which a season or surface has no scatter of its own."""
+BESIDE = RIM * 2 + 1
+"""Rows beside a row that its gradient follows from."""
 STRIDE = 4
 """Every fourth row and column enters the fit: neighbours say the same."""
 SURFACES = 3
@@ -73,20 +76,29 @@ def northern_winter(year_fraction: Tensor) -> Tensor:
     return ((1 + torch.cos(2 * math.pi * (year_fraction - COLDEST))) / 2).nan_to_num(0.5)
 
 
-def _filtered(field: Tensor, circular: bool) -> Tensor:
-    """G, (N, H, W) -> (N, H, W)."""
+def _narrow(lat: Tensor) -> Tensor:
+    """Width of a cell of a row as a share of its width at the equator."""
+    return torch.deg2rad(lat.abs().clamp(max=POLAR)).cos()
+
+
+def _filtered(field: Tensor, narrow: Tensor, circular: bool) -> Tensor:
+    """G, (N, H, W) -> (N, H, W); ``narrow`` (H,) as from :func:`_narrow`."""
     reach = 4 * FILTER_CELLS
     lags = torch.arange(-reach, reach + 1, device=field.device)
     kernel = torch.exp(-0.5 * (lags / FILTER_CELLS) ** 2).to(field)
-    kernel = kernel / kernel.sum()
     padded = F.pad(field[:, None], (0, 0, reach, reach), mode="replicate")
-    padded = F.pad(padded, (reach, reach, 0, 0), mode="circular" if circular else "replicate")
-    return F.conv2d(F.conv2d(padded, kernel[None, None, :, None]), kernel[None, None, None])[:, 0]
+    north = F.conv2d(padded, (kernel / kernel.sum())[None, None, :, None])[:, 0]
+    side = 0 if circular else math.ceil(reach / float(narrow.min()))
+    wide = F.pad(north, (side, side), mode="replicate") if side else north
+    waves = 2 * math.pi * torch.fft.rfftfreq(wide.shape[-1], device=field.device).to(field)
+    damping = torch.exp(-0.5 * (FILTER_CELLS / narrow[:, None] * waves) ** 2)
+    east = torch.fft.irfft(torch.fft.rfft(wide) * damping, n=wide.shape[-1])
+    return east[..., side : side + field.shape[-1]]
 
 
-def gradient(pressure: Tensor, circular: bool) -> Tensor:
+def gradient(pressure: Tensor, narrow: Tensor, circular: bool) -> Tensor:
     """Differences of the filtered pressure per cell, eastward and northward: (N, H, W) -> (N, 2, H, W)."""
-    p = _filtered(pressure - pressure.mean(), circular)
+    p = _filtered(pressure - pressure.mean(), narrow, circular)
     wide = F.pad(p[:, None], (1, 1, 0, 0), mode="circular" if circular else "replicate")[:, 0]
     east = (wide[..., 2:] - wide[..., :-2]) / 2
     if not circular:
@@ -94,9 +106,17 @@ def gradient(pressure: Tensor, circular: bool) -> Tensor:
     return torch.stack([east, torch.gradient(p, dim=1)[0]], 1)
 
 
+def _band_gradient(pressure: Tensor, grid: LatLonGrid, centre: float, rows: slice) -> Tensor:
+    """:func:`gradient` on some rows with the cells of a band's centre, (N, 2, rows, W)."""
+    near = slice(max(rows.start - BESIDE, 0), rows.stop + BESIDE)
+    part = pressure[:, near]
+    narrow = _narrow(torch.full(part.shape[1:2], centre).to(part))
+    return gradient(part, narrow, grid.circular)[:, :, rows.start - near.start :][:, :, : rows.stop - rows.start]
+
+
 def _flows(slope: Tensor, lat: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Flow along the isobars and across them (N, 2, H, W) [m s-1], and the multiplier's argument (N, 1, H, W) in 0..1."""
-    narrow = torch.deg2rad(lat.abs().clamp(max=POLAR)).cos()[:, None]
+    narrow = _narrow(lat)[:, None]
     px, py = slope[:, 0] / (METRES * narrow), slope[:, 1] / METRES
     f = CORIOLIS * torch.deg2rad(lat).sin()[:, None]
     scale = DENSITY * (f**2 + FRICTION**2)
@@ -137,7 +157,7 @@ class Balance:
         Standard deviation of what H leaves in a season over a surface, as a share of the whole band's,
         (bands, SEASONS, SURFACES, 2).
     pressure_spread
-        That of the pressure, (bands, SEASONS).
+        Standard deviation of the pressure from the mean along the row in a season [Pa], at HATS of latitude, (hats, SEASONS).
     """
 
     coefficients: Tensor
@@ -148,7 +168,7 @@ class Balance:
     def wind(self, pressure: Tensor, grid: LatLonGrid, shares: Tensor) -> Tensor:
         """H: pressure (N, H, W) [Pa] and shares of the surfaces (3, H, W) -> (N, 2, H, W) [m s-1]."""
         lat = torch.as_tensor(grid.lat).to(pressure)
-        along, across, weak = _flows(gradient(pressure, grid.circular), lat)
+        along, across, weak = _flows(gradient(pressure, _narrow(lat), grid.circular), lat)
         hats, offsets, result = _hats(lat), _offsets(lat), torch.zeros_like(along)
         count = HATS.size
         for share, own in zip(shares, self.coefficients.to(pressure).unbind(1), strict=True):
@@ -163,18 +183,21 @@ class Balance:
 
     def straight(self, pressure: Tensor, grid: LatLonGrid) -> Tensor:
         """L: a change of pressure (N, H, W) [Pa] -> the change of the wind (N, 2, H, W) [m s-1]."""
-        slope = gradient(pressure, grid.circular)
         weights, centres = band_weights(grid.lat)
         # the mirror at the equator reverses the northward wind and the northward difference
-        mirror = torch.ones(centres.size, 2, 2)
-        mirror[centres < 0] = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
-        by_row = torch.einsum(
-            "bh,bcd->cdh", torch.as_tensor(weights).float(), self.slopes[_northern(centres)].cpu() * mirror
-        )
-        return torch.einsum("cdh,ndhw->nchw", by_row.to(slope), slope)
+        mirror = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).to(pressure)
+        result = pressure.new_zeros(pressure.shape[0], len(WINDS), *pressure.shape[1:])
+        for weight, centre, band in zip(weights, centres, _northern(centres), strict=True):
+            touched = np.flatnonzero(weight)
+            if touched.size:
+                rows = slice(int(touched[0]), int(touched[-1]) + 1)
+                slopes = self.slopes[band].to(pressure) * (mirror if centre < 0 else 1)
+                wind = torch.einsum("cd,ndhw->nchw", slopes, _band_gradient(pressure, grid, centre, rows))
+                result[:, :, rows] += wind * torch.as_tensor(weight[rows, None]).to(pressure)
+        return result
 
     def spreads(self, grid: LatLonGrid, shares: Tensor, winter: Tensor) -> tuple[Tensor, Tensor]:
-        """Factors by which the bands' deviations are scaled in a cell: of the pressure (N, H, 1) and the winds (N, 2, H, W).
+        """Standard deviation of the pressure [Pa], (N, H, 1), and factors by which the bands' winds are scaled in a cell (N, 2, H, W).
 
         Parameters
         ----------
@@ -185,13 +208,14 @@ class Balance:
         """
         weights, centres = band_weights(grid.lat)
         by_row, index = torch.as_tensor(weights).to(shares).T, _northern(centres)
-        pressure, winds = (square.to(shares).square()[index] for square in (self.pressure_spread, self.spread))
+        winds = self.spread.to(shares).square()[index]
         north = torch.as_tensor(grid.lat > 0).to(winter.device)
         local = torch.where(north, winter[:, None], 1 - winter[:, None])
         seasons = torch.stack([local, 1 - local], 2).to(shares)
         mixed = torch.einsum("nht,hb,btsc->nhsc", seasons, by_row, winds)
+        pressure = _hats(torch.as_tensor(grid.lat)).to(shares) @ self.pressure_spread.to(shares).square()
         return (
-            torch.einsum("nht,hb,bt->nh", seasons, by_row, pressure)[..., None].sqrt(),
+            (seasons * pressure).sum(2, keepdim=True).sqrt(),
             torch.einsum("nhsc,shw->nchw", mixed, shares).sqrt(),
         )
 
@@ -199,7 +223,8 @@ class Balance:
         """L of a band for plane waves of ``period`` cells around: (period, period // 2 + 1, 2), complex."""
         rows = 2 * math.pi * torch.fft.fftfreq(period, dtype=torch.float64)[:, None]
         columns = 2 * math.pi * torch.fft.rfftfreq(period, dtype=torch.float64)
-        smooth = torch.exp(-0.5 * FILTER_CELLS**2 * (rows**2 + columns**2))
+        narrow = _narrow(torch.tensor(band_centres()[band]))
+        smooth = torch.exp(-0.5 * FILTER_CELLS**2 * (rows**2 + (columns / narrow) ** 2))
         waves = torch.stack([columns.sin().expand_as(smooth), rows.sin().expand_as(smooth)], -1) * smooth[..., None]
         return 1j * (waves @ self.slopes[band].double().cpu().T)
 
@@ -241,28 +266,38 @@ def fit_balance(scenes: Iterable[Scene]) -> Balance:
     coefficients = _fit_coefficients(scenes)
     bands = band_centres().size
     square, product = torch.zeros(bands, 3, 3, dtype=torch.float64), torch.zeros(bands, 3, 2, dtype=torch.float64)
-    rests, pressures = _Scatter(bands, (SEASONS, SURFACES, 2)), _Scatter(bands, (SEASONS,))
+    rests, pressures = _Scatter(bands, (SEASONS, SURFACES, 2)), _Scatter(HATS.size, (SEASONS,))
     plain = Balance(coefficients, *(torch.zeros(0) for _ in range(3)))
     for scene in scenes:
         fitted = plain.wind(scene.pressure[None], scene.grid, scene.shares)[0]
         mirror = torch.ones(2, scene.rows.size, 1, dtype=torch.float64)
         mirror[1, scene.lat < 0] = -1
-        line = scene.inner(gradient(scene.pressure[None], scene.grid.circular)[0]) * mirror
         wind, rest = scene.inner(fitted) * mirror, scene.inner(scene.wind - fitted).square()
-        line = torch.cat([line, torch.ones_like(line[:1])])
-        anomaly = scene.inner(scene.pressure - scene.pressure.mean(1, keepdim=True)).square()
+        _add_anomalies(pressures, scene)
         shares = scene.inner(scene.shares)
         for band, centre in enumerate(band_centres()):
             near = (scene.lat.abs() - centre).abs() <= BAND_WIDTH
             weight = torch.deg2rad(scene.lat[near]).cos()[:, None]
-            square[band] += torch.einsum("ihw,jhw->ij", line[:, near] * weight, line[:, near])
-            product[band] += torch.einsum("ihw,jhw->ij", line[:, near] * weight, wind[:, near])
+            whole = slice(0, scene.grid.lat.size)
+            slope = scene.inner(_band_gradient(scene.pressure[None], scene.grid, centre, whole)[0])[:, near]
+            line = torch.cat([slope * mirror[:, near], torch.ones_like(slope[:1])])
+            square[band] += torch.einsum("ihw,jhw->ij", line * weight, line)
+            product[band] += torch.einsum("ihw,jhw->ij", line * weight, wind[:, near])
             winter = torch.where(scene.lat[near] > 0, scene.winter, 1 - scene.winter)[:, None] * weight
             seasons = torch.stack([winter, weight - winter])
             rests.add(band, "thx,shw,chw->tsc", seasons, shares[:, near], rest[:, near])
-            pressures.add(band, "thx,hw->t", seasons, anomaly[near])
     slopes = torch.linalg.lstsq(square, product, driver="gelsd").solution[:, :2].transpose(1, 2)
-    return Balance(coefficients.float(), slopes.float(), rests.relative(), pressures.relative())
+    return Balance(coefficients.float(), slopes.float(), rests.relative(), pressures.deviation())
+
+
+def _add_anomalies(pressures: "_Scatter", scene: Scene) -> None:
+    """A scene's squares of the pressure's deviation from the mean along the row."""
+    lat = torch.as_tensor(scene.grid.lat)
+    anomaly = (scene.pressure - scene.pressure.mean(1, keepdim=True)).square().mean(1)
+    winter = torch.where(lat > 0, scene.winter, 1 - scene.winter)
+    seasons = torch.stack([winter, 1 - winter])
+    for hat, weight in enumerate((_hats(lat) * torch.deg2rad(lat).cos()[:, None]).T):
+        pressures.add(hat, "th,h->t", seasons * weight, anomaly)
 
 
 class _Scatter:
@@ -275,6 +310,15 @@ class _Scatter:
         """Add a product of weights and, last, squares."""
         self._total[band] += torch.einsum(sums, *factors)
         self._weight[band] += torch.einsum(sums, *factors[:-1], torch.ones_like(factors[-1]))
+
+    def deviation(self) -> Tensor:
+        """Standard deviation of a class; that of all classes where it holds (next to) nothing, of the nearest band where that does."""
+        weight = self._weight.sum(1)
+        known = torch.nonzero(weight > LEAST * weight.max()).flatten()
+        nearest = known[(torch.arange(weight.numel())[:, None] - known).abs().argmin(1)]
+        whole = (self._total.sum(1) / weight)[nearest, None]
+        own = self._total / self._weight
+        return torch.where(self._weight > LEAST * weight[:, None], own, whole).sqrt().float()
 
     def relative(self) -> Tensor:
         """Standard deviation of a class as a share of the band's; 1 where a class holds (next to) nothing."""
@@ -290,7 +334,8 @@ def _fit_coefficients(scenes: Iterable[Scene]) -> Tensor:
     count = SURFACES * TERMS
     square, product = torch.zeros(2, count, count).double(), torch.zeros(2, count).double()
     for scene in scenes:
-        flows = _flows(gradient(scene.pressure[None], scene.grid.circular), torch.as_tensor(scene.grid.lat))
+        lat = torch.as_tensor(scene.grid.lat)
+        flows = _flows(gradient(scene.pressure[None], _narrow(lat), scene.grid.circular), lat)
         along, across, weak = (scene.inner(part[0]) for part in flows)
         hats, offsets, shares = _hats(scene.lat), _offsets(scene.lat), scene.inner(scene.shares)
         weight = torch.deg2rad(scene.lat).cos()[:, None].expand(along.shape[1:]).flatten()

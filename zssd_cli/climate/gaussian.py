@@ -113,7 +113,7 @@ class ClimateFields:
         Standardised, (B, C, H, W).
         """
         (height, width), (rim, side) = self.grid.shape, self.margin
-        result = noise.new_zeros(*noise.shape[:2], height, width)
+        result, drawn = noise.new_zeros(*noise.shape[:2], height, width), noise.new_zeros(noise.shape[1], height, 1)
         for band in self.bands:
             touched = torch.nonzero(band.weight > 0).flatten()
             first, last = int(touched[0]), int(touched[-1]) + 1
@@ -125,10 +125,14 @@ class ClimateFields:
             waves = torch.fft.rfft2(kernel.roll((-MAX_LAG, -MAX_LAG), (2, 3)))
             field = torch.fft.irfft2(torch.einsum("ijyx,bjyx->biyx", waves, torch.fft.rfft2(part)), s=size)
             inner = field[:, :, rim : rim + last - first, side : side + width]
-            result[:, :, first:last] += inner * band.weight[first:last, None].to(self.device)
+            weight = band.weight[first:last, None].to(self.device)
+            result[:, :, first:last] += inner * weight
+            drawn[:, first:last] += root.square().sum((1, 2, 3)).sqrt()[:, None, None] * weight
         if self.climate.balance is not None:
             pressure, winds = self.climate.balance.spreads(self.grid, self._shares, winter)
-            result[:, self.climate.pressure] *= pressure
+            result[:, self.climate.pressure] *= (
+                pressure / (drawn * self.climate.std[:, None, None])[self.climate.pressure]
+            )
             result[:, self.climate.winds] *= winds
         return result
 

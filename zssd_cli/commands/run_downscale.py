@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from zssd_cli import __version__
-from zssd_cli.climate.balance import WINDS
 from zssd_cli.config import DownscaleConfig
 from zssd_cli.errors import ConfigError, OutputError
 from zssd_cli.files import check_target
@@ -30,9 +29,6 @@ from zssd_cli.series.reading import Source, open_source
 from zssd_cli.static import load_static
 from zssd_cli.times import format_time
 from zssd_cli.variables import lookup
-
-POLAR_LIMIT = 70.0
-"""Inferred winds beyond had three times the spread they should have, in streaks along meridians (a global field of pressure alone)."""
 
 
 @dataclass(frozen=True)
@@ -178,11 +174,6 @@ def _announce(console: Console, job: Job, wanted: tuple[str, ...], prior: str) -
         else []
     )
     notes = [f"--obs-error of {name} means nothing: it is not in the input" for name in unused]
-    polar = [name for name in wanted if name in WINDS and name not in source.variables]
-    if polar and job.prior.balance is not None and np.abs(grid.lat).max() > POLAR_LIMIT:
-        notes.append(
-            f"{' and '.join(polar)} inferred poleward of {POLAR_LIMIT:g} degrees can be far too strong; do not use them there"
-        )
     for note in (*source.notes, *notes):
         _say(console, f"Note       {note}", style="yellow")
     first, last = format_time(source.times[0]), format_time(source.times[-1])

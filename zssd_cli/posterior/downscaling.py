@@ -28,7 +28,7 @@ from zssd_cli.posterior.guidance.mmps import mmps, staged
 from zssd_cli.posterior.guidance.projection import match, match_speed, projection, sequential
 from zssd_cli.posterior.guidance.ucg import dps, ucg
 from zssd_cli.posterior.machine import free_memory, network_precision, plan_batch, plan_call
-from zssd_cli.posterior.random import NoiseStream, noise_weights
+from zssd_cli.posterior.random import NoiseStream, noise_weights, window_around
 from zssd_cli.posterior.sampler import sample
 from zssd_cli.posterior.start import Start
 from zssd_cli.posterior.windows import windowed
@@ -286,7 +286,7 @@ def _draw(
         prior = windowed(job.prior.denoiser, conditions, fine.circular, window, job.call_cells, job.precision)
         keys = [(member, noise_weights(t, config.time_noise)) for t in times for member in members]
         (height, width), (rim, side) = fine.shape, (0, 0) if begin is None else begin.fields.margin
-        noise = NoiseStream(config.seed, keys, (len(job.prior.variables), height + 2 * rim, width + 2 * side), device)
+        noise = NoiseStream(config.seed, keys, len(job.prior.variables), window_around(fine, rim, side), device)
 
         def draw() -> Tensor:
             return noise.draw()[:, :, rim : rim + height, side : side + width]

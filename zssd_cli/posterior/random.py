@@ -1,4 +1,6 @@
-r"""The random stream: a function of (seed, member, time), whatever the batch, the window or the number of members.
+r"""The random stream: a function of (seed, member, time, cell of the globe), whatever the batch, the region or the number of members.
+
+The globe is cut into tiles of TILE x TILE cells with a stream each, so that regions agree where they overlap.
 
 The noise of one time is a sum of independent unit fields, each named by a point in time and scaled by a weight:
 
@@ -21,9 +23,13 @@ import torch
 from torch import Tensor
 
 from zssd_cli.config import efolding_hours
+from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid
 
 LATTICE = 16
 """Spacing of the coarse lattice in e-folding times, at least."""
+TILE = 60
+"""Cells along a side of a tile; divides the 1440 cells of a circle of latitude."""
+AROUND = 1440
 _YEARS = 20_000
 """Added to years, so that the numbers that name dates are not negative."""
 
@@ -97,9 +103,33 @@ def noise_weights(time: cftime.datetime, kind: str) -> dict[int, float]:
     return {point + offset: weight for point, weight in ar1_weights(elapsed_seconds(time), 3600 * hours).items()}
 
 
+@dataclass(frozen=True)
+class Window:
+    """Cells of the globe's 0.25 degree lattice.
+
+    Attributes
+    ----------
+    south, west
+        First row, 0 at the south pole, and first column, 0 at Greenwich; rows beyond the poles have noise, too.
+    rows, columns
+        How many.
+    """
+
+    south: int
+    west: int
+    rows: int
+    columns: int
+
+
+def window_around(grid: LatLonGrid, rows: int = 0, columns: int = 0) -> Window:
+    """The cells of a 0.25 degree grid and so many more on either side."""
+    south, west = round((grid.lat[0] + 90) / FINE_STEP), round(grid.lon[0] / FINE_STEP)
+    return Window(south - rows, west - columns, grid.lat.size + 2 * rows, grid.lon.size + 2 * columns)
+
+
 @dataclass
 class NoiseStream:
-    """Unit noise for a batch of (member, time) pairs on the whole domain.
+    """Unit noise for a batch of (member, time) pairs on a window of the globe.
 
     Attributes
     ----------
@@ -108,17 +138,20 @@ class NoiseStream:
     keys
         For every sample of the batch its member number and its time: an integer that names it, or names and weights
         of the fields whose sum is its noise (:func:`noise_weights`).
-    shape
-        (C, H, W) of one field.
+    channels
+        C of one field.
+    window
+        H x W cells.
     device
         Where the noise is wanted; it is drawn on the CPU, so that devices agree.
     """
 
     seed: int
     keys: Sequence[tuple[int, int | Mapping[int, float]]]
-    shape: tuple[int, int, int]
+    channels: int
+    window: Window
     device: str | torch.device = "cpu"
-    _parts: list[tuple[np.random.Generator, list[tuple[int, float]]]] = field(init=False, repr=False)
+    _parts: list[tuple["_Field", list[tuple[int, float]]]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         users: dict[tuple[int, int], list[tuple[int, float]]] = {}
@@ -126,17 +159,47 @@ class NoiseStream:
             for name, weight in (time if isinstance(time, Mapping) else {time: 1.0}).items():
                 users.setdefault((member, name), []).append((sample, weight))
         # in the order of the names, so that a sample's sum does not depend on the batch
-        self._parts = [(_generator(self.seed, *key), users[key]) for key in sorted(users)]
+        self._parts = [(_Field((self.seed, *key), self.window), users[key]) for key in sorted(users)]
 
     def draw(self) -> Tensor:
         """Fresh unit noise, (B, C, H, W) float32; every sample advances its own streams."""
-        noise = np.zeros((len(self.keys), *self.shape), dtype=np.float32)
-        for generator, users in self._parts:
-            unit = generator.standard_normal(self.shape, dtype=np.float32)
+        noise = np.zeros((len(self.keys), self.channels, self.window.rows, self.window.columns), dtype=np.float32)
+        for unit_field, users in self._parts:
+            unit = unit_field.draw(self.channels)
             for sample, weight in users:
                 noise[sample] += np.float32(weight) * unit
         return torch.from_numpy(noise).to(self.device)
 
 
-def _generator(seed: int, member: int, name: int) -> np.random.Generator:
-    return np.random.Generator(np.random.SFC64(np.random.SeedSequence((seed, member, name))))
+class _Field:
+    """The streams of a unit field's tiles that touch a window."""
+
+    def __init__(self, name: tuple[int, ...], window: Window) -> None:
+        rows, columns = (
+            np.arange(first // TILE, (first + count - 1) // TILE + 1)
+            for first, count in ((window.south, window.rows), (window.west, window.columns))
+        )
+        self._shape, self._around = (rows.size, columns.size), columns % (AROUND // TILE)
+        self._south, self._west = window.south - rows[0] * TILE, window.west - columns[0] * TILE
+        self._rows, self._columns = window.rows, window.columns
+        # a window wider than the globe meets a tile twice: one stream
+        self._streams = {
+            (y, x): _generator(*name, int(row) + AROUND, int(x))
+            for y, row in enumerate(rows)
+            for x in set(self._around)
+        }
+
+    def draw(self, channels: int) -> np.ndarray:
+        """(C, H, W)."""
+        tiles = {
+            key: stream.standard_normal((channels, TILE, TILE), np.float32) for key, stream in self._streams.items()
+        }
+        whole = np.empty((channels, self._shape[0] * TILE, self._shape[1] * TILE), np.float32)
+        for y in range(self._shape[0]):
+            for k, x in enumerate(self._around):
+                whole[:, y * TILE : (y + 1) * TILE, k * TILE : (k + 1) * TILE] = tiles[y, x]
+        return whole[:, self._south :, self._west :][:, : self._rows, : self._columns]
+
+
+def _generator(*name: int) -> np.random.Generator:
+    return np.random.Generator(np.random.SFC64(np.random.SeedSequence(name)))

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zssd_cli.climate.balance import SEASONS, SURFACES, TERMS, WINDS, Balance, has_balance
+from zssd_cli.climate.balance import HATS, SEASONS, SURFACES, TERMS, WINDS, Balance, has_balance
 from zssd_cli.climate.bands import band_centres
 from zssd_cli.climate.covariance import MAX_LAG
 from zssd_cli.climate.gaussian import Climate
@@ -33,7 +33,7 @@ BALANCE_SHAPES = {
     "coefficients": (len(WINDS), SURFACES, TERMS),
     "slopes": (band_centres().size, len(WINDS), 2),
     "spread": (band_centres().size, SEASONS, SURFACES, len(WINDS)),
-    "pressure_spread": (band_centres().size, SEASONS),
+    "pressure_spread": (HATS.size, SEASONS),
 }
 
 

@@ -242,7 +242,7 @@ class AnalysisSolver:
         values, vectors = torch.linalg.eigh(symbol)
         # V is cut off at r blocks; where that leaves a negative variance the increment would point the wrong way: it must stay small
         most = values.max()
-        values = torch.where(values > -3e-3 * most, values.clamp(min=1e-5 * float(most)), most)
+        values = torch.where(values > 0, values.clamp(min=1e-5 * float(most)), most)
         symbol = vectors @ (values[..., None] * vectors.mH)
         variance = kernel[torch.arange(n), torch.arange(n), r, r]
         symbol = symbol + torch.diag(MODEL_ERROR**2 * variance).to(symbol.dtype)
