@@ -126,6 +126,7 @@ def _known_time_noise(kind: str) -> str:
 
 
 DEFAULT_ERROR = 0.01
+"""Small enough to mean none: up to it the default guidance ends with block means that are exact."""
 _Error = Annotated[float, Field(ge=0, le=10)]
 
 
@@ -152,7 +153,7 @@ class DownscaleConfig(_Strict):
     gaussian_above: Annotated[float, Field(ge=0)] | None = None
     """Noise level above which the climatological Gaussian stands in for the network (not for ucg and dps).
 
-    None: 40 where all variables are observed; 2 where some are inferred, which the covariances of the Gaussian do better.
+    None: 40 where all variables are observed; 10 where some are inferred, which the Gaussian does better.
     """
     zeta: Annotated[float, Field(gt=0)] = 1.0
     """Step size of ucg and dps."""

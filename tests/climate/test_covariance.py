@@ -1,5 +1,7 @@
 """Lag covariances of synthetic stationary weather, and their spectrum."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -275,3 +277,12 @@ def test_bands_are_those_of_their_latitude_and_twins_share_the_work():
 
 def test_bands():
     np.testing.assert_array_equal(band_centres(), [5, 15, 25, 35, 45, 55, 65, 75, 85])
+
+
+def test_variances_are_the_lag_function_at_nought(measured):
+    for sigma in (0.3, 3.0, math.inf):
+        spectrum = band_spectrum(measured[4])
+        symbol = spectrum.conditional(sigma)
+        side = symbol.shape[-2]
+        expected = torch.fft.irfft2(symbol.diagonal().permute(2, 0, 1), s=(side, side))[:, 0, 0]
+        torch.testing.assert_close(spectrum.variances(sigma), expected, rtol=2e-3, atol=1e-6)

@@ -146,3 +146,17 @@ def test_a_source_smaller_than_a_block_is_refused():
 def test_a_region_smaller_than_a_cell_is_refused():
     with pytest.raises(ConfigError, match="smaller than one"):
         make_domain(Region(0, 0.1, 0, 10), 5.0)
+
+
+@pytest.mark.parametrize(
+    ("region", "rows"), [(Region(-30, 0, 40, 60), 4), (Region(-30, 0, 41, 59), 4), (Region(170, 200, 40, 60), 4)]
+)
+def test_the_core_holds_the_output(region, rows):
+    """The halo has no weight, the rest that of its area."""
+    domain = make_domain(region, 5.0)
+    seen = domain.core > 0
+    assert seen.any(1).sum() == rows
+    assert seen.sum() == seen.any(1).sum() * seen.any(0).sum() < seen.size
+    np.testing.assert_allclose(domain.core[seen], domain.coarse.area[seen])
+    north, south = np.flatnonzero(seen.any(1))[[-1, 0]]
+    assert domain.core[north].max() < domain.core[south].max()

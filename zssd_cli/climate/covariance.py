@@ -134,6 +134,12 @@ class BandSpectrum:
         r"""Eigenvalues of :math:`V = B \sigma^2 (B + \sigma^2)^{-1}`; those of B where sigma is infinite."""
         return self.values / (1 + self.values / sigma**2)
 
+    def variances(self, sigma: float) -> Tensor:
+        """Of the variables in a cell given x0 + sigma n, (C,): the diagonal of :meth:`conditional` at lag 0."""
+        power = (self.vectors.abs().square() * self.posterior(sigma)[..., None, :]).sum(-1)
+        power[:, 1 : (self.period + 1) // 2] *= 2
+        return power.sum((0, 1)) / self.period**2
+
     def cropped(self, cut: int) -> "BandSpectrum":
         """The wavenumbers -``cut`` to ``cut`` only, in the FFT's order."""
         if 2 * cut + 1 >= self.period:

@@ -47,24 +47,24 @@ class WindSpeed:
         """c, the root mean square of the components' standard deviations [m s-1]."""
         return math.hypot(*self.std) / math.sqrt(2)
 
-    def _parts(self, x: Tensor, unresolved: float) -> tuple[Tensor, Tensor]:
+    def _parts(self, x: Tensor, unresolved: Tensor | float) -> tuple[Tensor, Tensor]:
         """Wind (B, 2, H, W) and speed (B, H, W) in m s-1."""
         mean, std = (torch.tensor(s, dtype=x.dtype, device=x.device)[:, None, None] for s in (self.mean, self.std))
         wind = x[:, self.channels] * std + mean
         epsilon = CALM**2 + math.pi / 4 * unresolved
         return wind, (wind.square().sum(1) + epsilon).sqrt()
 
-    def __call__(self, x: Tensor, unresolved: float = 0.0) -> Tensor:
-        """Standardised speed, (B, C, H, W) -> (B, H, W); ``unresolved`` is tau^2 [m2 s-2]."""
+    def __call__(self, x: Tensor, unresolved: Tensor | float = 0.0) -> Tensor:
+        """Standardised speed, (B, C, H, W) -> (B, H, W); ``unresolved`` is tau^2 [m2 s-2], of all or by row (H, 1)."""
         return self._parts(x, unresolved)[1] / self.scale
 
-    def slope(self, x: Tensor, unresolved: float = 0.0) -> Tensor:
+    def slope(self, x: Tensor, unresolved: Tensor | float = 0.0) -> Tensor:
         """Derivative of the speed with respect to the two channels, (B, 2, H, W)."""
         wind, speed = self._parts(x, unresolved)
         std = torch.tensor(self.std, dtype=x.dtype, device=x.device)[:, None, None]
         return wind / speed[:, None] * std / self.scale
 
-    def move(self, x: Tensor, change: Tensor, unresolved: float = 0.0) -> Tensor:
+    def move(self, x: Tensor, change: Tensor, unresolved: Tensor | float = 0.0) -> Tensor:
         """The field with the wind lengthened by ``change`` (standardised, (B, H, W)) in its own direction.
 
         The speed then grows by exactly ``change`` where nothing is unresolved, by less elsewhere; it does not pass 0.

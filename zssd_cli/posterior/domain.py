@@ -36,6 +36,17 @@ class Domain:
         columns = np.rint((self.output.lon - self.fine.lon[0]) / FINE_STEP).astype(int) % 1440
         return rows, columns
 
+    @cached_property
+    def core(self) -> np.ndarray:
+        """Area of the blocks that hold cells of ``output``, 0 in the halo: (h, w)."""
+        west = self.coarse.lon_edges[0]
+        lon = west + (self.output.lon - west) % 360
+        rows = _holding(*_touched(self.coarse.lat_edges, self.output.lat, circular=False))
+        columns = _holding(*_touched(self.coarse.lon_edges, lon, circular=self.coarse.circular))
+        area = np.zeros(self.coarse.shape)
+        area[np.ix_(rows, columns)] = self.coarse.area[np.ix_(rows, columns)]
+        return area
+
     def unseen(self, missing: np.ndarray) -> np.ndarray:
         """Cells of ``output`` that touch missing blocks only: (h, w) -> (lat, lon), both boolean.
 
@@ -54,6 +65,12 @@ def _touched(edges: np.ndarray, centres: np.ndarray, *, circular: bool) -> tuple
     sides = np.searchsorted(edges, centres, side="left") - 1, np.searchsorted(edges, centres, side="right") - 1
     lower, upper = (side % count if circular else np.clip(side, 0, count - 1) for side in sides)
     return lower, upper
+
+
+def _holding(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """Blocks with a centre inside, not only on an edge; those at the edge where there is none."""
+    inside = lower[lower == upper]
+    return np.unique(inside if inside.size else [lower, upper])
 
 
 def make_domain(region: Region, step: float) -> Domain:

@@ -15,7 +15,7 @@ from torch import Tensor
 from zssd_cli.climate.balance import northern_winter
 from zssd_cli.climate.covariance import Band
 from zssd_cli.climate.gaussian import ClimateFields
-from zssd_cli.config import DownscaleConfig
+from zssd_cli.config import DEFAULT_ERROR, DownscaleConfig
 from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.grids.latlon import GLOBE, LatLonGrid, Region, describe_centres, describe_extent
 from zssd_cli.grids.regrid import Regrid, make_regrid
@@ -40,8 +40,6 @@ from zssd_cli.static import StaticFields
 from zssd_cli.times import format_time, year_day_fractions
 
 MEANS = {"day": "daily", "mon": "monthly", "yr": "yearly"}
-EXACT = 0.01
-"""Up to this observation error the analysis ends with a smooth correction that makes the block means exact."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,8 @@ class Result:
     values
         (members, C, lat, lon) on the output grid, canonical units, NaN where nothing was observed.
     residual
-        Root mean square of y - A x per observed variable, in standard deviations of the variable, (observed,).
+        Root mean square of y - A x per observed variable over the blocks of the output, by area, in standard deviations of the
+        variable, (observed,).
     """
 
     time: int
@@ -251,7 +250,7 @@ def run(job: Job, tick: Callable[[int], None] = lambda _: None) -> Iterator[Resu
     bands = prior.climate.bands(fine.lat)
     guidance = make_guidance(job, bands)
     speed_seen = observing.SPEED in job.source.variables
-    unresolved = observing.unresolved_wind(prior, fine) if speed_seen else None
+    unresolved = observing.unresolved_wind(prior, bands, job.static.device) if speed_seen else None
     begin = None if job.config.stepwise else Start(ClimateFields(prior.climate, fine, job.static[0], bands))
     members = job.config.members
     times_at_once = max(1, job.batch // members)
@@ -268,7 +267,7 @@ def _draw(
     operator: Coarsen,
     guidance: Guidance,
     begin: Start | None,
-    unresolved: Callable[[float], float] | None,
+    unresolved: Callable[[float], Tensor | float] | None,
     observed: np.ndarray,
     start: int,
     members: range,
@@ -299,8 +298,9 @@ def _draw(
             field = step
             tick(len(values))
         field = _made_exact(field, observation, config)
-        present = (~values.isnan()).sum((2, 3)).clamp(min=1)
-        residual = (observation.full_residual(field).square().sum((2, 3)) / present).sqrt().cpu().numpy()
+        area = torch.as_tensor(job.domain.core, dtype=field.dtype, device=device) * ~values.isnan()
+        squares = (observation.full_residual(field).square() * area).sum((2, 3))
+        residual = (squares / area.sum((2, 3)).clamp(min=torch.finfo(field.dtype).tiny)).sqrt().cpu().numpy()
         mean, std = (s.to(device)[:, None, None] for s in (job.prior.mean, job.prior.std))
         rows, columns = job.domain.crop
         finished = (field * std + mean)[:, :, rows][:, :, :, columns].cpu().numpy()
@@ -317,10 +317,12 @@ def _draw(
 
 
 def _made_exact(field: Tensor, observation: Observation, config: DownscaleConfig) -> Tensor:
-    """The sample with those block means made right, smoothly, whose error is small enough to be meant as none."""
+    """The sample with those block means made right, smoothly, whose error is at most the default, which is meant as none."""
     if config.guidance not in ("analysis", "mmps"):
         return field
-    small = [c for c, error in zip(observation.channels, observation.error.tolist(), strict=True) if error <= EXACT]
+    small = [
+        c for c, error in zip(observation.channels, observation.error.tolist(), strict=True) if error <= DEFAULT_ERROR
+    ]
     field = match(field, observation, small)
-    exact_speed = observation.speed is not None and observation.speed.error <= EXACT
+    exact_speed = observation.speed is not None and observation.speed.error <= DEFAULT_ERROR
     return match_speed(field, observation) if exact_speed else field

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zssd_cli.climate.covariance import Band
 from zssd_cli.config import DownscaleConfig
-from zssd_cli.grids.latlon import LatLonGrid
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.operators.wind import WindSpeed
 from zssd_cli.posterior.guidance import Observation, ObservedSpeed
@@ -49,21 +49,23 @@ def scales(prior: Prior, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     return np.append(mean, np.float32(0)), np.append(std, np.float32(wind_speed(prior).scale))
 
 
-def unresolved_wind(prior: Prior, grid: LatLonGrid) -> Callable[[float], float]:
-    """Variance of both components together [m2 s-2] that a field denoised at sigma lacks.
+def unresolved_wind(prior: Prior, bands: Sequence[Band], device: torch.device) -> Callable[[float], Tensor | float]:
+    """Variance of both components together [m2 s-2] that a field denoised at sigma lacks, by climatology: sigma -> (H, 1).
 
-    By climatology, in the band of the grid's mean distance from the equator.
+    Parameters
+    ----------
+    bands
+        Of the domain, with a weight for each of its H rows.
     """
-    wind, square = wind_speed(prior), np.square(wind_speed(prior).std)
-    spectrum = prior.climate.bands(np.abs(grid.lat).mean(keepdims=True))[0].spectrum
+    wind = wind_speed(prior)
+    square, weights = torch.tensor(wind.std).square(), torch.stack([band.weight for band in bands], 1)
 
     @lru_cache(maxsize=4096)
-    def variance(sigma: float) -> float:
+    def variance(sigma: float) -> Tensor | float:
         if sigma == 0:
             return 0.0
-        diagonal = spectrum.conditional(sigma)[wind.channels, wind.channels]
-        side = diagonal.shape[-2]
-        return float(torch.fft.irfft2(diagonal, s=(side, side))[:, 0, 0].clamp(min=0).cpu().numpy() @ square)
+        by_band = torch.stack([band.spectrum.variances(sigma)[wind.channels] @ square for band in bands])
+        return (weights @ by_band)[:, None].to(device)
 
     return variance
 
@@ -74,7 +76,7 @@ def make_observation(
     values: Tensor,
     operator: Coarsen,
     config: DownscaleConfig,
-    unresolved: Callable[[float], float] | None,
+    unresolved: Callable[[float], Tensor | float] | None,
 ) -> Observation:
     """The observation of a batch.
 

@@ -41,7 +41,7 @@ class ObservedSpeed:
     values: Tensor
     wind: WindSpeed
     error: float
-    unresolved: Callable[[float], float] = lambda _: 0.0
+    unresolved: Callable[[float], Tensor | float] = lambda _: 0.0
 
 
 @dataclass(frozen=True)

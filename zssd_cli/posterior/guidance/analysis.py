@@ -1,8 +1,11 @@
 r"""``analysis``: the soft, multivariate correction that a data assimilation scheme calls an analysis step [ours].
 
-For a Gaussian prior with covariance B the denoiser given a coarse observation y = A x0 + e, e ~ N(0, S), is exactly
+For a Gaussian prior with covariance B the denoiser given a coarse observation y = A x0 + e, e ~ N(0, S), is
 
 .. math:: E[x_0 | x, y] = D + V A^T (A V A^T + S)^{-1} (y - A D), \qquad V = B \sigma^2 (B + \sigma^2)^{-1}.
+
+What runs is this with S + :data:`MODEL_ERROR`^2 diag(A V A^T) in the place of S at every level, and with a gain of (next to) nought
+for those waves along the coarse grid to which the cut-off of V at some blocks gives a negative variance.
 
 With D from the network and B from climatology (:mod:`zssd_cli.climate.covariance`) this is the guidance. Because B knows
 that pressure and wind go together, an observed pressure moves the winds.
