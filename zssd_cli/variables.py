@@ -53,6 +53,11 @@ class Variable:
     refused: tuple[str, ...] = ()
 
     @property
+    def attributes(self) -> dict[str, str]:
+        """CF attributes of the output."""
+        return {"standard_name": self.standard_name, "long_name": self.long_name, "units": self.units}
+
+    @property
     def own_names(self) -> tuple[str, ...]:
         """Short names that stand for this variable and no other, best first, in lower case."""
         first = (self.name,) if self.cmip6 in self.profiles else (self.name, self.cmip6)

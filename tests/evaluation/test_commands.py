@@ -5,6 +5,7 @@ import types
 
 import pytest
 
+from zssd_cli import api
 from zssd_cli.app import main
 
 
@@ -18,9 +19,8 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
 @pytest.fixture
 def reference(monkeypatch, world):
     """Replaces the reader of real files by the small world."""
-    reading = pytest.importorskip("zssd_cli.series.reading")
     box = types.SimpleNamespace(source=world("globe"))
-    monkeypatch.setattr(reading, "open_source", lambda paths, variables, **_: box.source)
+    monkeypatch.setattr(api, "open_source", lambda paths, variables, **_: box.source)
     return box
 
 

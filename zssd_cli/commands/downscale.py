@@ -162,12 +162,13 @@ def downscale(
     from zssd_cli.commands import run_downscale
 
     settings = {
+        "vars": variables, "region": region, "time": time, "weights": weights, "static": static, "device": device,
+        "offline": offline,
         "filter_scale": filter_scale, "members": members, "seed": seed, "guidance": guidance, "sampler": sampler,
-        "steps": steps, "spacing": spacing, "obs_error": run_downscale.parse_errors(obs_error), "time_noise": time_noise,
+        "steps": steps, "spacing": spacing, "obs_error": obs_error, "time_noise": time_noise,
         "products": products, "zeta": zeta, "regridder": regridder, "any_frequency": any_frequency, "precision": precision,
     }  # fmt: skip
     request = run_downscale.Request(
-        inputs=tuple(inputs), output=output, variables=variables, region=region, time=time, weights=weights,
-        static=static, device=device, offline=offline, overwrite=overwrite, dry_run=dry_run, plot=plot, quiet=quiet,
+        inputs=tuple(inputs), output=output, overwrite=overwrite, dry_run=dry_run, plot=plot, quiet=quiet,
     )  # fmt: skip
     run_downscale.execute(request, settings)

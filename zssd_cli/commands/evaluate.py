@@ -3,15 +3,12 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from zssd_cli.errors import ConfigError
-
-if TYPE_CHECKING:
-    from zssd_cli.evaluation.report import Evaluation
 
 
 def evaluate(
@@ -58,9 +55,9 @@ def evaluate(
 
     zssd evaluate out.nc -r msl.grib -r wind.grib --json scores.json --plot spectra.png
     """
+    from zssd_cli import api
     from zssd_cli.evaluation.report import as_dict, as_table
     from zssd_cli.files import check_target
-    from zssd_cli.variables import lookup
 
     console = Console()
     for path, option in ((json_file, "--json"), (plot, "--plot")):
@@ -69,9 +66,12 @@ def evaluate(
     if plot is not None and json_file is not None and plot.resolve() == json_file.resolve():
         msg = f"--json and --plot name the same file, {plot}; expected two."
         raise ConfigError(msg)
-    given = None if variables is None else [name.strip() for name in variables.split(",") if name.strip()]
-    names = None if given is None else tuple(lookup(name).name for name in given)
-    evaluation = _evaluate(console, output, reference, names, scale, paired)
+    with console.status("Scoring") as status:
+
+        def show(done: int, total: int) -> None:
+            status.update(f"Scoring time {done} of {total}")
+
+        evaluation = api.evaluate(output, reference, vars=variables, scale=scale, paired=paired, progress=show)
     console.print(as_table(evaluation))
     for note in evaluation.notes:
         console.print(f"Note: {note}", style="yellow", highlight=False, markup=False, soft_wrap=True)
@@ -82,31 +82,6 @@ def evaluate(
         from zssd_cli.evaluation.plots import spectra_plot
 
         spectra_plot(evaluation, plot)
-
-
-def _evaluate(
-    console: Console,
-    output: Path,
-    reference: list[Path],
-    names: tuple[str, ...] | None,
-    scale: float | None,
-    paired: bool,
-) -> "Evaluation":
-    """Open both and loop over the common times under a progress line."""
-    from contextlib import closing
-    from dataclasses import replace
-
-    from zssd_cli.evaluation.alignment import open_output
-    from zssd_cli.evaluation.report import check_paired, choose_variables, evaluate_paired
-    from zssd_cli.series.reading import open_source
-
-    out = open_output(output)
-    check_paired(out, paired)
-    out = replace(out, variables=choose_variables(out, names))
-    with closing(open_source(reference, out.variables)) as source, console.status("Scoring") as status:
-        return evaluate_paired(
-            out, source, reference[0].name, scale, lambda done, total: status.update(f"Scoring time {done} of {total}")
-        )
 
 
 def _write_json(path: Path, report: dict[str, object]) -> None:

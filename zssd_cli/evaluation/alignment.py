@@ -1,16 +1,17 @@
 """What an output of ``zssd downscale`` and a reanalysis have in common: times, and points of the 0.25 degree grid."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cftime
-import netCDF4
 import numpy as np
+import xarray as xr
 
 from zssd_cli.errors import InputError
 from zssd_cli.grids.conservative import latitude_weights, longitude_weights
 from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid, Region, block_grid
+from zssd_cli.series.opening import one_line, undecoded
 from zssd_cli.variables import VARIABLES
 
 COLUMNS_ROUND = round(360 / FINE_STEP)
@@ -18,7 +19,7 @@ COLUMNS_ROUND = round(360 / FINE_STEP)
 
 @dataclass(frozen=True)
 class OutputFile:
-    """A file that ``zssd downscale`` wrote.
+    """What ``zssd downscale`` wrote, or gave.
 
     Attributes
     ----------
@@ -49,63 +50,68 @@ class OutputFile:
     members: int
     filter_scale: float | None
     source_id: str
+    _data: xr.Dataset = field(repr=False)
 
     def read(self, name: str, index: int) -> np.ndarray:
         """One variable at one time, (member, lat, lon) float32, missing values NaN, latitude ascending."""
-        with netCDF4.Dataset(self.path) as data:
-            field = np.ma.filled(np.ma.asarray(data.variables[name][index]).astype(np.float32), np.nan)
-            south_up = data.variables["lat"][0] <= data.variables["lat"][-1]
-        field = field.reshape(-1, *self.grid.shape)
-        return field if south_up else field[:, ::-1]
+        values = self._data[name].isel(time=index).to_numpy().astype(np.float32).reshape(-1, *self.grid.shape)
+        south_up = float(self._data["lat"][0]) <= float(self._data["lat"][-1])
+        return values if south_up else values[:, ::-1]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._data.close()
 
 
-def open_output(path: Path) -> OutputFile:
-    """Read what an output holds, without its fields.
+def open_output(path: str | Path | xr.Dataset) -> OutputFile:
+    """Read what an output holds, without its fields; a Dataset is one in memory.
 
     Raises
     ------
     InputError
         The file is absent, is no NetCDF, or is not laid out as ``zssd downscale`` does.
     """
+    if isinstance(path, xr.Dataset):
+        return _described(undecoded(path), Path(path.encoding.get("source", "the output")))
     path = Path(path)
     if not path.is_file():
         got = "a folder" if path.is_dir() else "no such file"
         msg = f"{path}: expected the file that zssd downscale wrote, got {got}. Check the path."
         raise InputError(msg)
     try:
-        data = netCDF4.Dataset(path)
-    except OSError as error:
-        msg = (
-            f"{path} is not a readable NetCDF file ({error.strerror or error}). Give the file that zssd downscale "
-            "wrote."
-        )
+        data = xr.open_dataset(path, engine="netcdf4", decode_times=False, cache=False)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or one_line(error)
+        msg = f"{path} is not a readable NetCDF file ({reason}). Give the file that zssd downscale wrote."
         raise InputError(msg) from error
-    with data:
-        layouts = {("time", "member", "lat", "lon"), ("time", "lat", "lon")}
-        names = tuple(name for name, v in data.variables.items() if name in VARIABLES and v.dimensions in layouts)
-        axes = {"time", "lat", "lon"} <= set(data.variables)
-        if not names or not axes:
-            msg = (
-                f"{path}: expected fields with dimensions (time, member, lat, lon), got dimensions "
-                f"{', '.join(data.dimensions) or 'none'}. Give the file that zssd downscale wrote."
-            )
-            raise InputError(msg)
-        fields = {name: data.variables[name] for name in names}
-        return OutputFile(
-            path=path,
-            variables=names,
-            units={name: str(getattr(v, "units", "")) for name, v in fields.items()},
-            observed={name: str(getattr(v, "zssd_observed", "yes")).lower() != "no" for name, v in fields.items()},
-            grid=_fine_axes(
-                np.sort(data.variables["lat"][:].filled(np.nan)), data.variables["lon"][:].filled(np.nan), path
-            ),
-            times=_times(data.variables["time"], path),
-            members=max(
-                (data.dimensions["member"].size for v in fields.values() if "member" in v.dimensions), default=1
-            ),
-            filter_scale=_number(getattr(data, "zssd_filter_scale", None)),
-            source_id=str(getattr(data, "zssd_source_id", "")).strip(),
+    try:
+        return _described(data, path)
+    except BaseException:
+        data.close()
+        raise
+
+
+def _described(data: xr.Dataset, path: Path) -> OutputFile:
+    layouts = {("time", "member", "lat", "lon"), ("time", "lat", "lon")}
+    fields = {str(name): v for name, v in data.data_vars.items() if name in VARIABLES and v.dims in layouts}
+    if not fields or not {"time", "lat", "lon"} <= set(data.variables):
+        msg = (
+            f"{path}: expected fields with dimensions (time, member, lat, lon), got dimensions "
+            f"{', '.join(map(str, data.sizes)) or 'none'}. Give the file that zssd downscale wrote."
         )
+        raise InputError(msg)
+    return OutputFile(
+        path=path,
+        variables=tuple(fields),
+        units={name: str(v.attrs.get("units", "")) for name, v in fields.items()},
+        observed={name: str(v.attrs.get("zssd_observed", "yes")).lower() != "no" for name, v in fields.items()},
+        grid=_fine_axes(np.sort(data["lat"].to_numpy()), data["lon"].to_numpy(), path),
+        times=_times(data["time"], path),
+        members=max((data.sizes["member"] for v in fields.values() if "member" in v.dims), default=1),
+        filter_scale=_number(data.attrs.get("zssd_filter_scale")),
+        source_id=str(data.attrs.get("zssd_source_id", "")).strip(),
+        _data=data,
+    )
 
 
 def _number(value: object) -> float | None:
@@ -117,12 +123,12 @@ def _number(value: object) -> float | None:
     return number if 0 < number < float("inf") else None
 
 
-def _times(variable: netCDF4.Variable, path: Path) -> tuple[cftime.datetime, ...]:
+def _times(time: xr.DataArray, path: Path) -> tuple[cftime.datetime, ...]:
     """Decoded times."""
-    units, calendar = getattr(variable, "units", ""), getattr(variable, "calendar", "standard")
+    units, calendar = time.attrs.get("units", ""), time.attrs.get("calendar", "standard")
     try:
-        return tuple(np.atleast_1d(cftime.num2date(variable[:], units, calendar, only_use_cftime_datetimes=True)))
-    except ValueError as error:
+        return tuple(np.atleast_1d(cftime.num2date(time.to_numpy(), units, calendar, only_use_cftime_datetimes=True)))
+    except (ValueError, TypeError, AttributeError) as error:
         msg = f"{path}: time has units {units!r} and calendar {calendar!r}, expected CF time."
         raise InputError(msg) from error
 

@@ -12,6 +12,7 @@ import numpy as np
 from zssd_cli.errors import OutputError
 from zssd_cli.files import atomic_path
 from zssd_cli.grids.latlon import LatLonGrid
+from zssd_cli.outputs.sink import LAT, LON, MEMBER, TIME, TITLE
 from zssd_cli.times import format_time
 from zssd_cli.variables import VARIABLES
 
@@ -53,18 +54,17 @@ def _create(
     file.createDimension("bnds", 2)
     file.createDimension("time", None)
     file.createDimension("member", members)
-    _axis(file, "lat", grid.lat, grid.lat_edges, {"standard_name": "latitude", "units": "degrees_north", "axis": "Y"})
-    _axis(file, "lon", grid.lon, grid.lon_edges, {"standard_name": "longitude", "units": "degrees_east", "axis": "X"})
+    _axis(file, "lat", grid.lat, grid.lat_edges, LAT)
+    _axis(file, "lon", grid.lon, grid.lon_edges, LON)
     time = file.createVariable("time", "f8", ("time",))
     calendar = times[0].calendar
     units = f"hours since {format_time(times[0]).partition('T')[0]} 00:00:00"
-    time.setncatts({"standard_name": "time", "units": units, "calendar": calendar, "axis": "T"})
+    time.setncatts({**TIME, "units": units, "calendar": calendar})
     time[:] = cftime.date2num(list(times), units, calendar)
     member = file.createVariable("member", "i4", ("member",))
-    member.setncatts({"standard_name": "realization", "long_name": "draw from the posterior", "units": "1"})
+    member.setncatts(MEMBER)
     member[:] = np.arange(members)
     for name, attributes in variables.items():
-        known = VARIABLES[name]
         field = file.createVariable(
             name,
             "f4",
@@ -75,9 +75,7 @@ def _create(
             shuffle=True,
             chunksizes=(1, 1, min(grid.lat.size, 361), min(grid.lon.size, 720)),
         )
-        field.setncatts(
-            {"standard_name": known.standard_name, "long_name": known.long_name, "units": known.units, **attributes}
-        )
+        field.setncatts({**VARIABLES[name].attributes, **attributes})
 
 
 @contextmanager
@@ -91,20 +89,14 @@ def create_output(
 ) -> Iterator[FieldWriter]:
     """Open a new output file that appears under its name only when the block ends well.
 
+    ``functools.partial(create_output, path)`` is a :class:`zssd_cli.outputs.sink.Sink`.
+
     Parameters
     ----------
     path
         Final name.
-    grid
-        Output cells.
-    times
-        Dates in the input's own calendar.
-    members
-        Number of ensemble members.
-    variables
-        Canonical name -> extra attributes.
-    attributes
-        Global attributes.
+    grid, times, members, variables, attributes
+        See :class:`zssd_cli.outputs.sink.Sink`.
 
     Raises
     ------
@@ -113,7 +105,7 @@ def create_output(
     """
     try:
         with atomic_path(path) as temporary, netCDF4.Dataset(temporary, "w", format="NETCDF4") as file:
-            file.setncatts({"Conventions": "CF-1.8", **attributes})
+            file.setncatts({**TITLE, **attributes})
             _create(file, grid, times, members, variables)
             yield FieldWriter(file, list(variables))
     except OSError as error:

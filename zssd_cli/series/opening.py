@@ -5,11 +5,12 @@ import re
 import struct
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+import cftime
 import xarray as xr
 
 from zssd_cli.errors import InputError, ZssdError
@@ -115,6 +116,27 @@ def open_datasets(path: Path, variables: Sequence[Variable]) -> tuple[xr.Dataset
             return _open_grib(path, variables)
         _check_complete(path)
         return (xr.open_dataset(path, engine="netcdf4", decode_times=False, cache=False),)
+
+
+def undecoded(dataset: xr.Dataset) -> xr.Dataset:
+    """A Dataset in memory as :func:`open_datasets` would give it: dates as numbers with units and calendar."""
+    dates = {name: _encoded(name, array) for name, array in dataset.variables.items() if _holds_dates(array)}
+    return dataset.drop_indexes([n for n in dates if n in dataset.indexes]).assign_coords(
+        {name: array for name, array in dates.items() if name in dataset.coords}
+    )
+
+
+def _holds_dates(array: xr.Variable) -> bool:
+    first = array.values.flat[0] if array.dtype == object and array.size else None
+    return array.dtype.kind in "mM" or isinstance(first, cftime.datetime)
+
+
+def _encoded(name: Hashable, array: xr.Variable) -> xr.Variable:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        encoded = xr.conventions.encode_cf_variable(array, name=name)
+    encoded.attrs.pop("_FillValue", None)
+    return encoded
 
 
 def _magic(path: Path) -> bytes:

@@ -4,7 +4,7 @@ A wrong number is worse than none: whatever does not fit together (grids, calend
 :class:`~zssd_cli.errors.InputError` of one line.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,14 +15,17 @@ import xarray as xr
 from zssd_cli.errors import InputError
 from zssd_cli.grids.latlon import LatLonGrid
 from zssd_cli.series.layout import CellCenters, Layout, describe, same_place
-from zssd_cli.series.opening import expand, open_datasets
+from zssd_cli.series.opening import expand, open_datasets, undecoded
 from zssd_cli.series.pieces import Piece, find_piece
 from zssd_cli.series.provenance import frequency_of, provenance
 from zssd_cli.series.timeline import common_calendar, in_range, spacing_name, to_calendar
 from zssd_cli.times import format_time
 from zssd_cli.variables import Variable, lookup
 
-__all__ = ["CellCenters", "Source", "open_source"]
+__all__ = ["CellCenters", "Input", "Source", "open_source"]
+
+Input = str | Path | Sequence[str | Path] | xr.Dataset
+"""Files and patterns, or a Dataset in memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +53,7 @@ class _Series:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A series of fields on disk.
+    """A series of fields on disk or in memory.
 
     Attributes
     ----------
@@ -138,18 +141,18 @@ class Source:
 
 
 def open_source(
-    paths: Sequence[str | Path] | str | Path,
+    paths: Input,
     variables: Sequence[str | Variable] | str,
     *,
     time_range: tuple[str | None, str | None] | None = None,
     allow_no_time: bool = False,
 ) -> Source:
-    """Open files as one series.
+    """Open files, or a Dataset in memory, as one series.
 
     Parameters
     ----------
     paths
-        Files and glob patterns: split in time, by variable, or both.
+        Files and glob patterns: split in time, by variable, or both; or a Dataset, decoded as ``xarray.open_dataset`` does.
     variables
         Canonical or CMIP6 names (or rows of the table of variables), in the wanted order.
     time_range
@@ -165,13 +168,20 @@ def open_source(
     ConfigError
         Unknown variable names or malformed dates.
     """
-    paths = [paths] if isinstance(paths, str | Path) else paths
     variables = [variables] if isinstance(variables, str) else variables
     wanted = tuple(dict.fromkeys(name if isinstance(name, Variable) else lookup(name) for name in variables))
-    files = expand(paths)
     datasets: list[xr.Dataset] = []
     try:
-        return _assemble(files, wanted, datasets, time_range or (None, None), allow_no_time=allow_no_time)
+        if isinstance(paths, xr.Dataset):
+            opened: dict[Path, tuple[xr.Dataset, ...]] = {
+                Path(paths.encoding.get("source", "Dataset")): (undecoded(paths),)
+            }
+        else:
+            opened = {}
+            for path in expand([paths] if isinstance(paths, str | Path) else paths):
+                opened[path] = open_datasets(path, wanted)
+                datasets.extend(opened[path])
+        return _assemble(opened, wanted, datasets, time_range or (None, None), allow_no_time=allow_no_time)
     except BaseException:
         for dataset in datasets:
             dataset.close()
@@ -179,14 +189,14 @@ def open_source(
 
 
 def _assemble(
-    files: tuple[Path, ...],
+    opened: Mapping[Path, tuple[xr.Dataset, ...]],
     wanted: tuple[Variable, ...],
     datasets: list[xr.Dataset],
     time_range: tuple[str | None, str | None],
     *,
     allow_no_time: bool,
 ) -> Source:
-    pieces, notes = _collect(files, wanted, datasets, allow_no_time=allow_no_time)
+    pieces, notes = _collect(opened, wanted, allow_no_time=allow_no_time)
     layout = _common_layout(pieces)
     calendar = common_calendar({str(piece.path): piece.calendar for piece in pieces})
     found = tuple(variable for variable in wanted if any(piece.variable == variable for piece in pieces))
@@ -195,7 +205,7 @@ def _assemble(
     times = tuple(times[position] for position in in_range(times, time_range))
     for one in series:
         one.check(times[0])
-    frequency = frequency_of([d.attrs for d in datasets]) or spacing_name(times)
+    headers = [dataset.attrs for several in opened.values() for dataset in several]
     return Source(
         variables=tuple(variable.name for variable in found),
         missing=tuple(variable.name for variable in wanted if variable not in found),
@@ -208,8 +218,8 @@ def _assemble(
             for p in reversed(pieces)
             if "cell_methods" in p.array.attrs
         },
-        frequency=frequency,
-        attributes=provenance([d.attrs for d in datasets], files, notes),
+        frequency=frequency_of(headers) or spacing_name(times),
+        attributes=provenance(headers, list(opened), notes),
         notes=tuple(dict.fromkeys(notes)),
         _shape=layout.shape,
         _series=series,
@@ -218,30 +228,29 @@ def _assemble(
 
 
 def _collect(
-    files: tuple[Path, ...], wanted: tuple[Variable, ...], datasets: list[xr.Dataset], *, allow_no_time: bool
+    opened: Mapping[Path, tuple[xr.Dataset, ...]], wanted: tuple[Variable, ...], *, allow_no_time: bool
 ) -> tuple[list[Piece], list[str]]:
-    """Every wanted variable in every file; opened datasets are added to ``datasets``."""
+    """Every wanted variable in every file."""
     pieces: list[Piece] = []
     notes: list[str] = []
     remarks: list[str] = []
     names: dict[str, None] = {}
-    for path in files:
-        opened = open_datasets(path, wanted)
-        datasets.extend(opened)
+    for path, several in opened.items():
         before = len(pieces)
         for variable in wanted:
-            results = [find_piece(dataset, path, variable, allow_no_time=allow_no_time) for dataset in opened]
+            results = [find_piece(dataset, path, variable, allow_no_time=allow_no_time) for dataset in several]
             found = [result for result in results if isinstance(result, Piece)]
             pieces.extend(found[:1])
             remarks.extend(result for result in results if isinstance(result, str) and not found)
-        names |= dict.fromkeys(name for dataset in opened for name in _shown_names(dataset))
-        if len(pieces) == before and len(files) > 1:
+        names |= dict.fromkeys(name for dataset in several for name in _shown_names(dataset))
+        if len(pieces) == before and len(opened) > 1:
             notes.append(f"{path.name} holds none of the variables and is not used")
     if not pieces:
         asked = ", ".join(f"{v.name} ({v.cmip6})" if v.name != v.cmip6 else v.name for v in wanted)
         held = ", ".join(list(names)[:12]) + (", ..." if len(names) > 12 else "")
         why = f"; {remarks[0]}" if remarks else ""
-        what = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
+        first = next(iter(opened))
+        what = first if len(opened) == 1 else f"{first} and {len(opened) - 1} more"
         msg = f"{what}: none of {asked} found, it holds {held or 'no fields'}{why}; choose other files or variables."
         raise InputError(msg)
     notes.extend(_gathered(pieces))

@@ -1,0 +1,309 @@
+"""What a notebook asks for, and the commands too: xarray in, xarray out, the same numbers.
+
+Keywords are the options' names (``zssd downscale --help``), with underscores; a command is a client of this module.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from pydantic import ValidationError
+
+from zssd_cli.config import DownscaleConfig
+from zssd_cli.errors import ConfigError
+from zssd_cli.evaluation.alignment import open_output
+from zssd_cli.evaluation.report import Evaluation, check_paired, choose_variables, evaluate_paired
+from zssd_cli.grids.latlon import Region, parse_region
+from zssd_cli.outputs.memory import MemorySink
+from zssd_cli.outputs.sink import Sink
+from zssd_cli.posterior import estimate
+from zssd_cli.posterior.downscaling import Job, prepare, run
+from zssd_cli.posterior.observing import COMPONENTS, SPEED, observable
+from zssd_cli.posterior.provenance import describe, describe_variable
+from zssd_cli.prior import checkpoint, registry
+from zssd_cli.prior.checkpoint import Prior
+from zssd_cli.series.reading import Input, Source, open_source
+from zssd_cli.static import load_static
+from zssd_cli.variables import lookup
+
+VARS = "msl,u10,v10"
+Tick = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A downscaling that is checked and laid out: nothing is drawn yet.
+
+    Attributes
+    ----------
+    job
+        What will be sampled.
+    variables
+        Canonical names of the output.
+    prior, sha256
+        Name and hash of the prior.
+    """
+
+    job: Job
+    variables: tuple[str, ...]
+    prior: str
+    sha256: str
+
+    def write(self, sink: Sink, command: str, tick: Tick = lambda _: None) -> dict[str, float]:
+        """Sample into a sink.
+
+        Parameters
+        ----------
+        sink
+            Where the fields go.
+        command
+            What was called, for the history.
+        tick
+            Called after every step with the number of fields that it advanced, of ``job.steps`` in all.
+
+        Returns
+        -------
+        Observed variable -> the largest root mean square difference of block means, in standard deviations.
+        """
+        job, worst = self.job, np.zeros(len(self.job.source.variables))
+        index = [job.prior.variables.index(name) for name in self.variables]
+        extra = {name: describe_variable(name, job) for name in self.variables}
+        attributes = describe(job, self.prior, self.sha256, command)
+        with sink(job.domain.output, job.source.times, job.config.members, extra, attributes) as out:
+            for result in run(job, tick):
+                member = slice(result.first_member, result.first_member + len(result.values))
+                out.write(slice(result.time, result.time + 1), member, result.values[None, :, index])
+                worst = np.maximum(worst, result.residual)
+            residual = dict(zip(job.source.variables, (float(v) for v in worst), strict=True))
+            for name, value in residual.items():
+                out.attribute(f"zssd_coarse_residual_{name}", value)
+        return residual
+
+
+@contextmanager
+def plan(
+    source: Input,
+    *,
+    vars: str | Sequence[str] = VARS,  # noqa: A002 (the option's name)
+    region: str | Sequence[float] | None = None,
+    time: str | None = None,
+    weights: str | Path | None = None,
+    static: str | Path | None = None,
+    device: str = "auto",
+    offline: bool = False,
+    **settings: Any,
+) -> Iterator[Plan]:
+    """Open everything and check that it fits; parameters and errors as of :func:`downscale`."""
+    config = checked_config(settings)
+    path, sha256 = registry.locate(None if weights is None else str(weights), offline=offline)
+    prior = checkpoint.load_prior(path, pick_device(device))
+    wanted = wanted_variables(vars, prior)
+    box = parse_region(region) if isinstance(region, str) else None if region is None else Region(*region)
+    with closing(open_observed(source, prior, time_range(time))) as observed:
+        job = prepare(observed, prior, load_static(None if static is None else Path(static)), config, box)
+        estimate.check_memory(job)
+        yield Plan(job, wanted, path.stem, sha256)
+
+
+def downscale(
+    source: Input,
+    *,
+    vars: str | Sequence[str] = VARS,  # noqa: A002
+    region: str | Sequence[float] | None = None,
+    time: str | None = None,
+    weights: str | Path | None = None,
+    static: str | Path | None = None,
+    device: str = "auto",
+    offline: bool = False,
+    progress: Tick | None = None,
+    **settings: Any,
+) -> xr.Dataset:
+    """Turn coarse fields into 0.25 degree fields: ``zssd downscale`` without files.
+
+    Parameters
+    ----------
+    source
+        Dataset as ``xarray.open_dataset`` gives it, or files and patterns.
+    vars
+        Variables of the output, ERA5 or CMIP6 names; those that the source lacks are inferred.
+    region
+        ``W,E,S,N`` in degrees (west, east, south, north), a name, or None for all of the source.
+    time
+        ``START/END`` in the source's calendar.
+    weights
+        Prior, name or file.
+    static
+        File of ``zssd fetch-static``.
+    device
+        auto, cpu or cuda.
+    offline
+        Never download.
+    progress
+        Called after every step with the number of fields that it advanced.
+    settings
+        ``members``, ``seed``, ``steps``, ``guidance``, ``filter_scale``, ``obs_error`` ...: the fields of
+        :class:`zssd_cli.config.DownscaleConfig`.
+
+    Returns
+    -------
+    Dataset with dimensions (time, member, lat, lon) in canonical units and with the attributes of the command's file.
+
+    Raises
+    ------
+    ZssdError
+        Whatever is wrong, in one line, with what to do.
+    """
+    sink = MemorySink()
+    with plan(
+        source, vars=vars, region=region, time=time, weights=weights, static=static, device=device, offline=offline,
+        **settings,
+    ) as planned:  # fmt: skip
+        shown = {"vars": planned.variables, "region": region, "time": time, **settings}
+        call = ", ".join(f"{name}={value!r}" for name, value in shown.items() if value is not None)
+        planned.write(sink, f"zssd_cli.downscale({call})", progress or (lambda _: None))
+    return sink.dataset
+
+
+def evaluate(
+    output: str | Path | xr.Dataset,
+    reference: Input,
+    *,
+    vars: str | Sequence[str] | None = None,  # noqa: A002
+    scale: float | None = None,
+    paired: bool = False,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Evaluation:
+    """Score an output against a reanalysis of the same times: ``zssd evaluate``.
+
+    Parameters
+    ----------
+    output
+        What :func:`downscale` returned or the command wrote.
+    reference
+        0.25 degree fields: Dataset, files or patterns.
+    vars
+        Names; None: all that both hold.
+    scale
+        Blocks of the baselines in degrees; None: the output's filter scale.
+    paired
+        Vouch that the model's weather follows the reference.
+    progress
+        Called with times done and times in all.
+
+    Returns
+    -------
+    Rows of scores and spectra; ``zssd_cli.evaluation.report.as_dict`` gives what ``--json`` writes.
+    """
+    with closing(open_output(output)) as out:
+        check_paired(out, paired)
+        chosen = replace(out, variables=choose_variables(out, None if vars is None else _names(vars)))
+        with closing(open_source(reference, chosen.variables)) as truth:
+            return evaluate_paired(chosen, truth, _shown(reference), scale, progress)
+
+
+def open_series(source: Input, variables: str | Sequence[str] = VARS, *, time: str | None = None) -> Source:
+    """Coarse fields as zssd reads them: ``.times``, ``.variables``, ``.grid``, ``.notes``, ``.read(start, stop)``."""
+    return open_source(source, _names(variables), time_range=time_range(time))
+
+
+def load_prior(weights: str | Path | None = None, *, device: str = "auto", offline: bool = False) -> Prior:
+    """A prior by name or file; None: the one that ships with zssd."""
+    path, _ = registry.locate(None if weights is None else str(weights), offline=offline)
+    return checkpoint.load_prior(path, pick_device(device))
+
+
+def checked_config(settings: Mapping[str, Any]) -> DownscaleConfig:
+    """Settings of the engine; a wrong one is a :class:`ConfigError` that names the option."""
+    given = dict(settings)
+    if isinstance(given.get("obs_error"), str):
+        given["obs_error"] = parse_errors(given["obs_error"])
+    try:
+        return DownscaleConfig(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = str(first["loc"][0]).replace("_", "-")
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(DownscaleConfig.model_fields)
+            msg = f"--{option}: there is no such option, expected one of {known}."
+        else:
+            msg = f"--{option}: {first['msg'].removeprefix('Value error, ')}, got {first['input']!r}."
+        raise ConfigError(msg) from error
+
+
+def pick_device(name: str) -> str:
+    """``auto`` is cuda where there is one."""
+    if name not in ("auto", "cpu", "cuda"):
+        msg = f"--device: expected auto, cpu or cuda, got {name!r}."
+        raise ConfigError(msg)
+    if name == "cuda" and not torch.cuda.is_available():
+        msg = "--device cuda: torch sees no GPU here. Use --device cpu, or install a torch built for CUDA."
+        raise ConfigError(msg)
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _names(given: str | Sequence[str]) -> tuple[str, ...]:
+    parts = given.split(",") if isinstance(given, str) else given
+    return tuple(dict.fromkeys(lookup(part.strip()).name for part in parts if part.strip()))
+
+
+def wanted_variables(given: str | Sequence[str], prior: Prior) -> tuple[str, ...]:
+    """Canonical names, each known to the prior."""
+    names = _names(given)
+    unknown = [name for name in names if name not in prior.variables]
+    if unknown or not names:
+        what = ", ".join(unknown) or "nothing"
+        msg = (
+            f"--vars: the prior knows {', '.join(prior.variables)}, got {what}. "
+            "Leave it out, or pass --weights of a prior that has it."
+        )
+        raise ConfigError(msg)
+    return names
+
+
+def time_range(text: str | None) -> tuple[str | None, str | None] | None:
+    """START/END, either end may be empty; a single date selects that period."""
+    if text is None:
+        return None
+    start, slash, end = text.partition("/")
+    if not (start or end):
+        msg = f"--time: expected START/END, one of which may be empty, got {text!r}; leave --time out for all times."
+        raise ConfigError(msg)
+    return (start or None, (end if slash else start) or None)
+
+
+def open_observed(source: Input, prior: Prior, times: tuple[str | None, str | None] | None) -> Source:
+    """What a source holds of all that the prior can be guided by; wind speed only where its components are not there."""
+    found = open_source(source, observable(prior.variables), time_range=times)
+    if SPEED not in prior.variables and {SPEED, *COMPONENTS} <= set(found.variables):
+        found.close()
+        found = open_source(source, prior.variables, time_range=times)
+        note = f"{SPEED} (sfcWind) is not used because {' and '.join(COMPONENTS)} are there"
+        found = replace(found, notes=(*found.notes, note))
+    return found
+
+
+def parse_errors(text: str) -> float | dict[str, float]:
+    """``0.02``, or ``msl=0.02,u10=0.1`` by variable under any of its names."""
+    try:
+        pairs = [part.rpartition("=") for part in text.split(",") if part.strip()]
+        errors = {lookup(name).name if name else "": float(value) for name, _, value in pairs}
+    except ValueError:
+        errors = {}
+    if not errors or ("" in errors and len(pairs) > 1) or not all(0 <= error <= 10 for error in errors.values()):
+        msg = (
+            f"--obs-error: expected a number from 0 to 10 or NAME=NUMBER,... (such as msl=0.02,u10=0.1), got {text!r}."
+        )
+        raise ConfigError(msg)
+    return errors.get("", errors)
+
+
+def _shown(reference: Input) -> str:
+    if isinstance(reference, xr.Dataset):
+        return "the reference"
+    first = reference if isinstance(reference, str | Path) else reference[0]
+    return Path(first).name
