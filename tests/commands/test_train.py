@@ -38,8 +38,6 @@ warmup: 2
 validate_every: 2
 """
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture
 def files(tmp_path):

@@ -6,7 +6,6 @@ import torch
 from zssd_cli.errors import ConfigError
 from zssd_cli.inversion.posterior import InversionSettings, _inflations, invert
 
-torch.set_num_threads(1)
 SIZE, CELLS, DATA = 6, 10, 5
 
 

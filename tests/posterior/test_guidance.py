@@ -15,7 +15,6 @@ from zssd_cli.posterior.guidance.analysis import Analysis
 from zssd_cli.posterior.guidance.projection import projection
 from zssd_cli.posterior.guidance.ucg import dps, mismatch_gradients, ucg
 
-torch.set_num_threads(1)
 BOX = Region(0, 15, 40, 55)
 
 
