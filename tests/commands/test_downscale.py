@@ -345,8 +345,9 @@ def test_dry_run_writes_nothing(zssd, model, tmp_path):
     source = model()
     done = zssd("downscale", source, "-o", tmp_path / "out.nc", "--plot", tmp_path / "p.png", "--dry-run", *FAST)
     assert done.code == 0
-    assert "Dry run    2 steps, " in done.err
+    assert "Dry run    2 steps, 2 network calls, " in done.err
     assert "nothing written" in done.err
+    assert "timed calls of the network on" in done.err
     assert list(tmp_path.iterdir()) == [source]
 
 
