@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.commands.conftest import toy_lags
+from tests.commands.conftest import toy_lags, toy_zonal
 from tests.worlds import noise, random_denoiser
 from zssd_cli.climate.gaussian import Climate, ClimateFields
 from zssd_cli.grids.latlon import Region, block_grid, fine_grid
@@ -48,7 +48,7 @@ def run(name, shift=0, cells=600_000, speed=True):
     observation = Observation(values[:, :1], (0,), operator, torch.tensor([0.05]), seen)
     conditions = Conditions(static, torch.full((1, 2), 0.3))
     network = windowed(random_denoiser(), conditions, True, cells)
-    climate = Climate(("msl", "u10", "v10"), torch.zeros(3), torch.ones(3), torch.zeros(3, 721), toy_lags(), SIGNS)
+    climate = Climate(("msl", "u10", "v10"), torch.zeros(3), torch.ones(3), toy_zonal(), toy_lags(), SIGNS)
     fields = ClimateFields(climate, fine, static[0], climate.bands(fine.lat))
     rim, side = fields.margin
     wide = noise(1, 3, fine.shape[0] + 2 * rim, fine.shape[1] + 2 * side, seed=98).roll(shift * BLOCK, -1)

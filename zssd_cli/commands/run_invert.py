@@ -232,6 +232,7 @@ def describe(
         "zssd_misfit_map": residuals(task, result.seen_map),
         "zssd_flow_solutions": float(found.solves),
         "zssd_torch": torch.__version__,
+        "zssd_threads": torch.get_num_threads(),
     }
 
 
