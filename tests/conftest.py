@@ -1,18 +1,42 @@
-"""What every test shares: no network, and the real data where this machine has them."""
+"""What every test shares: no network, the same machine everywhere, and the real data where this machine has them.
 
-import sys
+A test must not follow the machine that it runs on: ``--precision auto`` resolves to ``ZSSD_TEST_PRECISION`` (float32 or
+bfloat16), torch computes with ``ZSSD_TEST_THREADS`` threads, and ``FREE`` bytes are free.
+"""
+
+import os
 from pathlib import Path
 
 import pytest
+import torch
 from pytest_socket import disable_socket
+
+from zssd_cli.posterior import downscaling, estimate, machine
+
+PRECISION = os.environ.get("ZSSD_TEST_PRECISION", "float32")
+THREADS = int(os.environ.get("ZSSD_TEST_THREADS", "1"))
+FREE = 16 * 1024**3
+
+if PRECISION not in ("float32", "bfloat16"):
+    pytest.exit(f"ZSSD_TEST_PRECISION: expected float32 or bfloat16, got {PRECISION!r}.", returncode=2)
+torch.set_num_threads(THREADS)  # modules compute what their tests share while they are imported
 
 
 def pytest_runtest_setup(item):
     if not item.get_closest_marker("allow_hosts"):
         disable_socket(allow_unix_socket=True)
-    if "torch" in sys.modules:
-        # zssd_cli.prior flushes denormal numbers to zero, with which hypothesis refuses to draw floats
-        sys.modules["torch"].set_flush_denormal(False)
+    torch.set_num_threads(THREADS)
+    # zssd_cli.prior flushes denormal numbers to zero, with which hypothesis refuses to draw floats
+    torch.set_flush_denormal(False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_machine_for_all():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "has_bfloat16", lambda device: PRECISION == "bfloat16")
+        for room in (downscaling, estimate):
+            patch.setattr(room, "free_memory", lambda device: FREE)
+        yield
 
 
 @pytest.fixture(scope="session")

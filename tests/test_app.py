@@ -18,7 +18,7 @@ HEAVY = ("torch", "xarray", "matplotlib", "pydantic", "scipy", "netCDF4", "pooch
 
 def python(code, *arguments, **options):
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120, check=False, **options
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=1800, check=False, **options
     )
 
 
@@ -171,5 +171,5 @@ main(["--version"])
         process.stdin.write("\n")
         process.stdin.close()
         assert process.stderr.read() == ""
-        process.wait(timeout=60)
+        process.wait(timeout=1800)
     assert process.returncode in (0, 1)

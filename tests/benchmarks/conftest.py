@@ -2,7 +2,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.commands.conftest import toy_prior
 from tests.worlds import write_world
@@ -10,11 +9,6 @@ from zssd_cli.grids.latlon import Region
 from zssd_cli.static import load_static
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

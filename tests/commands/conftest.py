@@ -33,6 +33,11 @@ def toy_lags() -> torch.Tensor:
     return torch.as_tensor(np.repeat(table[None], band_centres().size, 0), dtype=torch.float32)
 
 
+def toy_zonal() -> torch.Tensor:
+    """A mean that rises from pole to pole in one variable and falls in another: no row is like its mirror image."""
+    return torch.tensor([0.5, -0.3, 0.2])[:, None] * torch.linspace(-1, 1, 721)
+
+
 def toy_prior(static_sha256: str) -> Prior:
     """An untrained network whose every weight is small and random, so that place, time and noise level all matter."""
     generator = torch.Generator().manual_seed(1)
@@ -43,9 +48,7 @@ def toy_prior(static_sha256: str) -> Prior:
         variables=VARIABLES, network=NETWORK, time_known=True, static_sha256=static_sha256, training={"data": "none"}
     )
     mean, std = torch.tensor([101174.0, -0.3, -0.4]), torch.tensor([1188.0, 5.7, 4.7])
-    return Prior(
-        Denoiser(network).eval().requires_grad_(False), mean, std, torch.zeros(len(mean), 721), toy_lags(), header
-    )
+    return Prior(Denoiser(network).eval().requires_grad_(False), mean, std, toy_zonal(), toy_lags(), header)
 
 
 @pytest.fixture(scope="session")
@@ -54,11 +57,6 @@ def prior_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("prior") / "toy.safetensors"
     save_prior(path, toy_prior(load_static().sha256))
     return path
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import cftime
 import netCDF4
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 from tests.commands.conftest import BOX, FAST, VARIABLES, edges
@@ -128,7 +129,7 @@ def test_output_says_where_it_comes_from(run, model, prior_file, monkeypatch):
         "tracking_id": "hdl:21.14100/toy", "source_id": "TOY-ESM", "variant_label": "r1i1p1f1",
         "source_files": "in.nc", "prior": "toy", "prior_sha256": sha256_of(prior_file), "seed": "7", "members": 1,
         "guidance": "projection", "sampler": "dpmpp_2m", "steps": 2, "filter_scale": 5.0, "obs_error": 0.01,
-        "regridder": "builtin", "time_noise": "independent",
+        "regridder": "builtin", "time_noise": "independent", "threads": torch.get_num_threads(),
     }  # fmt: skip
     assert {name: its[name] for name in expected} == expected
     assert its["coarse_residual_msl"] < 1e-4
@@ -345,8 +346,9 @@ def test_dry_run_writes_nothing(zssd, model, tmp_path):
     source = model()
     done = zssd("downscale", source, "-o", tmp_path / "out.nc", "--plot", tmp_path / "p.png", "--dry-run", *FAST)
     assert done.code == 0
-    assert "Dry run    2 steps, " in done.err
+    assert "Dry run    2 steps, 2 network calls, " in done.err
     assert "nothing written" in done.err
+    assert "timed calls of the network on" in done.err
     assert list(tmp_path.iterdir()) == [source]
 
 

@@ -10,20 +10,27 @@ from zssd_cli.prior.checkpoint import load_prior
 from zssd_cli.prior.registry import locate
 from zssd_cli.series.reading import open_source
 from zssd_cli.static import load_static
+from zssd_cli.timing import Timing
 
 SMALL, LARGE = "0,10,40,50", "-40,40,0,80"
 
 
 @pytest.fixture
-def needed(model):
-    """Bytes for a region, guidance and other settings, with the prior that ships."""
+def job(model):
+    """A run for a region, guidance and other settings, with the prior that ships."""
     source, prior, static = open_source([model()], ("msl",)), load_prior(locate(None)[0]), load_static()
 
     def call(region, **settings):
-        return estimate.memory(prepare(source, prior, static, DownscaleConfig(**settings), parse_region(region)))
+        return prepare(source, prior, static, DownscaleConfig(**settings), parse_region(region))
 
     yield call
     source.close()
+
+
+@pytest.fixture
+def needed(job):
+    """Bytes that such a run takes."""
+    return lambda region, **settings: estimate.memory(job(region, **settings))
 
 
 @pytest.mark.parametrize("guidance", ["mmps", "ucg", "dps"])
@@ -74,3 +81,15 @@ def test_a_guidance_that_does_not_fit_is_refused_before_it_begins(zssd, model, t
         assert "got 0.0 GB free. Ask for a smaller --region, or --guidance analysis." in done.err
     assert list(tmp_path.iterdir()) == [source]
     assert zssd("downscale", source, *options).code == 0
+
+
+def test_the_time_is_a_range_of_the_timed_calls(job):
+    """From the fastest call and from the median; twice the members take twice as long but for what is prepared once."""
+    one, two = job(SMALL), job(SMALL, members=2)
+    call, cells = Timing(fastest=0.5, usual=1.0, count=9), 128 * 128
+    low, high = estimate.seconds_range(one, call, cells)
+    assert high / low == pytest.approx(2 * estimate.RULES[1] / estimate.RULES[0], rel=0.2)
+    sampled = [estimate.seconds(each, 0.5 / cells) - estimate.seconds(each, 0.0) for each in (one, two)]
+    assert sampled[1] == pytest.approx(2 * sampled[0])
+    # each of the samples is steps calls of the network on the domain and its halo at least
+    assert sampled[0] > one.network_calls * 0.5 * 41 * 41 / cells

@@ -18,8 +18,6 @@ from zssd_cli.inversion.sensors import read_sensors
 
 FOLDER = Path(__file__).parents[2] / "examples" / "groundwater"
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture
 def example(monkeypatch):

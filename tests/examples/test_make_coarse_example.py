@@ -17,7 +17,7 @@ SCRIPT = Path(__file__).parents[2] / "examples" / "make_coarse_example.py"
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     path = tmp_path_factory.mktemp("example") / "psl.nc"
-    done = subprocess.run([sys.executable, SCRIPT, path], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, SCRIPT, path], capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stderr
     return path
 
@@ -81,6 +81,6 @@ def test_lows_lie_in_both_storm_tracks_and_move_east(source):
 
 
 def test_it_explains_itself():
-    done = subprocess.run([sys.executable, SCRIPT], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, SCRIPT], capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 2
     assert "OUT.nc" in done.stderr

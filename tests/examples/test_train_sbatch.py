@@ -22,7 +22,7 @@ exit {code}
 def job(tmp_path):
     """Start the script in a folder with the stand-ins."""
 
-    def start(code=0, tenths=300):
+    def start(code=0, tenths=18_000):
         for name, text in (
             ("python", STAND_IN.format(code=code, tenths=tenths)),
             ("scontrol", '#!/bin/bash\necho "$@" > requeued\n'),
@@ -40,7 +40,7 @@ def job(tmp_path):
 def test_what_it_runs_and_how_it_ends(job, tmp_path):
     for code in (0, 3):
         process = job(code, 0)
-        process.communicate(timeout=30)
+        process.communicate(timeout=1800)
         assert process.returncode == code
         assert not (tmp_path / "requeued").exists()
     arguments = (tmp_path / "arguments").read_text().split()
@@ -52,12 +52,12 @@ def test_what_it_runs_and_how_it_ends(job, tmp_path):
 
 def test_a_warning_stops_the_training_saves_and_requeues(job, tmp_path):
     process = job()
-    for _ in range(300):
+    for _ in range(18_000):
         if (tmp_path / "started").exists():
             break
         time.sleep(0.1)
     process.send_signal(signal.SIGUSR1)
-    text, _ = process.communicate(timeout=30)
+    text, _ = process.communicate(timeout=1800)
     assert process.returncode == 0
     assert (tmp_path / "state").read_text() == "saved\n"
     assert (tmp_path / "requeued").read_text() == "requeue 42\n"

@@ -8,7 +8,6 @@ from zssd_cli.inversion.autoencoder import LOG_VARIANCE, Autoencoder
 from zssd_cli.inversion.config import AutoencoderConfig, FieldsConfig
 from zssd_cli.inversion.random_fields import draw_fields, generator
 
-torch.set_num_threads(1)
 CONFIG = AutoencoderConfig(latent=3, channels=(8, 8, 16))
 
 

@@ -19,8 +19,6 @@ TRANSIENT = FlowProblem(
 )  # fmt: skip
 PROBLEMS = {"steady": STEADY, "transient": TRANSIENT}
 
-torch.set_num_threads(1)
-
 
 def random_log_k(*shape, spread=1.5, seed=0):
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) * spread - 9

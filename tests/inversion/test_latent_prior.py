@@ -17,7 +17,6 @@ from zssd_cli.prior.checkpoint import load_prior, write_safetensors
 from zssd_cli.training.latent import LatentTrainer, flow_loss
 from zssd_cli.training.loop import run_training
 
-torch.set_num_threads(1)
 SETTINGS = {
     "kind": "latent",
     "fields": {"kind": "grf", "cells": 32},

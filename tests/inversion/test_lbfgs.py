@@ -5,8 +5,6 @@ import torch
 
 from zssd_cli.inversion.lbfgs import Evaluation, Rule, minimise
 
-torch.set_num_threads(1)
-
 
 def evaluation(function, calls=None):
     def objective(x, index):

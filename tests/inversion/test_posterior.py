@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from zssd_cli.errors import ConfigError
-from zssd_cli.inversion.posterior import InversionSettings, _inflations, invert
+from zssd_cli.inversion import estimate as estimates
+from zssd_cli.inversion.estimate import estimate
+from zssd_cli.inversion.posterior import InversionSettings, inflations_of, invert
+from zssd_cli.timing import Timing
 
-torch.set_num_threads(1)
 SIZE, CELLS, DATA = 6, 10, 5
 
 
@@ -219,9 +221,37 @@ def test_the_smoother_smooths_more_members_than_it_gives(world):
 
 @pytest.mark.parametrize("misfit", [0.1, 1.0, 50.0, 1e4, 1e9])
 def test_inflations_halve_and_add_up_to_one(misfit):
-    inflations = torch.tensor(_inflations(misfit), dtype=torch.float64)
+    inflations = torch.tensor(inflations_of(misfit), dtype=torch.float64)
     assert float((1 / inflations).sum()) == pytest.approx(1)
     assert torch.allclose(inflations[1:] * 2, inflations[:-1])
     assert 4 <= len(inflations) <= 16
     if 50 <= misfit <= 1e4:
         assert 1 <= inflations[0] / misfit <= 4
+
+
+@pytest.mark.parametrize("settings", [
+    InversionSettings(members=10, discrepancy=1.0), InversionSettings(members=0), InversionSettings(starts=1, members=4, lbfgs_steps=3),
+    InversionSettings(ensemble="smoother", members=5, smoothed=64), InversionSettings(ensemble="smoother", members=200, smoothed=64),
+])  # fmt: skip
+def test_the_estimate_spans_the_solutions_that_are_made(world, settings):
+    prior, operator, data, error = world
+    found = invert(prior, lambda u: u @ operator.T, data[0], error, settings)
+    told = estimate(prior, lambda u: u @ operator.T, data[0], error, settings)
+    low, high = told.solutions
+    assert low < high
+    assert found.solves <= high
+    # members of a linear problem are at their minima after the linear start: fewer solutions than any aquifer takes
+    assert low <= found.solves or settings.ensemble == "rml"
+
+
+def test_the_estimate_follows_the_timings(world, monkeypatch):
+    """A field costs what the batch that it shares costs: the least with the fastest timing, the most with the median."""
+    prior, operator, data, error = world
+    monkeypatch.setattr(estimates, "timed", lambda work: Timing(2.0, 3.0, 5))
+    settings = InversionSettings(starts=4, adam_steps=7, lbfgs_steps=10, members=16, member_steps=2, batch=8)
+    told = estimate(prior, lambda u: u @ operator.T, data[0], error, settings)
+    low, high = (
+        (8 + 16 / 8 * (1 + 2 * estimates.SEARCH[0])),
+        (8 + 10 * estimates.SEARCH[1] + 16 / 8 * (2 + 2 * estimates.SEARCH[1])),
+    )
+    assert told.seconds == pytest.approx((2.0 * low, 3.0 * high))

@@ -9,7 +9,6 @@ from pydantic import ValidationError
 from zssd_cli.inversion.config import FieldsConfig
 from zssd_cli.inversion.random_fields import draw_fields, gaussian_fields, generator, numbered_fields, torus_spectrum
 
-torch.set_num_threads(1)
 CELLS = 32
 
 

@@ -18,8 +18,6 @@ REGIONS = {
 CASES = [(step, name) for step in (5.0, 2.5, 1.5) for name in REGIONS if name != "one-block" or step == 5.0]
 MAPS = ("coarsen", "refine", "lift")
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[1]}-{case[0]:g}")
 def operator(request):

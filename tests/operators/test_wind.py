@@ -9,7 +9,6 @@ from zssd_cli.grids.latlon import GLOBE, Region, block_grid, fine_grid
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.operators.wind import WindSpeed
 
-torch.set_num_threads(1)
 WIND = WindSpeed(1, 2, (-0.3, 0.4), (5.7, 4.7))
 SHAPE = (2, 3, 9, 11)
 

@@ -1,6 +1,6 @@
 """A world whose posterior is known: two cross-correlated Gaussian variables on a small box, all matrices dense."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -74,16 +74,22 @@ class World:
         )
         return ((noise * self.values.sqrt()) @ self.vectors.T).reshape(count, *self.shape).float()
 
-    def posterior(self, observation: Observation) -> tuple[torch.Tensor, torch.Tensor]:
-        """Exact mean (B, 2, H, W) and standard deviation (2, H, W)."""
+    def matrix(self, channels: Sequence[int]) -> torch.Tensor:
+        """The operator on these channels, (channels * blocks, 2 * cells)."""
         cells = self.operator.fine.shape[0] * self.operator.fine.shape[1]
         eye = torch.eye(cells).reshape(cells, *self.operator.fine.shape)
         single = self.operator(eye).reshape(cells, -1).T.double()
-        matrix = torch.zeros(len(observation.channels) * len(single), 2 * cells, dtype=torch.float64)
-        for row, channel in enumerate(observation.channels):
+        matrix = torch.zeros(len(channels) * len(single), 2 * cells, dtype=torch.float64)
+        for row, channel in enumerate(channels):
             matrix[row * len(single) : (row + 1) * len(single), channel * cells : (channel + 1) * cells] = single
+        return matrix
+
+    def posterior(self, observation: Observation) -> tuple[torch.Tensor, torch.Tensor]:
+        """Exact mean (B, 2, H, W) and standard deviation (2, H, W)."""
+        matrix = self.matrix(observation.channels)
         prior = (self.vectors * self.values) @ self.vectors.T
-        noise = observation.error.double().square().repeat_interleave(len(single)).diag()
+        blocks = self.operator.coarse.shape[0] * self.operator.coarse.shape[1]
+        noise = observation.error.double().square().repeat_interleave(blocks).diag()
         gain = prior @ matrix.T @ torch.linalg.inv(matrix @ prior @ matrix.T + noise)
         mean = observation.values.reshape(len(observation.values), -1).double() @ gain.T
         variance = (prior - gain @ matrix @ prior).diagonal()

@@ -1,5 +1,7 @@
 """Guidance modes: what they promise exactly, their gradients, and that members do not feel each other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,13 +11,13 @@ from tests.worlds import noise
 from zssd_cli.climate.covariance import MAX_LAG, band_centres
 from zssd_cli.grids.latlon import Region, block_grid, fine_grid
 from zssd_cli.operators.coarsen import Coarsen
+from zssd_cli.operators.wind import WindSpeed
 from zssd_cli.posterior.domain import make_domain
-from zssd_cli.posterior.guidance import Observation
+from zssd_cli.posterior.guidance import Observation, ObservedSpeed
 from zssd_cli.posterior.guidance.analysis import Analysis
 from zssd_cli.posterior.guidance.projection import projection
 from zssd_cli.posterior.guidance.ucg import dps, mismatch_gradients, ucg
 
-torch.set_num_threads(1)
 BOX = Region(0, 15, 40, 55)
 
 
@@ -172,6 +174,21 @@ def test_residual_is_zero_where_nothing_was_observed():
     seen = observation(missing=True)
     residual = seen.residual(field())
     assert torch.equal(residual == 0, seen.values.isnan())
+
+
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf, -torch.inf])
+def test_a_field_that_is_not_finite_is_not_taken_for_a_missing_block(broken):
+    wind = WindSpeed(0, 1, (0.0, 0.0), (1.0, 1.0))
+    seen = observation(missing=True)
+    speed = seen.values[:, 0].clone()
+    seen = replace(seen, speed=ObservedSpeed(speed, wind, 0.05))
+    x0 = field()
+    x0[1, 0, 25, 27] = broken
+    residual, missing = seen.full_residual(x0), torch.cat([seen.values, speed[:, None]], 1).isnan()
+    # A has zeros, and 0 times what is not finite is NaN: every block of that sample and variable shows it, no other sample
+    assert torch.equal(residual[1, [0, 2]].isfinite(), missing[1, [0, 2]])
+    assert residual[[0, 2]].isfinite().all()
+    assert torch.equal(residual == 0, missing)
 
 
 @pytest.mark.parametrize("sigma", [40.0, 10.0, 4.0, 2.0])

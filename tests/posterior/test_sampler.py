@@ -6,7 +6,6 @@ import torch
 from zssd_cli.posterior.sampler import SAMPLERS, sample
 from zssd_cli.prior.noise import ddpm_sigmas, karras_sigmas, log_snr_sigmas
 
-torch.set_num_threads(1)
 MEAN = torch.tensor([1.5, -0.5], dtype=torch.float64)
 COVARIANCE = torch.tensor([[2.0, 0.7], [0.7, 0.5]], dtype=torch.float64)
 

@@ -1,5 +1,7 @@
 """Where sampling starts, and what the whole sampler makes of it, against a posterior known exactly: pressure alone observed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.fft
@@ -98,6 +100,18 @@ def test_a_start_is_a_draw_of_the_exact_posterior(world, fields, monkeypatch):
     error, spread = compare(start(fields, seen(world, DRAWS)), mean, world)
     assert float(error.max()) < 0.03
     assert float((spread - 1).abs().max()) < 0.03
+
+
+def test_the_zonal_mean_of_a_row_is_that_of_its_latitude(world, fields):
+    """Draws about a mean that rises to the north are those about none, moved by it, of an observation moved by its block means."""
+    ramp = torch.stack([torch.linspace(-9, 9, 721), torch.linspace(4.5, -4.5, 721)])
+    fine, climate = world.operator.fine, replace(CLIMATE, zonal=ramp)
+    tilted = ClimateFields(climate, fine, torch.zeros(4, *fine.shape), fields.bands)
+    lat = torch.as_tensor(fine.lat, dtype=torch.float32)[:, None].expand(fine.shape)
+    mean = torch.stack([0.1 * lat, -0.05 * lat])
+    flat = seen(world, 2)
+    moved = replace(flat, values=flat.values + world.operator(mean[:1]))
+    torch.testing.assert_close(start(tilted, moved), start(fields, flat) + mean, rtol=0, atol=2e-3)
 
 
 def test_the_sampler_keeps_it(world, fields):

@@ -13,8 +13,6 @@ from zssd_cli.posterior import windows
 from zssd_cli.posterior.windows import OVERLAP, plan, tile_axis, windowed
 from zssd_cli.prior.denoiser import Conditions
 
-torch.set_num_threads(1)
-
 
 @settings(deadline=None)
 @given(st.integers(1, 2000), st.integers(1, 800), st.sampled_from([4, 12, 48]), st.sampled_from([1, 2, 8]))

@@ -7,7 +7,6 @@ from tests.worlds import TINY, WIDE, noise, random_conditions, random_denoiser
 from zssd_cli.prior.denoiser import GAINS, Conditions, Denoiser, details
 from zssd_cli.prior.unet import BANDS, UNet
 
-torch.set_num_threads(1)
 SIGMA = torch.tensor(0.7)
 
 

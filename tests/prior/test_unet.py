@@ -7,7 +7,6 @@ from tests.worlds import REACH, TINY, noise, random_conditions, random_denoiser
 from zssd_cli.config import UNetConfig
 from zssd_cli.prior.unet import BANDS, TimeTokens, UNet
 
-torch.set_num_threads(1)
 CONFIGS = {
     "tiny": TINY,
     "three-levels": UNetConfig(channels=(8, 8, 12), blocks=2, embedding=16, token=8, attention_from=1),

@@ -10,7 +10,6 @@ from tests.prior.toys import batch_of, config, data, toy
 from zssd_cli.errors import InputError
 from zssd_cli.training.batches import Ahead, Sampler, TrainingData, TrainingField
 
-torch.set_num_threads(1)
 NAMES = ("clean", "sigma", "noise", "present")
 
 

@@ -16,8 +16,6 @@ from zssd_cli.prior.checkpoint import read_safetensors, write_safetensors
 from zssd_cli.training.batches import Ahead, Sampler, TrainingField
 from zssd_cli.training.loop import Trainer, run_training, weighted_error
 
-torch.set_num_threads(1)
-
 
 def batches(*fields, **changes):
     return Sampler(data(*fields), config(**changes))

@@ -22,6 +22,7 @@ from zssd_cli.posterior.downscaling import Job, observe
 from zssd_cli.posterior.observing import scales
 from zssd_cli.series.opening import expand
 from zssd_cli.times import format_time
+from zssd_cli.timing import duration, span
 
 
 @dataclass(frozen=True)
@@ -110,24 +111,15 @@ def _say(console: Console, line: str, style: str | None = None) -> None:
 
 def _estimate(console: Console, planned: Plan) -> None:
     job, wanted = planned.job, planned.variables
-    total = estimate.seconds(job, estimate.seconds_per_cell(job))
+    call, cells = estimate.network_call(job)
+    taken = span(*estimate.seconds_range(job, call, cells))
     memory = estimate.memory(job) / 1e9
     size = job.samples * int(np.prod(job.domain.output.shape)) * len(wanted) * 2.7e-9
     disk = f"{size:.1f} GB" if size >= 0.1 else f"{size * 1000:.1f} MB"
-    _say(
-        console,
-        f"Dry run    {job.steps} steps, {job.network_calls} network calls, about {duration(total)}, {memory:.1f} GB of memory,",
-    )
-    _say(console, f"           {disk} on disk; nothing written")
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+    work = f"{job.steps} steps, {job.network_calls} network calls"
+    _say(console, f"Dry run    {work}, {taken}, {memory:.1f} GB of memory, {disk} on disk; nothing written")
+    based = f"{call.count} timed calls of the network on {cells} cells: the fastest, as if idle, and the median"
+    _say(console, f"           (time from {based})")
 
 
 def _progress(console: Console) -> Progress:

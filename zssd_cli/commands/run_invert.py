@@ -17,6 +17,7 @@ from zssd_cli.errors import ConfigError, OutputError
 from zssd_cli.files import check_target
 from zssd_cli.inversion.checkpoint import load_latent_prior
 from zssd_cli.inversion.domain import DomainConfig, read_domain
+from zssd_cli.inversion.estimate import estimate
 from zssd_cli.inversion.flow import FlowSolver, Observe, Sensors
 from zssd_cli.inversion.latent_prior import LatentPrior
 from zssd_cli.inversion.outputs import Result, inversion_dataset, write_inversion
@@ -24,9 +25,7 @@ from zssd_cli.inversion.posterior import MOST_INFLATIONS, Inversion, InversionSe
 from zssd_cli.inversion.problem import FlowProblem, LogK
 from zssd_cli.inversion.sensors import read_sensors
 from zssd_cli.prior.registry import locate
-
-SEARCH = 1.6
-"""Flow solutions of a line search, as measured."""
+from zssd_cli.timing import span
 
 
 @dataclass(frozen=True)
@@ -151,21 +150,16 @@ def _announce(console: Console, request: Request, task: Task, notes: tuple[str, 
 
 
 def _estimate(console: Console, task: Task) -> None:
-    """Time a few fields through prior and operator, there and back."""
-    count, settings = 4, task.settings
-    unknown = torch.zeros(count, task.prior.size, requires_grad=True)
-    started = time.monotonic()
-    heads = task.forward(task.prior.fields(unknown)).sum()
-    there = (time.monotonic() - started) / count
-    heads.backward()
-    both = (time.monotonic() - started) / count
-    smoothed, descended = 0, settings.starts * settings.lbfgs_steps
-    if settings.ensemble == "smoother":
-        smoothed = settings.used_smoothed * (MOST_INFLATIONS + 1)
-    else:
-        descended += settings.starts * settings.adam_steps + settings.members * settings.member_steps
-    solves, seconds = smoothed + SEARCH * descended, there * smoothed + both * SEARCH * descended
-    _say(console, f"Dry run    about {solves:.0f} flow solutions, {seconds:.0f} s; nothing written")
+    found = estimate(task.prior, task.forward, *_measured(task), task.settings)
+    low, high = found.solutions
+    _say(console, f"Dry run    {low:.0f} to {high:.0f} flow solutions, {span(*found.seconds)}; nothing written")
+    how = "; ".join(f"{stage.timing.count} timed batches of {stage.batch}" for stage in found.stages)
+    _say(console, f"           (time from {how} fields: the fastest, as if idle, and the median)")
+
+
+def _measured(task: Task) -> tuple[Tensor, Tensor]:
+    """Heads and their errors, (S,) both."""
+    return torch.as_tensor(task.sensors.head).float(), torch.as_tensor(task.sensors.error).float()
 
 
 def _invert(console: Console, task: Task) -> Inversion:
@@ -181,11 +175,8 @@ def _invert(console: Console, task: Task) -> Inversion:
     }  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("", misfit=float("nan"))
-        data, error = (
-            torch.as_tensor(values, dtype=torch.float32) for values in (task.sensors.head, task.sensors.error)
-        )
         return invert(
-            task.prior, task.forward, data, error, settings,
+            task.prior, task.forward, *_measured(task), settings,
             lambda stage, step, misfit: progress.update(
                 bar, description=stage, completed=step, total=totals.get(stage), misfit=misfit
             ),
@@ -241,6 +232,7 @@ def describe(
         "zssd_misfit_map": residuals(task, result.seen_map),
         "zssd_flow_solutions": float(found.solves),
         "zssd_torch": torch.__version__,
+        "zssd_threads": torch.get_num_threads(),
     }
 
 

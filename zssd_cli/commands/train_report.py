@@ -1,6 +1,7 @@
 """What ``zssd train`` shows and logs: the table of the data, progress, JSON lines, and the estimate of ``--dry-run``."""
 
 import json
+import math
 import resource
 import sys
 import time
@@ -18,11 +19,12 @@ from rich.table import Table
 
 from zssd_cli.errors import OutputError
 from zssd_cli.series.coverage import Coverage, short, spans
+from zssd_cli.timing import amount, timed
 from zssd_cli.training import loop as training
 from zssd_cli.training.batches import Batches
 from zssd_cli.training.loop import Trainer
 
-MEASURED = 3
+MEASURED = 5
 """Steps that ``--dry-run`` times, after one that warms up."""
 
 
@@ -145,20 +147,19 @@ def _step_of(line: str) -> float:
 
 def estimate(console: Console, trainer: Trainer, batches: Batches) -> None:
     """Say how large the training is, how long it takes by a few measured steps, and what it needs; writes nothing."""
-    trainer.train_step(batches)
-    begin = time.monotonic()
-    for _ in range(MEASURED):
-        trainer.train_step(batches)
-    seconds = trainer.world.largest(int(1e6 * (time.monotonic() - begin) / MEASURED)) / 1e6
+    # the processes step together: all of them as often
+    step = timed(lambda: trainer.train_step(batches), MEASURED, math.inf)
+    fastest, usual = (trainer.world.largest(int(1e6 * taken)) / 1e6 for taken in (step.fastest, step.usual))
     config, count = trainer.config, sum(p.numel() for p in trainer.denoiser.parameters())
     device = trainer.world.device
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _resident()
-    patches = config.steps * config.batch / 1e6
+    patches = amount(config.steps * config.batch)
     rows = {
-        "Parameters": f"{count / 1e6:.2f} million; the state takes {16 * count / 1e6:.0f} MB",
-        "Patches": f"{config.steps} steps of {config.batch} = {patches:.2f} million of {config.patch} x {config.patch} cells",
+        "Parameters": f"{amount(count)}; the state takes {16 * count / 1e6:.1f} MB",
+        "Patches": f"{config.steps} steps of {config.batch} = {patches} of {config.patch} x {config.patch} cells",
         "Memory": f"{peak / 2**30:.1f} GiB at its peak in these steps, on {device}",
-        "Time": f"{_span(seconds * config.steps)}: {seconds:.3f} s a step, {config.batch / seconds:.1f} patches/s (measured)",
+        "Time": f"{_span(fastest * config.steps)} to {_span(usual * config.steps)}: {fastest:.3f} s a step, "
+        f"{config.batch / fastest:.1f} patches/s (the fastest of {step.count} measured, as if idle; the median is {usual:.3f} s)",
     }
     for name, text in rows.items():
         console.print(f"{name:<10} {text}", highlight=False, soft_wrap=True)

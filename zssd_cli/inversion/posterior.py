@@ -341,7 +341,7 @@ def _smooth(problem: _Problem, data: Tensor, settings: InversionSettings, progre
         rng = generator(settings.seed, _MEMBERS)
         z = problem.unknowns(torch.randn(settings.used_smoothed, problem.prior.size, generator=rng))
         residual = problem.scaled(datum - problem.predict(z), owner)
-        inflations = _inflations(float(residual.square().mean(1).median()))
+        inflations = inflations_of(float(residual.square().mean(1).median()))
         for step, inflation in enumerate(inflations):
             told(step, residual.square().mean(1))
             noise = math.sqrt(inflation) * torch.randn(residual.shape, generator=rng)
@@ -354,7 +354,7 @@ def _smooth(problem: _Problem, data: Tensor, settings: InversionSettings, progre
     return torch.stack(members), torch.stack(starts)
 
 
-def _inflations(misfit: float) -> list[float]:
+def inflations_of(misfit: float) -> list[float]:
     """Inflations for an ensemble whose median mean square residual is ``misfit``: the first is one to four times that."""
     return halved_inflations(min(max(round(math.log2(max(misfit, 1.0))) + 1, 4), MOST_INFLATIONS))
 

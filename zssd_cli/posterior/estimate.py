@@ -1,6 +1,4 @@
-"""What a run will take, before it: seconds from one timed call of the network, memory from what is kept (rules measured on one machine)."""
-
-import time
+"""What a run will take, before it: seconds from timed calls of the network, memory from what is kept (rules measured on one machine)."""
 
 import numpy as np
 import torch
@@ -14,6 +12,7 @@ from zssd_cli.posterior.guidance import Denoise
 from zssd_cli.posterior.machine import FEATURE_COPIES, FIELD_COPIES, free_memory
 from zssd_cli.posterior.windows import plan, windowed
 from zssd_cli.prior.denoiser import Conditions
+from zssd_cli.timing import Timing, timed
 
 BACKWARD = 3.0
 """A step with back-propagation in units of a plain network call."""
@@ -27,6 +26,8 @@ SETUP = 0.25
 """Seconds per band of latitude to prepare covariances and gains."""
 FAR = 4.0
 """Below this noise level the gains mostly lie on half the torus."""
+RULES = 0.7, 1.3
+"""How far a run may be from what these rules make of a call of the network: eight runs took .75 to 1.2 times that."""
 PROGRAM = 0.5e9
 """Bytes of the program with its libraries."""
 AT_WORK = 0.7
@@ -44,17 +45,12 @@ def _side(job: Job) -> int:
     return min(128, *job.domain.fine.shape) // 8 * 8
 
 
-def seconds_per_cell(job: Job) -> float:
-    """Seconds that the network takes for a cell, timed on a small square."""
+def network_call(job: Job) -> tuple[Timing, int]:
+    """A call of the network on a small square, timed, and the square's cells."""
     side = _side(job)
     network, x = _square(job, side)
-    taken = []
     with torch.inference_mode():
-        for _ in range(3):
-            started = time.monotonic()
-            network(x, 1.0).sum().item()
-            taken.append(time.monotonic() - started)
-    return min(taken) / side**2
+        return timed(lambda: network(x, 1.0).sum().item()), side**2
 
 
 def kept_per_cell(job: Job) -> float:
@@ -107,6 +103,12 @@ def seconds(job: Job, per_cell: float) -> float:
     if job.config.guidance == "analysis":
         total += per_cell * INCREMENT * samples * job.config.used_steps * cells
     return total
+
+
+def seconds_range(job: Job, call: Timing, cells: int) -> tuple[float, float]:
+    """Seconds of the sampling at least, on an idle machine, and at most, beside what else is running now."""
+    low, high = (seconds(job, taken / cells) for taken in (call.fastest, call.usual))
+    return RULES[0] * low, RULES[1] * high
 
 
 def memory(job: Job) -> float:

@@ -44,6 +44,7 @@ def describe(job: Job, prior: str, sha256: str, command: str) -> dict[str, Any]:
         "zssd_regridder": job.regridder,
         "zssd_precision": str(job.precision).removeprefix("torch."),
         "zssd_torch": torch.__version__,
+        "zssd_threads": torch.get_num_threads(),
     }
     return attributes | {f"zssd_{key}": value for key, value in given.items() if key != "history" and value}
 

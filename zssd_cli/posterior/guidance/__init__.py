@@ -44,6 +44,10 @@ class ObservedSpeed:
     unresolved: Callable[[float], Tensor | float] = lambda _: 0.0
 
 
+def _unless_missing(values: Tensor, residual: Tensor) -> Tensor:
+    return residual.masked_fill(values.isnan(), 0.0)
+
+
 @dataclass(frozen=True)
 class Observation:
     """A coarse field and how it came from the fine one: a linear part per channel, and perhaps wind speed.
@@ -69,15 +73,15 @@ class Observation:
     speed: ObservedSpeed | None = None
 
     def residual(self, x0: Tensor) -> Tensor:
-        """Y - A x0 of the observed variables, 0 where y is missing: (B, observed, h, w)."""
-        return (self.values - self.operator(x0[:, list(self.channels)])).nan_to_num(0.0)
+        """Y - A x0 of the observed variables, 0 where y is missing: (B, observed, h, w). A field that is not finite shows."""
+        return _unless_missing(self.values, self.values - self.operator(x0[:, list(self.channels)]))
 
     def speed_residual(self, x0: Tensor, sigma: float = 0.0) -> Tensor:
         """The same of wind speed, of a field denoised at ``sigma``: (B, h, w)."""
         if self.speed is None:
             return x0.new_zeros(len(x0), *self.operator.coarse.shape)
         predicted = self.operator(self.speed.wind(x0, self.speed.unresolved(sigma)))
-        return (self.speed.values - predicted).nan_to_num(0.0)
+        return _unless_missing(self.speed.values, self.speed.values - predicted)
 
     def full_residual(self, x0: Tensor, sigma: float = 0.0) -> Tensor:
         """Everything observed: (B, observed, h, w) or, with speed as the last channel, (B, observed + 1, h, w)."""
