@@ -146,7 +146,8 @@ class ClimateFields:
         """
         climate, balance = self.climate, self.climate.balance
         assert balance is not None  # noqa: S101 (only asked where it is there)
-        mean, std = climate.mean[climate.winds, None, None], climate.std[climate.winds, None, None]
-        scale = climate.std[climate.pressure]
+        centre, spread = climate.mean.to(pressure), climate.std.to(pressure)
+        mean, std = centre[climate.winds, None, None], spread[climate.winds, None, None]
+        scale = spread[climate.pressure]
         wind = balance.wind(pressure * scale, self.grid, self._shares)  # only differences of pressure count
         return (wind - mean - balance.straight(change * scale, self.grid)) / std

@@ -120,8 +120,8 @@ def minimise(
     -------
     Points (B, n) and their evaluation.
     """
-    now, memory = objective(x, torch.arange(len(x))), Memory()
-    idle = torch.zeros(len(x), dtype=torch.long)
+    now, memory = objective(x, torch.arange(len(x), device=x.device)), Memory()
+    idle = torch.zeros(len(x), dtype=torch.long, device=x.device)
     for step in range(rule.steps):
         progress(step, now.misfit)
         active = idle < 2

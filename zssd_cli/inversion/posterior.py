@@ -162,7 +162,7 @@ def invert(
     forward
         The operator.
     data
-        (m,) or (P, m).
+        (m,) or (P, m), on the prior's device; random numbers are drawn on the processor, so that devices agree.
     error
         Standard deviations of the errors, broadcast to the data; positive.
     settings
@@ -177,7 +177,7 @@ def invert(
     """
     settings = settings or InversionSettings()
     data = torch.atleast_2d(data).float()
-    error = torch.as_tensor(error, dtype=torch.float32).expand_as(data)
+    error = torch.as_tensor(error, dtype=torch.float32, device=data.device).expand_as(data)
     if not (data.isfinite().all() and error.isfinite().all() and (error > 0).all()):
         msg = "Inversion: expected finite data and positive errors, got others. Remove the data, or give every one an error."
         raise ConfigError(msg)
@@ -286,7 +286,7 @@ class _Problem:
 def _starts(problem: _Problem, data: Tensor, settings: InversionSettings) -> Tensor:
     """The centre of the prior and shrunken normal draws, (P, S, n)."""
     count, size = len(data), problem.prior.size
-    z = torch.randn(settings.starts, size, generator=generator(settings.seed, _STARTS))
+    z = torch.randn(settings.starts, size, generator=generator(settings.seed, _STARTS)).to(data)
     z = z * min(1.0, math.sqrt(data.shape[1] / size))
     z[0] = 0
     return z.expand(count, -1, -1)
@@ -294,7 +294,7 @@ def _starts(problem: _Problem, data: Tensor, settings: InversionSettings) -> Ten
 
 def _objective(problem: _Problem, data: Tensor, starts: int) -> Objective:
     """What a MAP minimises, ``starts`` rows for each data set."""
-    owner = torch.arange(len(data)).repeat_interleave(starts)
+    owner = torch.arange(len(data), device=data.device).repeat_interleave(starts)
 
     def objective(x: Tensor, index: Tensor) -> Evaluation:
         return problem.evaluate(x, torch.zeros_like(x), data[owner[index]], owner[index])
@@ -321,8 +321,8 @@ def _adam(problem: _Problem, data: Tensor, starts: Tensor, settings: InversionSe
     many numbers on which no datum depends do not wander. The learning rate is the length of a step.
     """
     z, objective = starts.flatten(0, 1), _objective(problem, data, starts.shape[1])
-    first, second, told = torch.zeros_like(z), torch.zeros(len(z), 1), _told(progress, "Adam")
-    every = torch.arange(len(z))
+    first, second, told = torch.zeros_like(z), z.new_zeros(len(z), 1), _told(progress, "Adam")
+    every = torch.arange(len(z), device=z.device)
     for step in range(settings.adam_steps):
         now = objective(z, every)
         told(step, now.misfit)
@@ -339,12 +339,12 @@ def _smooth(problem: _Problem, data: Tensor, settings: InversionSettings, progre
     members, starts, told = [], [], _told(progress, "smoother")
     for owner, datum in enumerate(data):
         rng = generator(settings.seed, _MEMBERS)
-        z = problem.unknowns(torch.randn(settings.used_smoothed, problem.prior.size, generator=rng))
+        z = problem.unknowns(torch.randn(settings.used_smoothed, problem.prior.size, generator=rng).to(data))
         residual = problem.scaled(datum - problem.predict(z), owner)
         inflations = inflations_of(float(residual.square().mean(1).median()))
         for step, inflation in enumerate(inflations):
             told(step, residual.square().mean(1))
-            noise = math.sqrt(inflation) * torch.randn(residual.shape, generator=rng)
+            noise = math.sqrt(inflation) * torch.randn(residual.shape, generator=rng).to(data)
             z = z + _kalman_step(z, residual, residual + noise, inflation)
             residual = problem.scaled(datum - problem.predict(z), owner)
         told(len(inflations), residual.square().mean(1))
@@ -368,7 +368,7 @@ def halved_inflations(steps: int) -> list[float]:
 def _kalman_step(z: Tensor, residual: Tensor, innovation: Tensor, inflation: float) -> Tensor:
     """Change of an ensemble (N, n) by its own covariances; residuals and innovations (N, m) in units of the errors."""
     ours, theirs = (z - z.mean(0)).double(), (residual.mean(0) - residual).double()
-    identity = torch.eye(theirs.shape[1], dtype=torch.float64)
+    identity = torch.eye(theirs.shape[1], dtype=torch.float64, device=z.device)
     weights = torch.linalg.solve(theirs.T @ theirs + inflation * (len(z) - 1) * identity, innovation.double().T)
     return (weights.T @ (theirs.T @ ours)).float()
 
@@ -379,11 +379,11 @@ def _ensemble(problem: _Problem, data: Tensor, best: Tensor, settings: Inversion
     predicted, jacobian = problem.linearise(best)
     gain = _Gain(jacobian)
     rng = generator(settings.seed, _MEMBERS)
-    draws = problem.unknowns(_antithetic(members, size, rng)).expand(count, -1, -1)
-    errors = _antithetic(members, data.shape[1], rng).expand(count, -1, -1)
+    draws = problem.unknowns(_antithetic(members, size, rng).to(data)).expand(count, -1, -1)
+    errors = _antithetic(members, data.shape[1], rng).to(data).expand(count, -1, -1)
     innovation = problem.scaled(data - predicted)[:, None] + errors + gain.jacobian(best[:, None] - draws)
     z = (draws + gain(innovation)).flatten(0, 1)
-    owner = torch.arange(count).repeat_interleave(members)
+    owner = torch.arange(count, device=data.device).repeat_interleave(members)
     centre = draws.flatten(0, 1)
     target = (data[:, None] + errors * problem.error[:, None]).flatten(0, 1)
 
@@ -404,7 +404,7 @@ class _Gain:
 
     def __init__(self, jacobian: Tensor) -> None:
         self._jacobian = jacobian
-        identity = torch.eye(jacobian.shape[1], dtype=torch.float64)
+        identity = torch.eye(jacobian.shape[1], dtype=torch.float64, device=jacobian.device)
         self._factor = torch.linalg.cholesky(identity + jacobian.double() @ jacobian.double().mT)
 
     def jacobian(self, v: Tensor) -> Tensor:
