@@ -5,6 +5,7 @@ it says bfloat16), torch computes with ``ZSSD_TEST_THREADS`` threads (1), and ``
 """
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,22 @@ def shared_data():
     if not folder.is_dir():
         pytest.skip(f"needs the real files of {folder}, which this machine does not have")
     return folder
+
+
+@pytest.fixture
+def new_file(tmp_path):
+    """Put one more module into a package, as a file in its folder would be: ``new_file(package, name, text)``."""
+    added = []
+
+    def put(package, name, text):
+        folder = tmp_path / package.__name__
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.py").write_text(text)
+        package.__path__.append(str(folder))
+        added.append((package, name, str(folder)))
+
+    yield put
+    for package, name, folder in added:
+        package.__path__.remove(folder)
+        sys.modules.pop(f"{package.__name__}.{name}", None)
+        vars(package).pop(name, None)

@@ -157,7 +157,8 @@ class DownscaleConfig(_Strict):
     """
     zeta: Annotated[float, Field(gt=0)] = 1.0
     """Step size of ucg and dps."""
-    regridder: Literal["auto", "builtin", "xesmf"] = "auto"
+    regridder: str = "auto"
+    """Name of a file of :mod:`zssd_cli.grids.regridders`; auto: the first that takes the input's cells."""
     any_frequency: bool = False
     """Accept daily or monthly means although the prior knows instantaneous fields only."""
     window_cells: Annotated[int, Field(ge=128 * 128)] = 600_000

@@ -11,7 +11,7 @@ from covmats import CovViaDiagonal
 from pyesmda import ESMDA
 from torch import Tensor
 
-from zssd_cli.inversion.posterior import halved_inflations
+from zssd_cli.inversion.ensembles import halved_inflations
 from zssd_cli.inversion.random_fields import draw_fields, generator
 
 

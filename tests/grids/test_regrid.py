@@ -7,7 +7,8 @@ import xarray as xr
 from zssd_cli.errors import ConfigError
 from zssd_cli.grids.bounds import rectilinear_grid
 from zssd_cli.grids.latlon import LatLonGrid, Region, block_grid
-from zssd_cli.grids.regrid import make_regrid, separable
+from zssd_cli.grids.regrid import separable
+from zssd_cli.grids.regridders import make_regrid
 from zssd_cli.series.layout import find_layout
 
 REAL = {

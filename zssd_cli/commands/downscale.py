@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from zssd_cli.discovery import names
+
 
 def downscale(
     inputs: Annotated[
@@ -109,7 +111,7 @@ def downscale(
         bool, typer.Option("--any-frequency", help="Accept daily or monthly means.", rich_help_panel="Method")
     ] = False,
     regridder: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, builtin or xesmf.", rich_help_panel="Method")
+        str, typer.Option(metavar="NAME", help=f"auto, {' or '.join(names('zssd_cli.grids.regridders'))}.", rich_help_panel="Method")
     ] = "auto",
     weights: Annotated[
         str | None,

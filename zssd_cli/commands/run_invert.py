@@ -17,11 +17,12 @@ from zssd_cli.errors import ConfigError, OutputError
 from zssd_cli.files import check_target
 from zssd_cli.inversion.checkpoint import load_latent_prior
 from zssd_cli.inversion.domain import DomainConfig, read_domain
+from zssd_cli.inversion.ensembles import MOST_INFLATIONS
 from zssd_cli.inversion.estimate import estimate
 from zssd_cli.inversion.flow import FlowSolver, Observe, Sensors
 from zssd_cli.inversion.latent_prior import LatentPrior
 from zssd_cli.inversion.outputs import Result, inversion_dataset, write_inversion
-from zssd_cli.inversion.posterior import MOST_INFLATIONS, Inversion, InversionSettings, invert
+from zssd_cli.inversion.posterior import Inversion, InversionSettings, invert
 from zssd_cli.inversion.problem import FlowProblem, LogK
 from zssd_cli.inversion.sensors import read_sensors
 from zssd_cli.prior.registry import locate

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zssd_cli.inversion.posterior import Forward, InversionSettings, LatentMap, inflations_of
+from zssd_cli.inversion.ensembles import inflations_of
+from zssd_cli.inversion.posterior import Forward, InversionSettings, LatentMap
 from zssd_cli.timing import Timing, timed
 
 SEARCH = 1.5, 2.0

@@ -29,14 +29,12 @@ import torch
 from torch import Tensor
 
 from zssd_cli.errors import ConfigError
+from zssd_cli.inversion.ensembles import Gain, antithetic, inflations_of, kalman_step
 from zssd_cli.inversion.lbfgs import Evaluation, Objective, Rule, minimise
 from zssd_cli.inversion.random_fields import generator
 
 RADIUS = 5.0
 """Longest step in the unknown, whose numbers have mean 0 and variance 1."""
-
-MOST_INFLATIONS = 16
-"""Steps of the smoother at most."""
 
 _STARTS, _MEMBERS = range(2)
 """Streams of random numbers."""
@@ -345,7 +343,7 @@ def _smooth(problem: _Problem, data: Tensor, settings: InversionSettings, progre
         for step, inflation in enumerate(inflations):
             told(step, residual.square().mean(1))
             noise = math.sqrt(inflation) * torch.randn(residual.shape, generator=rng).to(data)
-            z = z + _kalman_step(z, residual, residual + noise, inflation)
+            z = z + kalman_step(z, residual, residual + noise, inflation)
             residual = problem.scaled(datum - problem.predict(z), owner)
         told(len(inflations), residual.square().mean(1))
         value = z.square().sum(1) + residual.square().sum(1)
@@ -354,33 +352,14 @@ def _smooth(problem: _Problem, data: Tensor, settings: InversionSettings, progre
     return torch.stack(members), torch.stack(starts)
 
 
-def inflations_of(misfit: float) -> list[float]:
-    """Inflations for an ensemble whose median mean square residual is ``misfit``: the first is one to four times that."""
-    return halved_inflations(min(max(round(math.log2(max(misfit, 1.0))) + 1, 4), MOST_INFLATIONS))
-
-
-def halved_inflations(steps: int) -> list[float]:
-    """So many inflations of the error variance, each half of the one before, whose reciprocals add up to 1."""
-    total = 2.0 - 2.0 ** (1 - steps)
-    return [total * 2.0 ** (steps - 1 - k) for k in range(steps)]
-
-
-def _kalman_step(z: Tensor, residual: Tensor, innovation: Tensor, inflation: float) -> Tensor:
-    """Change of an ensemble (N, n) by its own covariances; residuals and innovations (N, m) in units of the errors."""
-    ours, theirs = (z - z.mean(0)).double(), (residual.mean(0) - residual).double()
-    identity = torch.eye(theirs.shape[1], dtype=torch.float64, device=z.device)
-    weights = torch.linalg.solve(theirs.T @ theirs + inflation * (len(z) - 1) * identity, innovation.double().T)
-    return (weights.T @ (theirs.T @ ours)).float()
-
-
 def _ensemble(problem: _Problem, data: Tensor, best: Tensor, settings: InversionSettings, progress: Progress) -> Tensor:
     """Unknowns of the members, (P, M, n)."""
     count, members, size = len(data), settings.members, best.shape[1]
     predicted, jacobian = problem.linearise(best)
-    gain = _Gain(jacobian)
+    gain = Gain(jacobian)
     rng = generator(settings.seed, _MEMBERS)
-    draws = problem.unknowns(_antithetic(members, size, rng).to(data)).expand(count, -1, -1)
-    errors = _antithetic(members, data.shape[1], rng).to(data).expand(count, -1, -1)
+    draws = problem.unknowns(antithetic(members, size, rng).to(data)).expand(count, -1, -1)
+    errors = antithetic(members, data.shape[1], rng).to(data).expand(count, -1, -1)
     innovation = problem.scaled(data - predicted)[:, None] + errors + gain.jacobian(best[:, None] - draws)
     z = (draws + gain(innovation)).flatten(0, 1)
     owner = torch.arange(count, device=data.device).repeat_interleave(members)
@@ -397,30 +376,6 @@ def _ensemble(problem: _Problem, data: Tensor, best: Tensor, settings: Inversion
     rule = Rule(settings.member_steps, tolerance=0.1, radius=RADIUS)
     z, _ = minimise(objective, z, rule, precondition, _told(progress, "members"))
     return z.view(count, members, size)
-
-
-class _Gain:
-    """The Kalman gain :math:`J^T (I + J J^T)^{-1}` of every data set, J (P, m, n)."""
-
-    def __init__(self, jacobian: Tensor) -> None:
-        self._jacobian = jacobian
-        identity = torch.eye(jacobian.shape[1], dtype=torch.float64, device=jacobian.device)
-        self._factor = torch.linalg.cholesky(identity + jacobian.double() @ jacobian.double().mT)
-
-    def jacobian(self, v: Tensor) -> Tensor:
-        """(P, M, n) -> (P, M, m)."""
-        return v @ self._jacobian.mT
-
-    def __call__(self, innovation: Tensor) -> Tensor:
-        """(P, M, m) -> (P, M, n)."""
-        solved = torch.cholesky_solve(innovation.double().mT, self._factor).mT
-        return solved.float() @ self._jacobian
-
-
-def _antithetic(count: int, size: int, rng: torch.Generator) -> Tensor:
-    """Unit noise whose second half is the first with the sign reversed, (count, size)."""
-    half = torch.randn(math.ceil(count / 2), size, generator=rng)
-    return torch.cat([half, -half])[:count]
 
 
 def _told(progress: Progress, stage: str) -> Callable[[int, Tensor], None]:

@@ -18,7 +18,8 @@ from zssd_cli.climate.gaussian import ClimateFields
 from zssd_cli.config import DEFAULT_ERROR, DownscaleConfig
 from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.grids.latlon import GLOBE, LatLonGrid, Region, describe_centres, describe_extent
-from zssd_cli.grids.regrid import Regrid, make_regrid
+from zssd_cli.grids.regrid import Regrid
+from zssd_cli.grids.regridders import make_regrid
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.posterior import observing
 from zssd_cli.posterior.domain import Domain, make_domain, source_region

@@ -11,25 +11,19 @@ import os
 import sys
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 import zssd_cli
 from zssd_cli.errors import WeightsError, ZssdError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.progress import Progress
+from zssd_cli.prior.fetching import download
 
 REGISTRY = "registry.toml"
 SUFFIX = ".safetensors"
 RETRIES = 2
 """Further attempts after a failed download."""
-TIMEOUT = 30.0
-"""Seconds without an answer of the server after which an attempt has failed."""
 
 Kind = Literal["downscaling", "conductivity"]
 COMMANDS: dict[Kind, str] = {"downscaling": "zssd downscale", "conductivity": "zssd invert"}
@@ -232,7 +226,7 @@ def _locate_registered(prior: PriorEntry, *, offline: bool) -> tuple[Path, str]:
     url = os.environ.get("ZSSD_WEIGHTS_URL")
     shipped = path is not None and path.parent == shipped_folder()
     if url and not offline and not shipped:
-        return _download(prior, url), prior.sha256
+        return download(prior.name, prior.file, prior.sha256, prior.size, url, cache_folder(), RETRIES), prior.sha256
     if path is None:
         reason = "--offline forbids a download" if offline else "it was not shipped, and ZSSD_WEIGHTS_URL is not set"
         msg = (
@@ -247,75 +241,6 @@ def _locate_registered(prior: PriorEntry, *, offline: bool) -> tuple[Path, str]:
     )
     msg = f"Prior {prior.name}: {path} is damaged: expected sha256 {prior.sha256}, got {got}. {remedy}."
     raise WeightsError(msg)
-
-
-def _download(prior: PriorEntry, url: str) -> Path:
-    import pooch
-    from requests.exceptions import RequestException
-
-    folder = cache_folder()
-    pooch.get_logger().setLevel("WARNING")
-    store = pooch.create(
-        path=folder,
-        base_url=url.rstrip("/") + "/",
-        registry={prior.file: f"sha256:{prior.sha256}"},
-        retry_if_failed=RETRIES,
-    )
-    try:
-        return Path(store.fetch(prior.file, downloader=_downloader(prior)))
-    except (RequestException, ValueError) as error:
-        reason = " ".join(str(error).split())
-        msg = (
-            f"Prior {prior.name}: {prior.file} could not be fetched from ZSSD_WEIGHTS_URL={url}: {reason}."
-            " Check the address and the connection, or give a file with --weights."
-        )
-        raise WeightsError(msg) from error
-    except OSError as error:
-        msg = (
-            f"Prior {prior.name}: the cache {folder} cannot be written: {error.strerror or error}."
-            " Free space there, or set ZSSD_CACHE to another folder."
-        )
-        raise WeightsError(msg) from error
-
-
-def _downloader(prior: PriorEntry) -> "Callable[..., None]":
-    """HTTP with our own User-Agent and, on a terminal, a progress bar."""
-    import pooch
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-
-    def fetch(url: str, output: str, store: pooch.Pooch) -> None:
-        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-            http = pooch.HTTPDownloader(
-                progressbar=_PoochProgress(progress, prior),
-                chunk_size=1 << 16,
-                headers={"User-Agent": f"zssd/{zssd_cli.__version__}"},
-                timeout=TIMEOUT,
-            )
-            http(url, output, store)
-
-    return fetch
-
-
-class _PoochProgress:
-    """What pooch asks of a progress bar, told to rich."""
-
-    def __init__(self, progress: "Progress", prior: PriorEntry) -> None:
-        self.total = prior.size
-        self._progress = progress
-        self._task = progress.add_task(prior.name, total=prior.size or None)
-
-    def update(self, count: int) -> None:
-        self._progress.update(self._task, advance=count, total=self.total or None)
-
-    def reset(self) -> None:
-        self._progress.reset(self._task)
-
-    def close(self) -> None:
-        self._progress.refresh()
 
 
 def row_of(path: Path, name: str | None = None) -> str:
@@ -367,7 +292,7 @@ def described(path: Path) -> str:
     from zssd_cli.prior.checkpoint import read_safetensors
 
     meta = read_safetensors(path)[1]
-    facts = _latent_facts(path) if "latent" in meta.get("format", "") else _facts(path)
+    facts = json.loads(meta["header"]) if "latent" in meta.get("format", "") else _facts(path)
     table = yaml.safe_dump(facts, sort_keys=False, width=110, allow_unicode=True)
     return f"{meta.get('card', '')}\n\n## In the header of {path.name}\n\n```yaml\n{table}```\n".lstrip()
 
@@ -384,12 +309,6 @@ def _facts(path: Path) -> dict[str, Any]:
         "static fields": prior.header.static_sha256,
         "training": prior.header.training,
     }
-
-
-def _latent_facts(path: Path) -> dict[str, Any]:
-    from zssd_cli.inversion.checkpoint import load_latent_prior
-
-    return load_latent_prior(path)[1].model_dump(mode="json")
 
 
 def _main(arguments: list[str]) -> str:

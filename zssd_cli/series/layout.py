@@ -7,6 +7,7 @@ import xarray as xr
 
 from zssd_cli.errors import InputError
 from zssd_cli.grids.bounds import rectilinear_grid
+from zssd_cli.grids.cells import CellCenters
 from zssd_cli.grids.latlon import LatLonGrid
 
 _NAMES = {
@@ -50,24 +51,6 @@ _MESHES = {
 }
 _FEW_POINTS = 200
 """Fewer scattered points than this, without a model's name for the dimension, are stations."""
-
-
-@dataclass(frozen=True, eq=False)
-class CellCenters:
-    """Cells that form no rectilinear grid.
-
-    Attributes
-    ----------
-    lat, lon
-        Centres in degrees, (n_y, n_x) for curvilinear and (n,) for unstructured grids.
-    lat_vertices, lon_vertices
-        Corners of the cells in degrees, the shape of ``lat`` with the corners as last dimension; None if unknown.
-    """
-
-    lat: np.ndarray
-    lon: np.ndarray
-    lat_vertices: np.ndarray | None = None
-    lon_vertices: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,9 @@ import numpy as np
 import xarray as xr
 
 from zssd_cli.errors import InputError
+from zssd_cli.grids.cells import CellCenters
 from zssd_cli.grids.latlon import LatLonGrid
-from zssd_cli.series.layout import CellCenters, Layout, describe, same_place
+from zssd_cli.series.layout import Layout, describe, same_place
 from zssd_cli.series.opening import expand, open_datasets, undecoded
 from zssd_cli.series.pieces import Piece, find_piece
 from zssd_cli.series.provenance import frequency_of, provenance

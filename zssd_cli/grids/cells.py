@@ -1,0 +1,38 @@
+"""Where the cells of a field lie: on a rectilinear grid, or anywhere."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from zssd_cli.grids.latlon import LatLonGrid
+
+
+@dataclass(frozen=True, eq=False)
+class CellCenters:
+    """Cells that form no rectilinear grid.
+
+    Attributes
+    ----------
+    lat, lon
+        Centres in degrees, (n_y, n_x) for curvilinear and (n,) for unstructured grids.
+    lat_vertices, lon_vertices
+        Corners of the cells in degrees, the shape of ``lat`` with the corners as last dimension; None if unknown.
+    """
+
+    lat: np.ndarray
+    lon: np.ndarray
+    lat_vertices: np.ndarray | None = None
+    lon_vertices: np.ndarray | None = None
+
+
+class Cells(Protocol):
+    """A series, as far as a regridder needs it: either a grid or points."""
+
+    @property
+    def grid(self) -> LatLonGrid | None:
+        """The rectilinear grid; None for other cells."""
+
+    @property
+    def points(self) -> CellCenters | None:
+        """The cells of a curvilinear or unstructured grid; None for rectilinear ones."""
