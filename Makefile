@@ -18,7 +18,7 @@ demo: $(VENV)/.run  ## install into .venv, downscale an example, say where the r
 	@echo "Picture: $(CURDIR)/demo/downscaled.png"
 
 test: $(VENV)/.test  ## install what the tests need into .venv and run them
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 bench: $(VENV)/.run  ## measure the engine beside other samplers, over an hour (ARGS=--quick: one minute); more in benchmarks/
 	@$(BIN)/python benchmarks/posterior.py $(ARGS)

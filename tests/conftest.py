@@ -1,7 +1,7 @@
 """What every test shares: no network, the same machine everywhere, and the real data where this machine has them.
 
-A test must not follow the machine that it runs on: ``--precision auto`` resolves to ``ZSSD_TEST_PRECISION`` (float32 or
-bfloat16), torch computes with ``ZSSD_TEST_THREADS`` threads, and ``FREE`` bytes are free.
+A test must not follow the machine that it runs on: ``--precision auto`` resolves to ``ZSSD_TEST_PRECISION`` (float32 unless
+it says bfloat16), torch computes with ``ZSSD_TEST_THREADS`` threads (1), and ``FREE`` bytes are free.
 """
 
 import os
@@ -20,6 +20,7 @@ FREE = 16 * 1024**3
 
 if PRECISION not in ("float32", "bfloat16"):
     pytest.exit(f"ZSSD_TEST_PRECISION: expected float32 or bfloat16, got {PRECISION!r}.", returncode=2)
+os.environ["OMP_NUM_THREADS"] = str(THREADS)  # of the processes that tests start
 torch.set_num_threads(THREADS)  # modules compute what their tests share while they are imported
 
 

@@ -36,6 +36,14 @@ class Variable:
         Short names of the quantity on pressure levels, from which ``level`` is taken.
     refused
         CF standard names that contradict the short name of an array.
+    odd
+        Whether a mirror at the equator reverses its sign.
+    grib
+        GRIB short names at the surface or at ``height``.
+    shown
+        Factor and units in which pictures show it, None for its own.
+    colours
+        Colour map of pictures.
     """
 
     name: str
@@ -51,6 +59,10 @@ class Variable:
     height: float | None = None
     profiles: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    odd: bool = False
+    grib: tuple[str, ...] = ()
+    shown: tuple[float, str] | None = None
+    colours: str = "viridis"
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -64,15 +76,15 @@ class Variable:
         return tuple(name.lower() for name in (*first, *self.aliases))
 
 
+def row(name: str, columns: dict[str, Any]) -> Variable:
+    """A row of the table."""
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in columns.items()}
+    return Variable(name=name, **values)
+
+
 def _load() -> dict[str, Variable]:
     table = tomllib.loads(files("zssd_cli").joinpath("variables.toml").read_text(encoding="utf-8"))
-    loaded = {}
-    for name, row in table.items():
-        columns: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in row.items()
-        }
-        loaded[name] = Variable(name=name, **columns)
-    return loaded
+    return {name: row(name, columns) for name, columns in table.items()}
 
 
 VARIABLES: dict[str, Variable] = _load()

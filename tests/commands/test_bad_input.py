@@ -415,13 +415,12 @@ def test_disk_is_full(zssd, model, full_disk):
 @pytest.mark.parametrize(("number", "code", "said"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "")])
 def test_signals_leave_nothing_behind(model, tmp_path, prior_file, number, code, said):
     source = model()
-    command = [sys.executable, "-m", "zssd_cli", "downscale", source, "-o", tmp_path / "out.nc", "--members", "1000"]
+    # a shell's background job ignores SIGINT, and so would its children
+    attentive = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", attentive + "from zssd_cli.app import main; main()"]
+    command += ["downscale", source, "-o", tmp_path / "out.nc", "--members", "1000"]
     command += ["--guidance", "projection", "--weights", prior_file]
-
-    def attentive() -> None:  # a shell's background job ignores SIGINT, and so would its children
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=attentive) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 1800
         while not list(tmp_path.glob(".out.nc.*.part")) and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)

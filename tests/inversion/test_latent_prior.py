@@ -1,5 +1,6 @@
 """The latent prior: exact chains of Gaussians, whitening, texture, memory, training that resumes, files."""
 
+import errno
 import math
 from dataclasses import replace
 
@@ -8,12 +9,12 @@ import torch
 from torch import nn
 
 from tests.worlds import noise
-from zssd_cli.errors import WeightsError
+from zssd_cli.errors import Diverged, OutputError, WeightsError
 from zssd_cli.inversion.checkpoint import LatentHeader, load_latent_prior, save_latent_prior
 from zssd_cli.inversion.config import LatentTrainConfig
 from zssd_cli.inversion.latent_prior import Whitening, measure_texture, run_chain
 from zssd_cli.inversion.random_fields import generator
-from zssd_cli.prior.checkpoint import load_prior, write_safetensors
+from zssd_cli.prior.checkpoint import load_prior, read_safetensors, write_safetensors
 from zssd_cli.training.latent import LatentTrainer, flow_loss
 from zssd_cli.training.loop import run_training
 
@@ -176,7 +177,7 @@ def test_an_interrupted_training_repeats_an_unbroken_one(trained, tmp_path):
         trainer = LatentTrainer(config())
         if state.exists():
             trainer.load(state)
-        list(run_training(trainer, [], [], state, lambda t=trainer, e=end: t.step >= e))
+        list(run_training(trainer, None, (), state, lambda t=trainer, e=end: t.step >= e))
     for ours, theirs in zip(trained.flow.ema.parameters(), trainer.flow.ema.parameters(), strict=True):
         assert torch.equal(ours, theirs)
     for ours, theirs in zip(trained.autoencoder.ema.parameters(), trainer.autoencoder.ema.parameters(), strict=True):
@@ -191,6 +192,65 @@ def test_a_state_of_other_settings_or_of_another_training_is_refused(tmp_path):
     write_safetensors(state, {}, {"format": "zssd-training-1"})
     with pytest.raises(WeightsError, match="expected a training state"):
         LatentTrainer(config()).load(state)
+
+
+@pytest.mark.parametrize("damage", ["cut", "hole", "nan", "step", "settings"])
+def test_a_damaged_state_is_one_line(tmp_path, damage):
+    state, trainer = tmp_path / "state", LatentTrainer(config())
+    trainer.train_step()
+    trainer.save(state)
+    tensors, meta = read_safetensors(state)
+    if damage == "cut":
+        state.write_bytes(state.read_bytes()[:-100])
+    elif damage == "hole":
+        tensors.pop("flow.model.out.weight")
+    elif damage == "nan":
+        tensors["flow.model.out.weight"] += torch.nan
+    elif damage == "step":
+        meta["step"] = "many"
+    else:
+        meta["config"] = '{"surprise": 1}'
+    if damage != "cut":
+        write_safetensors(state, tensors, meta)
+    with pytest.raises(WeightsError, match=r"damaged|readable|another version of zssd") as caught:
+        LatentTrainer(config()).load(state)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("stage", ["autoencoder", "flow"])
+@pytest.mark.parametrize("broken", ["loss", "gradient", "state"])
+def test_a_training_that_diverges_keeps_the_last_good_state(tmp_path, monkeypatch, broken, stage):
+    state, trainer = tmp_path / "state", LatentTrainer(config())
+    while stage == "flow" and trainer.step < trainer.config.autoencoder_steps:
+        trainer.train_step()
+    trainer.save(state)
+    good, at, network = state.read_bytes(), trainer.step, getattr(trainer, stage)
+    bias = next(part for name, part in network.model.named_parameters() if name.endswith("bias"))
+    if broken == "gradient":
+        bias.register_hook(lambda gradient: gradient * torch.inf)
+    elif broken == "loss":
+        bias.data.fill_(torch.nan)
+    else:
+        step = network.optimiser.step
+        monkeypatch.setattr(network.optimiser, "step", lambda: (step(), bias.data.fill_(torch.nan)))
+    with pytest.raises(Diverged, match=f"{broken} is not finite at step .*learning_rate in --config"):
+        list(run_training(trainer, None, (), state, lambda: trainer.step > at))
+    assert state.read_bytes() == good
+    assert bool(bias.isfinite().all()) == (broken == "gradient")
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_last_good_state(tmp_path, monkeypatch):
+    state, trainer = tmp_path / "state", LatentTrainer(config())
+    trainer.save(state)
+    good = state.read_bytes()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("zssd_cli.training.state.write_safetensors", full)
+    with pytest.raises(OutputError, match="state.*at step 0: No space left.*last good one is kept.*--resume"):
+        trainer.save(state)
+    assert state.read_bytes() == good
 
 
 def test_validation_names_its_errors(trained):

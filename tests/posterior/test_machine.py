@@ -52,7 +52,7 @@ def test_the_limit_of_a_job_counts(tmp_path, lines, folder, names):
     (tmp_path / "proc/self/cgroup").write_text(lines)
     group = tmp_path / "sys/fs/cgroup" / folder
     group.mkdir(parents=True)
-    (group / "memory.stat").write_text("anon 5\ninactive_file 1000\n")
+    (group / "memory.stat").write_text("anon 5\ninactive_file 600\nactive_file 400\n")
     for name, value in zip(names, ("max", "3000"), strict=True):
         (group / name).write_text(value)
     assert group_memory(tmp_path) == math.inf

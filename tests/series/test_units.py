@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zssd_cli.errors import InputError
-from zssd_cli.series.units import check_plausible, convert, factor, infer_units
+from zssd_cli.series.units import check_plausible, convert, infer_units, line
 from zssd_cli.variables import VARIABLES
 
 MSL, U10, Z500 = VARIABLES["msl"], VARIABLES["u10"], VARIABLES["z500"]
@@ -40,7 +40,7 @@ MSL, U10, Z500 = VARIABLES["msl"], VARIABLES["u10"], VARIABLES["z500"]
     ],
 )
 def test_factor(variable, units, expected):
-    assert factor(units, variable) == pytest.approx(expected, rel=2e-6)
+    assert line(units, variable) == (pytest.approx(expected, rel=2e-6), 0.0)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_factor(variable, units, expected):
 )
 def test_units_of_another_kind_are_refused(variable, units):
     with pytest.raises(InputError, match=f"{variable.name}: units '{units}' cannot be converted to"):
-        factor(units, variable)
+        line(units, variable)
 
 
 def test_convert_keeps_precision_and_missing_values():

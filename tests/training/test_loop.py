@@ -135,7 +135,7 @@ def test_dying_while_saving_leaves_the_last_good_state(tmp_path, monkeypatch):
         path.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("zssd_cli.training.loop.write_safetensors", die)
+    monkeypatch.setattr("zssd_cli.training.state.write_safetensors", die)
     run = run_training(trainer, batches(toy()), None, state)
     next(run)
     with pytest.raises(KeyboardInterrupt):

@@ -131,7 +131,7 @@ class ClimateFields:
         if self.climate.balance is not None:
             pressure, winds = self.climate.balance.spreads(self.grid, self._shares, winter)
             result[:, self.climate.pressure] *= (
-                pressure / (drawn * self.climate.std[:, None, None])[self.climate.pressure]
+                pressure / (drawn * self.climate.std.to(drawn)[:, None, None])[self.climate.pressure]
             )
             result[:, self.climate.winds] *= winds
         return result

@@ -1,7 +1,7 @@
 """What ``zssd train`` does for a configuration with ``kind: latent``: no data but random fields, two stages, one file."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
 from rich.console import Console
@@ -13,7 +13,7 @@ from zssd_cli.errors import ConfigError
 from zssd_cli.inversion.checkpoint import LatentHeader, save_latent_prior
 from zssd_cli.inversion.config import LatentTrainConfig
 from zssd_cli.training.latent import LatentTrainer
-from zssd_cli.training.loop import Trainer, run_training
+from zssd_cli.training.loop import run_training
 
 HELD_OUT = range(128)
 """Held-out fields by whose error the training is watched."""
@@ -66,8 +66,7 @@ def _train(console: Console, trainer: LatentTrainer, state: Path) -> int:
     """Train with a progress bar; the number of the signal that ended it early, else 0."""
     with progress_bar(console, rate=False) as progress, stop_signals() as stop:
         task = progress.add_task("", total=trainer.config.steps, completed=trainer.step, loss=float("nan"))
-        # the loop asks for steps, losses and states only, and these trainers answer alike
-        for now in run_training(cast("Trainer", trainer), cast("Any", None), cast("Any", HELD_OUT), state, stop):
+        for now in run_training(trainer, None, HELD_OUT, state, stop):
             progress.update(task, completed=now.step, loss=now.loss)
             if now.validation:
                 errors = "  ".join(f"{name}: {value:.4f}" for name, value in now.validation.items())

@@ -15,9 +15,10 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from zssd_cli.errors import InputError, OutputError
 from zssd_cli.evaluation.alignment import open_output
-from zssd_cli.evaluation.report import OURS, TRUTH, WIND_SPEED, Evaluation, plural
+from zssd_cli.evaluation.report import OURS, TRUTH, Evaluation, plural
 from zssd_cli.files import atomic_path
 from zssd_cli.static import StaticFields, load_static
+from zssd_cli.variables import VARIABLES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,8 +29,7 @@ WIDE = 0.62
 """Height over width below which maps lie one below the other."""
 DPI = 130
 INK = "0.15"
-_SHOWN = {"msl": (0.01, "hPa"), "z500": (1 / 98.0665, "dam"), "z250": (1 / 98.0665, "dam")}
-_STYLE = {"msl": "Spectral_r", "u10": "RdBu_r", "v10": "RdBu_r", WIND_SPEED: "viridis"}
+SEQUENTIAL = "viridis"
 _LINES = {
     TRUTH: ("0.1", 2.4, "-"),
     OURS: ("#d1495b", 2.0, "-"),
@@ -124,7 +124,7 @@ def _limits(panel: Panel, panels: list[Panel]) -> tuple[float, float]:
     if panel.cmap.endswith("RdBu_r"):
         high = max(abs(low), abs(high))
         low = -high
-    elif panel.cmap == _STYLE[WIND_SPEED]:
+    elif panel.cmap == SEQUENTIAL:
         low = min(low, 0.0) if low < 2 else low
     low = low if panel.vmin is None else panel.vmin
     high = high if panel.vmax is None else panel.vmax
@@ -260,8 +260,8 @@ def plot_output(
     fields = {name: output.read(name, index)[0] for name in output.variables}
     panels = []
     for name, values in fields.items():
-        factor, units = _SHOWN.get(name, (1.0, output.units[name]))
-        cmap = _STYLE.get(name, "viridis")
+        factor, units = VARIABLES[name].shown or (1.0, output.units[name])
+        cmap = VARIABLES[name].colours
         wind = (fields["u10"], fields["v10"]) if name == "msl" and {"u10", "v10"} <= set(fields) else None
         if coarse is not None:
             panels.append(

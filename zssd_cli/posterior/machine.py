@@ -71,10 +71,12 @@ def group_memory(root: Path = Path("/")) -> float:
             try:
                 limit, used = (float((folder / name).read_text()) for name in names)
                 stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+                # what files other jobs read and write lies in memory until somebody needs it
+                cached = sum(float(stat.get(name, 0)) for name in ("inactive_file", "active_file"))
             except (OSError, ValueError):
                 # no such group, or "max": no limit here
                 continue
-            left = min(left, limit - used + float(stat.get("inactive_file", 0)))
+            left = min(left, limit - used + cached)
     return max(left, 0.0)
 
 

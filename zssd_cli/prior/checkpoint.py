@@ -27,6 +27,7 @@ from zssd_cli.errors import WeightsError
 from zssd_cli.files import atomic_path
 from zssd_cli.prior.denoiser import Denoiser
 from zssd_cli.prior.unet import BANDS, UNet
+from zssd_cli.variables import lookup
 
 FORMAT = "zssd-prior-2"
 BALANCE_SHAPES = {
@@ -125,8 +126,8 @@ class Prior:
 
 
 def mirror_signs(variables: tuple[str, ...]) -> Tensor:
-    """-1 for northward winds, 1 for the rest, (C,)."""
-    return torch.tensor([-1.0 if name.startswith("v") else 1.0 for name in variables])
+    """-1 for what a mirror at the equator reverses, 1 for the rest, (C,)."""
+    return torch.tensor([-1.0 if lookup(name).odd else 1.0 for name in variables])
 
 
 def save_prior(path: Path, prior: Prior) -> None:

@@ -181,7 +181,6 @@ def _open_zarr(path: Path) -> xr.Dataset:
     return xr.open_dataset(url or str(path), engine="zarr", chunks=None, decode_times=False, cache=False)
 
 
-_GRIB_SURFACE = {"msl": ("msl", "mslet", "prmsl"), "u10": ("10u",), "v10": ("10v",), "si10": ("10si",)}
 _GRIB_PROFILE = ("z", "gh")
 
 
@@ -190,9 +189,7 @@ def _open_grib(path: Path, variables: Sequence[Variable]) -> tuple[xr.Dataset, .
     if find_spec("cfgrib") is None:
         msg = 'is GRIB, which needs cfgrib: pip install "zssd[grib]", or convert it with grib_to_netcdf.'
         raise InputError(msg)
-    keys: list[dict[str, object]] = [
-        {"shortName": name} for variable in variables for name in _GRIB_SURFACE.get(variable.name, ())
-    ]
+    keys: list[dict[str, object]] = [{"shortName": name} for variable in variables for name in variable.grib]
     keys += [
         {"shortName": name, "typeOfLevel": "isobaricInhPa", "level": int(variable.level / 100)}
         for variable in variables

@@ -1,4 +1,4 @@
-"""Units in: what files call their units as a factor to canonical units, checked against what is plausible.
+"""Units in: what files call their units as a scale and an offset to canonical units, checked against what is plausible.
 
 A label is believed only as far as the values bear it out: hPa values that are labelled Pa are an error, and a missing
 label is replaced only where a single known unit makes the values plausible.
@@ -57,41 +57,45 @@ def _normalise(units: str) -> str:
     return _SYNONYMS.get(text, text)
 
 
+Line = tuple[float, float]
+"""Scale and offset: canonical value = scale x value + offset."""
+
+
 @lru_cache(maxsize=256)
-def _factor(units: str, canonical: str) -> float | None:
-    """Factor from ``units`` to canonical units, None where there is none."""
+def _line(units: str, canonical: str) -> Line | None:
+    """From ``units`` to canonical units, None where there is no way."""
     known = _TABLES.get(canonical, {})
     plain = _normalise(units)
     if plain in known:
-        return known[plain]
+        return known[plain], 0.0
     if plain == _normalise(canonical):
-        return 1.0
-    return _factor_by_pint(units, canonical)
+        return 1.0, 0.0
+    return _line_by_pint(units, canonical)
 
 
-def _factor_by_pint(units: str, canonical: str) -> float | None:
-    """The same from pint, for units that the table lacks; multiplicative units only."""
+def _line_by_pint(units: str, canonical: str) -> Line | None:
+    """The same from pint, for units that the table lacks."""
     from cf_xarray.units import units as registry  # noqa: PLC0415  slow import, rarely needed
 
     try:
         source, target = registry.parse_units(units), registry.parse_units(canonical)
         if canonical == "m2 s-2" and source.dimensionality == registry.parse_units("m").dimensionality:
-            return GRAVITY * float(registry.Quantity(1.0, source).to("m").magnitude)
+            return GRAVITY * float(registry.Quantity(1.0, source).to("m").magnitude), 0.0
         zero, one = (float(registry.Quantity(value, source).to(target).magnitude) for value in (0.0, 1.0))
     except Exception:  # noqa: BLE001  whatever pint says about it, these units are not known
         return None
-    return one if zero == 0.0 else None
+    return one - zero, zero
 
 
-def factor(units_from: str, variable: Variable) -> float:
-    """Factor that turns values in ``units_from`` into the variable's canonical units.
+def line(units_from: str, variable: Variable) -> Line:
+    """Scale and offset that turn values in ``units_from`` into the variable's canonical units.
 
     Raises
     ------
     InputError
         The units are not known or are of another kind.
     """
-    found = _factor(units_from, variable.units)
+    found = _line(units_from, variable.units)
     if found is None:
         msg = f"{variable.name}: units {units_from!r} cannot be converted to {variable.units}; correct the attribute."
         raise InputError(msg)
@@ -99,12 +103,13 @@ def factor(units_from: str, variable: Variable) -> float:
 
 
 def convert(values: np.ndarray, units_from: str, variable: Variable) -> np.ndarray:
-    """Values of any shape in canonical units and their own precision; raises as :func:`factor`."""
+    """Values of any shape in canonical units and their own precision; raises as :func:`line`."""
     values = np.asarray(values)
     if values.dtype.kind != "f":
         values = values.astype(np.float64)
-    scale = factor(units_from, variable)
-    return values if scale == 1.0 else values * values.dtype.type(scale)
+    scale, offset = line(units_from, variable)
+    scaled = values if scale == 1.0 else values * values.dtype.type(scale)
+    return scaled if offset == 0.0 else scaled + values.dtype.type(offset)
 
 
 def plausible_units(values: np.ndarray, variable: Variable) -> tuple[str, ...]:
@@ -145,9 +150,10 @@ def check_plausible(values: np.ndarray, units_from: str, variable: Variable) -> 
     low, high = float(finite.min()), float(finite.max())
     if low >= variable.minimum and high <= variable.maximum:
         return
-    scale = factor(units_from, variable)
-    shown = f"{variable.name}: values {low / scale:.6g}..{high / scale:.6g}"
-    guesses = [name for name in plausible_units(finite / scale, variable) if _factor(name, variable.units) != scale]
+    scale, offset = line(units_from, variable)
+    shown = f"{variable.name}: values {(low - offset) / scale:.6g}..{(high - offset) / scale:.6g}"
+    given = (finite - offset) / scale
+    guesses = [name for name in plausible_units(given, variable) if _line(name, variable.units) != (scale, offset)]
     if guesses and variable.minimum > 0:
         msg = (
             f"{shown} look like {guesses[0]} but the units attribute says {units_from!r}; correct the units attribute."

@@ -7,25 +7,20 @@ Fields are drawn when needed and never twice. All randomness of step k comes fro
 bank of latents from one seeded with (seed, number of the bank): a resumed run repeats an unbroken one bit for bit.
 """
 
-import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from zssd_cli.errors import Diverged, WeightsError
-from zssd_cli.files import atomic_path
 from zssd_cli.inversion.autoencoder import Autoencoder
 from zssd_cli.inversion.config import LatentTrainConfig
 from zssd_cli.inversion.latent_prior import Flow, LatentPrior, Whitening, measure_texture, new_networks
 from zssd_cli.inversion.random_fields import STREAMS, draw_fields, generator, numbered_fields
-from zssd_cli.prior.checkpoint import read_safetensors, write_safetensors
+from zssd_cli.training.state import Resumable, optimiser_tensors, part, prefixed, restore_optimiser
 
-FORMAT = "zssd-latent-training-1"
 _BATCH, _BANK = 0, 1
 
 
@@ -54,11 +49,14 @@ class Stage:
         done = float(count)
         return torch.lerp(average, new, 1 - min(self.config.ema, (1 + done) / (10 + done)))
 
-    def descend(self, loss: Tensor, step: int) -> None:
-        """One optimiser step; linear warm-up, then a cosine to 1 percent."""
+    def gradient(self, loss: Tensor) -> Tensor:
+        """Back-propagate; returns the gradient's norm before it is clipped."""
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        return nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+
+    def descend(self, step: int) -> None:
+        """One optimiser step; linear warm-up, then a cosine to 1 percent."""
         warm = min(1.0, (step + 1) / self.config.warmup)
         cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(step / self.steps, 1.0)))
         for group in self.optimiser.param_groups:
@@ -68,22 +66,14 @@ class Stage:
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that a resumed run needs."""
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"ema.{k}": v for k, v in self.ema.state_dict().items()}
-        for index, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{index}.{k}": v for k, v in state.items()}
-        return tensors
+        tensors = prefixed(self.model.state_dict(), "model.") | prefixed(self.ema.state_dict(), "ema.")
+        return tensors | prefixed(optimiser_tensors(self.optimiser), "optimiser.")
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Continue from :meth:`tensors`."""
-        self.model.load_state_dict(_part(tensors, "model."))
-        self.ema.load_state_dict(_part(tensors, "ema."))
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, value in _part(tensors, "optimiser.").items():
-            index, name = key.split(".", 1)
-            state.setdefault(int(index), {})[name] = value
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+        self.model.load_state_dict(part(tensors, "model."))
+        self.ema.load_state_dict(part(tensors, "ema."))
+        restore_optimiser(self.optimiser, part(tensors, "optimiser."))
 
 
 def flow_loss(flow: nn.Module, white: Tensor, angle: Tensor, noise: Tensor) -> Tensor:
@@ -92,7 +82,7 @@ def flow_loss(flow: nn.Module, white: Tensor, angle: Tensor, noise: Tensor) -> T
     return (flow(white * cos + noise * sin, angle) - (white * sin - noise * cos)).square().mean((1, 2, 3))
 
 
-class LatentTrainer:
+class LatentTrainer(Resumable):
     """The state of one training.
 
     Parameters
@@ -101,10 +91,14 @@ class LatentTrainer:
         Settings.
     """
 
+    FORMAT = "zssd-latent-training-1"
+    SLOWER = "learning_rate in --config"
+    FREE = ("checkpoint_minutes", "validate_every", "chain_steps", "autoencoder_steps", "prior_steps")
+
     def __init__(self, config: LatentTrainConfig) -> None:
         torch.set_flush_denormal(True)
         torch.manual_seed(config.seed)
-        self.config, self.step = config, 0
+        self.config: LatentTrainConfig = config
         binary = config.fields.kind == "bimaterial"
         autoencoder, flow = new_networks(config.autoencoder, config.network, config.fields.cells, binary=binary)
         self.autoencoder = Stage(autoencoder, config.autoencoder_steps, config)
@@ -112,16 +106,15 @@ class LatentTrainer:
         self._bank: tuple[int, Tensor, Tensor] | None = None
         self._whitening: Whitening | None = None
 
-    def train_step(self, _fields: Sequence[object] = ()) -> float:
-        """One optimiser step of the stage that is due; returns its loss."""
+    def train_step(self, _batches: None = None) -> float:
+        """One optimiser step of the stage that is due, on fields that it draws; returns its loss."""
         rng = generator(STREAMS["training"], self.config.seed, _BATCH, self.step)
         stage = self.autoencoder if self.step < self.config.autoencoder_steps else self.flow
         with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bf16):
             loss = (self._autoencoder_loss(rng) if stage is self.autoencoder else self._flow_loss(rng)).mean()
-        if not torch.isfinite(loss):
-            msg = f"The loss is not finite at step {self.step}. Start anew with a lower learning_rate, and --overwrite."
-            raise Diverged(msg)
-        stage.descend(loss, self.step if stage is self.autoencoder else self.step - self.config.autoencoder_steps)
+        self.check("loss", finite=bool(loss.isfinite()))
+        self.check("gradient", finite=bool(stage.gradient(loss).isfinite()))
+        stage.descend(self.step if stage is self.autoencoder else self.step - self.config.autoencoder_steps)
         self.step += 1
         return float(loss.detach())
 
@@ -202,31 +195,15 @@ class LatentTrainer:
         assert isinstance(flow, Flow)  # noqa: S101 - for the type checker
         return LatentPrior(model, flow, self.whitening, texture, side, self.config.chain_steps)
 
-    def save(self, path: Path) -> None:
-        """Write everything that a resumed run needs, atomically."""
-        tensors = {f"autoencoder.{k}": v for k, v in self.autoencoder.tensors().items()}
-        tensors |= {f"flow.{k}": v for k, v in self.flow.tensors().items()}
-        meta = {"format": FORMAT, "step": str(self.step), "config": self.config.model_dump_json()}
-        with atomic_path(path) as temporary:
-            write_safetensors(temporary, tensors, meta)
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that a resumed run needs."""
+        return prefixed(self.autoencoder.tensors(), "autoencoder.") | prefixed(self.flow.tensors(), "flow.")
 
-    def load(self, path: Path) -> None:
-        """Continue from :meth:`save`; raises :class:`WeightsError` where the file fits another configuration."""
-        tensors, meta = read_safetensors(path)
-        if meta.get("format") != FORMAT:
-            msg = (
-                f"{path}: expected a training state ({FORMAT}), got {meta.get('format')!r}; remove it or drop --resume."
-            )
-            raise WeightsError(msg)
-        ours, theirs = json.loads(self.config.model_dump_json()), json.loads(meta["config"])
-        free = ("checkpoint_minutes", "validate_every", "chain_steps", "autoencoder_steps", "prior_steps")
-        changed = sorted(k for k in ours if ours[k] != theirs.get(k) and k not in free)
-        if changed:
-            msg = f"{path} was made with other settings: {', '.join(changed)}. Use the same settings, or start anew without --resume."
-            raise WeightsError(msg)
-        self.autoencoder.restore(_part(tensors, "autoencoder."))
-        self.flow.restore(_part(tensors, "flow."))
-        self.step, self._bank, self._whitening = int(meta["step"]), None, None
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Continue from :meth:`tensors`."""
+        self.autoencoder.restore(part(tensors, "autoencoder."))
+        self.flow.restore(part(tensors, "flow."))
+        self._bank = self._whitening = None
 
 
 def sample_latents(autoencoder: Autoencoder, fields: Tensor, rng: torch.Generator) -> Tensor:
@@ -238,7 +215,3 @@ def sample_latents(autoencoder: Autoencoder, fields: Tensor, rng: torch.Generato
 def relative_l2(estimate: Tensor, truth: Tensor) -> Tensor:
     """Mean over fields (B, H, W) of the norm of the error over the norm of the truth."""
     return ((estimate - truth).flatten(1).norm(dim=1) / truth.flatten(1).norm(dim=1)).mean()
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}

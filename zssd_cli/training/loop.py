@@ -11,30 +11,26 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from zssd_cli.config import TrainConfig
-from zssd_cli.errors import Diverged, OutputError, WeightsError
-from zssd_cli.files import atomic_path
-from zssd_cli.prior.checkpoint import Prior, read_safetensors, write_safetensors
+from zssd_cli.errors import Diverged
+from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.prior.denoiser import Denoiser
 from zssd_cli.prior.unet import UNet
 from zssd_cli.training.batches import Batch, Batches, Sampler, TrainingData
 from zssd_cli.training.distributed import World
+from zssd_cli.training.state import Resumable, optimiser_tensors, part, prefixed, restore_optimiser
 
-FORMAT = "zssd-training-1"
 LEVELS = (0.02, 0.1, 0.5, 2.0, 10.0)
 """Noise levels of the validation."""
 VALIDATION_SEED = 10**9
-FREE = ("steps", "checkpoint_minutes", "validate_every", "log_every")
-"""Settings that may change when a training is resumed."""
 
 
 class LogVariance(nn.Module):
@@ -75,7 +71,7 @@ class Objective(nn.Module):
         return ((error / u.exp() + u) * present).sum(), (error * present).detach()
 
 
-class Trainer:
+class Trainer(Resumable):
     """The state of one training: network, its moving average, optimiser, step.
 
     Parameters
@@ -93,10 +89,15 @@ class Trainer:
         Weighted error of the last step per variable present, over all processes.
     """
 
+    FORMAT = "zssd-training-1"
+    SLOWER = "--learning-rate"
+    FREE = ("steps", "checkpoint_minutes", "validate_every", "log_every")
+
     def __init__(self, config: TrainConfig, data: str = "", world: World | None = None) -> None:
         torch.set_flush_denormal(True)
         torch.manual_seed(config.seed)
-        self.config, self.data, self.world = config, data, world or World()
+        self.config: TrainConfig = config
+        self.data, self.world = data, world or World()
         device, count = self.world.device, len(config.variables)
         self.denoiser = Denoiser(UNet(count, config.network), time_known=config.time_dropout < 1)
         self.denoiser.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -147,12 +148,12 @@ class Trainer:
         total, error = self._objective(batch)
         sums = torch.stack([error.sum(0), batch.present.sum(0).float(), total.detach().expand(error.shape[1])])
         errors, counts, (summed, *_) = self.world.total(sums).tolist()
-        self._check("loss", finite=bool(np.isfinite(summed)))
+        self.check("loss", finite=bool(np.isfinite(summed)))
         self.optimiser.zero_grad(set_to_none=True)
         # gradients are averaged over the processes: with the count of all patches that is the gradient of the whole batch
         (total * (self.world.size / sum(counts))).backward()
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
-        self._check("gradient", finite=bool(norm.isfinite()))
+        self.check("gradient", finite=bool(norm.isfinite()))
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate()
         self.optimiser.step()
@@ -161,12 +162,6 @@ class Trainer:
         named = zip(self.config.variables, errors, counts, strict=True)
         self.losses = {name: value / count for name, value, count in named if count}
         return sum(errors) / sum(counts)
-
-    def _check(self, what: str, *, finite: bool) -> None:
-        """Raise :class:`Diverged` where something is not finite."""
-        if not finite:
-            msg = f"The {what} is not finite at step {self.step}. Start anew with a lower --learning-rate, and --overwrite."
-            raise Diverged(msg)
 
     @torch.inference_mode()
     def validate(self, held_out: TrainingData, batches: int = 8) -> dict[str, float]:
@@ -184,83 +179,21 @@ class Trainer:
                 errors[f"{level:g}"].append(float(error[batch.present].mean()))
         return {level: float(np.mean(values)) for level, values in errors.items()}
 
-    def save(self, path: Path) -> None:
-        """Write everything that a resumed run needs, atomically.
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that a resumed run needs."""
+        return {
+            **prefixed(self.denoiser.state_dict(), "model."),
+            **prefixed(self.ema.state_dict(), "ema."),
+            **prefixed(self.log_variance.state_dict(), "u."),
+            **prefixed(optimiser_tensors(self.optimiser), "optimiser."),
+        }
 
-        Raises
-        ------
-        OutputError
-            It cannot be written.
-        Diverged
-            Something is not finite: the last good state is kept.
-        """
-        tensors = {f"model.{k}": v for k, v in self.denoiser.state_dict().items()}
-        tensors |= {f"ema.{k}": v for k, v in self.ema.state_dict().items()}
-        tensors |= {f"u.{k}": v for k, v in self.log_variance.state_dict().items()}
-        for index, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{index}.{k}": v for k, v in state.items()}
-        self._check("state", finite=all(bool(tensor.isfinite().all()) for tensor in tensors.values()))
-        meta = {"format": FORMAT, "step": str(self.step), "config": self.config.model_dump_json(), "data": self.data}
-        try:
-            with atomic_path(path) as temporary:
-                write_safetensors(temporary, tensors, meta)
-        except OSError as error:
-            kept = "the last good one is kept" if path.exists() else "there is none yet"
-            msg = (
-                f"The training state {path} cannot be written at step {self.step}: {error.strerror or error}; {kept}. "
-                "Free some space or mend the folder, then run the same command with --resume."
-            )
-            raise OutputError(msg) from error
-
-    def load(self, path: Path) -> None:
-        """Continue from :meth:`save`; raises :class:`WeightsError` where the file fits another configuration."""
-        tensors, meta = read_safetensors(path)
-        if meta.get("format") != FORMAT:
-            msg = (
-                f"{path}: expected a training state ({FORMAT}), got {meta.get('format')!r}; remove it or drop --resume."
-            )
-            raise WeightsError(msg)
-        self._check_settings(path, meta)
-        try:
-            self._restore(tensors, int(meta["step"]))
-        except (KeyError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            msg = f"{path} is damaged or of another version of zssd ({reason}). Start anew without --resume."
-            raise WeightsError(msg) from error
-
-    def _check_settings(self, path: Path, meta: dict[str, str]) -> None:
-        try:
-            # settings that a state of an earlier version lacks have their defaults
-            theirs = TrainConfig.model_validate_json(meta.get("config", ""))
-        except ValidationError as error:
-            msg = f"{path} was made by another version of zssd, its settings are not known here. Start anew without --resume."
-            raise WeightsError(msg) from error
-        names = [name for name in TrainConfig.model_fields if name not in FREE]
-        changed = sorted(name for name in names if getattr(self.config, name) != getattr(theirs, name))
-        if changed:
-            msg = f"{path} was made with other settings: {', '.join(changed)}. Use the same settings, or start anew without --resume."
-            raise WeightsError(msg)
-        if meta.get("data", "") != self.data:
-            msg = (
-                f"{path} was made with other training files, static fields or --from. "
-                "Give the same ones, or start anew without --resume."
-            )
-            raise WeightsError(msg)
-
-    def _restore(self, tensors: dict[str, Tensor], step: int) -> None:
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
-
-        self.denoiser.load_state_dict(part("model."))
-        self.ema.load_state_dict(part("ema."))
-        self.log_variance.load_state_dict(part("u."))
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, value in part("optimiser.").items():
-            index, name = key.split(".", 1)
-            state.setdefault(int(index), {})[name] = value
-        template = self.optimiser.state_dict()
-        self.optimiser.load_state_dict({"state": state, "param_groups": template["param_groups"]})
-        self.step = step
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Continue from :meth:`tensors`."""
+        self.denoiser.load_state_dict(part(tensors, "model."))
+        self.ema.load_state_dict(part(tensors, "ema."))
+        self.log_variance.load_state_dict(part(tensors, "u."))
+        restore_optimiser(self.optimiser, part(tensors, "optimiser."))
 
 
 @dataclass(frozen=True)
@@ -274,10 +207,33 @@ class Progress:
     last: float = float("nan")
 
 
+Given = TypeVar("Given", contravariant=True)
+Held = TypeVar("Held", contravariant=True)
+
+
+class Trainable(Protocol[Given, Held]):
+    """What the loop asks of a training; ``config`` has steps, batch, validate_every and checkpoint_minutes."""
+
+    config: Any
+    step: int
+
+    def train_step(self, batches: Given, /) -> float:
+        """One optimiser step; returns the loss. One that fails does so before it changes anything."""
+        ...
+
+    def validate(self, held_out: Held, /) -> dict[str, float]:
+        """Errors on what is held out, by name."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write the state."""
+        ...
+
+
 def run_training(
-    trainer: Trainer,
-    batches: Batches,
-    held_out: TrainingData | None,
+    trainer: Trainable[Given, Held],
+    batches: Given,
+    held_out: Held | None,
     state: Path,
     stop: Callable[[], int] = lambda: False,
     *,
