@@ -25,6 +25,7 @@ from harness.store import Store
 from rich.console import Console
 
 from zssd_cli.config import DownscaleConfig
+from zssd_cli.posterior.guidance import by_name
 
 BASELINES = ("bilinear", "bicubic")
 SCORES = {
@@ -46,7 +47,8 @@ def key_of(field: HeldOut, scale: float) -> str:
 
 def settings_of(setting: Setting, config: DownscaleConfig) -> dict[str, Any]:
     """What makes two measurements on a field the same."""
-    engine = {"guidance": config.guidance, "sampler": config.used_sampler, "steps": config.used_steps}
+    method = by_name(config.guidance)
+    engine = {"guidance": config.guidance, "sampler": method.sampler_of(config), "steps": method.steps_of(config)}
     return {"members": config.members, "sha256": setting.sha256, **engine}
 
 

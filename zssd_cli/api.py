@@ -23,6 +23,7 @@ from zssd_cli.outputs.memory import MemorySink
 from zssd_cli.outputs.sink import Sink
 from zssd_cli.posterior import estimate
 from zssd_cli.posterior.downscaling import Job, prepare, run
+from zssd_cli.posterior.guidance import by_name
 from zssd_cli.posterior.observing import COMPONENTS, SPEED, observable
 from zssd_cli.posterior.provenance import describe, describe_variable
 from zssd_cli.prior import checkpoint, registry
@@ -100,6 +101,7 @@ def plan(
 ) -> Iterator[Plan]:
     """Open everything and check that it fits; parameters and errors as of :func:`downscale`."""
     config = checked_config(settings)
+    by_name(config.guidance)
     path, sha256 = registry.locate(None if weights is None else str(weights), offline=offline)
     prior = checkpoint.load_prior(path, pick_device(device))
     wanted = wanted_variables(vars, prior)

@@ -137,11 +137,12 @@ class DownscaleConfig(_Strict):
     """Side in degrees of the blocks whose means guide the prior."""
     members: Annotated[int, Field(ge=1, le=10_000)] = 1
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    guidance: Literal["analysis", "projection", "mmps", "ucg", "dps"] = "analysis"
+    guidance: str = "analysis"
+    """Name of a file of :mod:`zssd_cli.posterior.guidance`."""
     sampler: Literal["dpmpp_2m", "dpmpp_2m_sde", "ddim", "ddpm"] | None = None
-    """None: the guidance's own (``ddpm`` for ucg and dps, ``dpmpp_2m`` else)."""
+    """None: the guidance's own."""
     steps: Annotated[int, Field(ge=2, le=10_000)] | None = None
-    """Denoising steps per sample; None: 1000 for ucg and dps, 20 else."""
+    """Denoising steps per sample; None: the guidance's own."""
     spacing: Literal["karras", "log-snr"] | None = None
     """Noise levels: Karras et al. (2022), or uniform in log sigma. None: karras, for ``ddpm`` those of its own schedule."""
     obs_error: _Error | dict[str, _Error] = DEFAULT_ERROR
@@ -166,31 +167,6 @@ class DownscaleConfig(_Strict):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the network; auto: bfloat16 where the machine has it and the guidance needs no gradient."""
 
-    @property
-    def stepwise(self) -> bool:
-        """True for the paper's modes, which move the ancestral step and use the network at every level."""
-        return self.guidance in ("ucg", "dps")
-
-    @property
-    def back_propagates(self) -> bool:
-        """True for the modes that differentiate through the prior at every step."""
-        return self.stepwise or self.guidance == "mmps"
-
     def error_of(self, variable: str) -> float:
         """Error of one observed variable, in its standard deviations."""
         return self.obs_error.get(variable, DEFAULT_ERROR) if isinstance(self.obs_error, dict) else self.obs_error
-
-    @property
-    def used_steps(self) -> int:
-        """Steps with the default filled in."""
-        return self.steps or (1000 if self.stepwise else 20)
-
-    @property
-    def used_sampler(self) -> str:
-        """Sampler with the default filled in."""
-        return self.sampler or ("ddpm" if self.stepwise else "dpmpp_2m")
-
-    @property
-    def used_spacing(self) -> str:
-        """Spacing with the default filled in."""
-        return self.spacing or ("ddpm" if self.used_sampler == "ddpm" else "karras")

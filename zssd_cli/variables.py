@@ -39,7 +39,7 @@ class Variable:
     odd
         Whether a mirror at the equator reverses its sign.
     grib
-        GRIB short names at the surface or at ``height``.
+        GRIB short names, at ``level`` where there is one.
     shown
         Factor and units in which pictures show it, None for its own.
     colours

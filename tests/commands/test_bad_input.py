@@ -238,7 +238,7 @@ def test_attributes_that_are_not_utf8(zssd, model, tmp_path):
         (("--filter-scale", "180"), ("ilter", "got 180")),
         (("--filter-scale", "inf"), ("--filter-scale",)),
         (("--filter-scale", "-5"), ("--filter-scale", "greater than", "got -5")),
-        (("--guidance", "magic"), ("--guidance", "'analysis', 'projection', 'mmps', 'ucg' or 'dps'", "magic")),
+        (("--guidance", "magic"), ("--guidance", "one of analysis, dps, mmps, projection, ucg", "magic")),
         (("--sampler", "euler"), ("--sampler", "dpmpp_2m", "euler")),
         (("--spacing", "even"), ("--spacing", "log-snr", "even")),
         (("--time-noise", "ar1"), ("--time-noise: expected independent", "ar1:HOURS", "got 'ar1'")),

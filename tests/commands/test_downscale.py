@@ -10,6 +10,8 @@ import torch
 import xarray as xr
 
 from tests.commands.conftest import BOX, FAST, VARIABLES, edges
+from tests.posterior.test_methods import NONE_AT_ALL
+from zssd_cli.posterior import guidance as guidance_folder
 from zssd_cli.prior.denoiser import Denoiser
 from zssd_cli.prior.registry import sha256_of
 
@@ -491,3 +493,17 @@ def test_a_correlated_series_in_two_jobs(run, model):
     whole = read(run(source, settings=settings))
     late = read(run(source, "--time", "2010-01-01T12/", "--members", 2, settings=settings))
     assert_same({name: values[:, :1] for name, values in late.items()}, {n: v[2:] for n, v in whole.items()})
+
+
+def test_a_new_guidance_is_a_file_that_the_command_finds(run, model, new_file):
+    """The means of the blocks are not those of the input where the new file's guidance does not guide."""
+    new_file(guidance_folder, "unguided", NONE_AT_ALL)
+    path = model()
+    drawn, guided = (
+        run(path, settings=("--region", BOX, "--guidance", name, "--steps", "3")) for name in ("unguided", "projection")
+    )
+    means, given = output_means(drawn, "msl", 0, 10, 40, 50), input_means(path, "psl", 0, 10, 40, 50)
+    assert np.abs(means[:, 0] - given).max() > 100
+    np.testing.assert_allclose(output_means(guided, "msl", 0, 10, 40, 50)[:, 0], given, atol=1)
+    with netCDF4.Dataset(drawn) as data:
+        assert (data.zssd_guidance, data.zssd_sampler, data.zssd_steps) == ("unguided", "ddim", 3)

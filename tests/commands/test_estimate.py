@@ -92,4 +92,4 @@ def test_the_time_is_a_range_of_the_timed_calls(job):
     sampled = [estimate.seconds(each, 0.5 / cells) - estimate.seconds(each, 0.0) for each in (one, two)]
     assert sampled[1] == pytest.approx(2 * sampled[0])
     # each of the samples is steps calls of the network on the domain and its halo at least
-    assert sampled[0] > one.network_calls * 0.5 * 41 * 41 / cells
+    assert sampled[0] > one.steps * 0.5 * 41 * 41 / cells

@@ -15,8 +15,9 @@ from zssd_cli.operators.wind import WindSpeed
 from zssd_cli.posterior.domain import make_domain
 from zssd_cli.posterior.guidance import Observation, ObservedSpeed
 from zssd_cli.posterior.guidance.analysis import Analysis, place
+from zssd_cli.posterior.guidance.dps import dps
 from zssd_cli.posterior.guidance.projection import projection
-from zssd_cli.posterior.guidance.ucg import dps, mismatch_gradients, ucg
+from zssd_cli.posterior.guidance.ucg import mismatch_gradients, ucg
 
 BOX = Region(0, 15, 40, 55)
 

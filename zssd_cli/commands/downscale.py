@@ -55,7 +55,7 @@ def downscale(
         str,
         typer.Option(
             metavar="NAME",
-            help="analysis, mmps (covariances from the network, slower), projection, ucg (the paper's, slow) or dps.",
+            help=f"{', '.join(names('zssd_cli.posterior.guidance'))}; mmps (the network's covariances) and ucg (the paper's) are slower.",
             rich_help_panel="Method",
         ),
     ] = "analysis",
@@ -111,7 +111,10 @@ def downscale(
         bool, typer.Option("--any-frequency", help="Accept daily or monthly means.", rich_help_panel="Method")
     ] = False,
     regridder: Annotated[
-        str, typer.Option(metavar="NAME", help=f"auto, {' or '.join(names('zssd_cli.grids.regridders'))}.", rich_help_panel="Method")
+        str,
+        typer.Option(
+            metavar="NAME", help=f"auto, {' or '.join(names('zssd_cli.grids.regridders'))}.", rich_help_panel="Method"
+        ),
     ] = "auto",
     weights: Annotated[
         str | None,

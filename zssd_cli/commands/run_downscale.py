@@ -101,7 +101,7 @@ def _announce(console: Console, planned: Plan) -> None:
         console,
         f"Method     prior {planned.prior}; guidance {config.guidance}, block means of {config.filter_scale:g} degrees;",
     )
-    line = f"           {config.used_sampler} with {config.used_steps} steps, seed {config.seed}"
+    line = f"           {job.method.sampler_of(config)} with {job.method.steps_of(config)} steps, seed {config.seed}"
     _say(console, line + (f", time noise {config.time_noise}" if config.time_noise != "independent" else ""))
 
 
@@ -116,7 +116,7 @@ def _estimate(console: Console, planned: Plan) -> None:
     memory = estimate.memory(job) / 1e9
     size = job.samples * int(np.prod(job.domain.output.shape)) * len(wanted) * 2.7e-9
     disk = f"{size:.1f} GB" if size >= 0.1 else f"{size * 1000:.1f} MB"
-    work = f"{job.steps} steps, {job.network_calls} network calls"
+    work = f"{job.steps} steps, {job.steps} network calls"
     _say(console, f"Dry run    {work}, {taken}, {memory:.1f} GB of memory, {disk} on disk; nothing written")
     based = f"{call.count} timed calls of the network on {cells} cells: the fastest, as if idle, and the median"
     _say(console, f"           (time from {based})")

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from zssd_cli.climate.balance import northern_winter
-from zssd_cli.climate.covariance import Band
 from zssd_cli.climate.gaussian import ClimateFields
 from zssd_cli.config import DEFAULT_ERROR, DownscaleConfig
 from zssd_cli.errors import ConfigError, InputError
@@ -23,11 +22,8 @@ from zssd_cli.grids.regridders import make_regrid
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.posterior import observing
 from zssd_cli.posterior.domain import Domain, make_domain, source_region
-from zssd_cli.posterior.guidance import Guidance, Observation
-from zssd_cli.posterior.guidance.analysis import Analysis
-from zssd_cli.posterior.guidance.mmps import mmps, staged
-from zssd_cli.posterior.guidance.projection import match, match_speed, projection, sequential
-from zssd_cli.posterior.guidance.ucg import dps, ucg
+from zssd_cli.posterior.guidance import Guidance, Method, Observation, Setup, by_name
+from zssd_cli.posterior.guidance.projection import match, match_speed
 from zssd_cli.posterior.machine import free_memory, network_precision, plan_batch, plan_call
 from zssd_cli.posterior.random import NoiseStream, noise_weights, window_around
 from zssd_cli.posterior.sampler import sample
@@ -41,6 +37,12 @@ from zssd_cli.static import StaticFields
 from zssd_cli.times import format_time, year_day_fractions
 
 MEANS = {"day": "daily", "mon": "monthly", "yr": "yearly"}
+SPACINGS: dict[str, Callable[[int], Tensor]] = {
+    "ddpm": ddpm_sigmas,
+    "karras": karras_sigmas,
+    "log-snr": log_snr_sigmas,
+}
+"""Falling noise levels that end with 0, from pure noise on, by the number of steps."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,18 @@ class Job:
     precision: torch.dtype
 
     @property
+    def method(self) -> Method:
+        """The guidance: how it is made, what it needs, what it costs."""
+        return by_name(self.config.guidance)
+
+    @property
     def samples(self) -> int:
         """Times x members."""
         return len(self.source.times) * self.config.members
 
     @property
     def steps(self) -> int:
-        """Denoising steps for all samples (a step of a whole field counts as one)."""
+        """Denoising steps for all samples (a step of a whole field counts as one), a network call each."""
         return self.samples * (len(self.noise_levels) - 1)
 
     @property
@@ -97,32 +104,17 @@ class Job:
 
         A variable that the input names counts as observed, however many of its blocks are missing.
         """
-        if self.config.stepwise:
+        if self.method.stepwise:
             return math.inf
         if self.config.gaussian_above is not None:
             return self.config.gaussian_above
         return 40.0 if set(self.prior.variables) <= set(self.source.variables) else 10.0
 
     @property
-    def network_calls(self) -> int:
-        """Those steps that call the network; the others are linear."""
-        return self.steps
-
-    @property
     def noise_levels(self) -> Tensor:
         """Falling noise levels that are walked, from where the network takes over to 0."""
-        levels = noise_levels(self.config)
+        levels = SPACINGS[self.method.spacing_of(self.config)](self.method.steps_of(self.config))
         return levels[levels <= self.gaussian_above]
-
-
-def noise_levels(config: DownscaleConfig) -> Tensor:
-    """Falling noise levels that end with 0, from pure noise on."""
-    levels: dict[str, Callable[[int], Tensor]] = {
-        "ddpm": ddpm_sigmas,
-        "karras": karras_sigmas,
-        "log-snr": log_snr_sigmas,
-    }
-    return levels[config.used_spacing](config.used_steps)
 
 
 @dataclass(frozen=True)
@@ -165,8 +157,12 @@ def prepare(source: Source, prior: Prior, static: StaticFields, config: Downscal
             "Pass --static with the file used in training, or train a prior with yours."
         )
         raise ConfigError(msg)
-    if config.stepwise and config.used_sampler != "ddpm":
-        msg = f"--guidance {config.guidance} is defined by the ddpm sampler's step, got --sampler {config.sampler}. Leave --sampler out."
+    method = by_name(config.guidance)
+    if method.stepwise and method.sampler_of(config) != method.sampler:
+        msg = (
+            f"--guidance {config.guidance} is defined by the {method.sampler} sampler's step, got --sampler {config.sampler}. "
+            "Leave --sampler out."
+        )
         raise ConfigError(msg)
     if source.frequency in MEANS and not config.any_frequency:
         msg = (
@@ -186,8 +182,8 @@ def prepare(source: Source, prior: Prior, static: StaticFields, config: Downscal
     device = prior.denoiser.network.out.weight.device
     channels_static = torch.as_tensor(static.channels(domain.fine), device=device)[None]
     free = free_memory(device)
-    precision = network_precision(config.precision, device, gradients=config.back_propagates)
-    batch = 1 if config.back_propagates else plan_batch(cells, len(prior.variables), free, device)
+    precision = network_precision(config.precision, device, gradients=method.backward(config) > 0)
+    batch = 1 if method.backward(config) else plan_batch(cells, len(prior.variables), free, device)
     call = plan_call(prior.header.network.channels[0], free, precision)
     job = Job(source, prior, config, domain, channels_static, channels, regrid, name, batch, call, precision)
     observe(job, 0, 1)
@@ -228,19 +224,6 @@ def observe(job: Job, start: int, stop: int) -> np.ndarray:
     return ((blocks - mean) / std).astype(np.float32)
 
 
-def make_guidance(job: Job, bands: list[Band] | None = None) -> Guidance:
-    """The guidance by name; ``bands`` of the domain where they are at hand."""
-    config, prior = job.config, job.prior
-    if config.guidance == "projection":
-        return projection
-    if not config.stepwise:
-        analysis = sequential(Analysis(prior.lags, prior.signs, bands))
-        # above that level the prior is the climatological Gaussian, whose V the analysis knows in closed form
-        low = mmps(config.products)
-        return analysis if config.guidance == "analysis" else staged(analysis, low, job.gaussian_above)
-    return (ucg if config.guidance == "ucg" else dps)(config.zeta)
-
-
 def run(job: Job, tick: Callable[[int], None] = lambda _: None) -> Iterator[Result]:
     """Draw all samples; ``tick(n)`` is called after every step with the number of fields that it advanced.
 
@@ -249,10 +232,10 @@ def run(job: Job, tick: Callable[[int], None] = lambda _: None) -> Iterator[Resu
     operator = Coarsen(job.domain.fine, job.domain.coarse, device=job.static.device)
     prior, fine = job.prior, job.domain.fine
     bands = prior.climate.bands(fine.lat)
-    guidance = make_guidance(job, bands)
+    guidance = job.method.make(Setup(job.config, prior.lags, prior.signs, bands, job.gaussian_above))
     speed_seen = observing.SPEED in job.source.variables
     unresolved = observing.unresolved_wind(prior, bands, job.static.device) if speed_seen else None
-    begin = None if job.config.stepwise else Start(ClimateFields(prior.climate, fine, job.static[0], bands))
+    begin = None if job.method.stepwise else Start(ClimateFields(prior.climate, fine, job.static[0], bands))
     members = job.config.members
     times_at_once = max(1, job.batch // members)
     for start in range(0, len(job.source.times), times_at_once):
@@ -281,7 +264,7 @@ def _draw(
     observation = observing.make_observation(job.prior, job.source.variables, values, operator, config, unresolved)
     fractions = torch.tensor([year_day_fractions(t) for t in times], dtype=torch.float32, device=device)
     conditions = Conditions(job.static, fractions.repeat_interleave(count, 0))
-    with torch.no_grad(), torch.inference_mode(not config.back_propagates):
+    with torch.no_grad(), torch.inference_mode(not job.method.backward(config)):
         fine, window = job.domain.fine, config.window_cells
         prior = windowed(job.prior.denoiser, conditions, fine.circular, window, job.call_cells, job.precision)
         keys = [(member, noise_weights(t, config.time_noise)) for t in times for member in members]
@@ -295,10 +278,11 @@ def _draw(
         if begin is not None:
             errors = operator.white(draw()[:, list(observation.channels)])
             clean = begin(observation, noise.draw(), errors, northern_winter(conditions.time[:, 0]))
-        for step in sample(guidance(prior, observation), draw, job.noise_levels, config.used_sampler, clean):
+        for step in sample(guidance(prior, observation), draw, job.noise_levels, job.method.sampler_of(config), clean):
             field = step
             tick(len(values))
-        field = _made_exact(field, observation, config)
+        if job.method.exact:
+            field = _made_exact(field, observation)
         area = torch.as_tensor(job.domain.core, dtype=field.dtype, device=device) * ~values.isnan()
         squares = (observation.full_residual(field).square() * area).sum((2, 3))
         residual = (squares / area.sum((2, 3)).clamp(min=torch.finfo(field.dtype).tiny)).sqrt().cpu().numpy()
@@ -317,10 +301,8 @@ def _draw(
         yield Result(start + k, members.start, part, residual[k * count : (k + 1) * count].max(0))
 
 
-def _made_exact(field: Tensor, observation: Observation, config: DownscaleConfig) -> Tensor:
+def _made_exact(field: Tensor, observation: Observation) -> Tensor:
     """The sample with those block means made right, smoothly, whose error is at most the default, which is meant as none."""
-    if config.guidance not in ("analysis", "mmps"):
-        return field
     small = [
         c for c, error in zip(observation.channels, observation.error.tolist(), strict=True) if error <= DEFAULT_ERROR
     ]

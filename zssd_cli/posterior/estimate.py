@@ -18,14 +18,8 @@ BACKWARD = 3.0
 """A step with back-propagation in units of a plain network call."""
 LARGE, LARGER = 300_000, 1.5
 """In windows beyond LARGE cells a cell takes LARGER times as long: their tensors are fetched from the system at every call."""
-LINEAR, LINEAR_RING = 0.3, 0.08
-"""A cell of a linear step in units of one of a network call; on the whole circle nothing has to be filled."""
-INCREMENT = 0.12
-"""A cell of an analysis increment, in the same units."""
 SETUP = 0.25
 """Seconds per band of latitude to prepare covariances and gains."""
-FAR = 4.0
-"""Below this noise level the gains mostly lie on half the torus."""
 RULES = 0.7, 1.3
 """How far a run may be from what these rules make of a call of the network: eight runs took .75 to 1.2 times that."""
 PROGRAM = 0.5e9
@@ -90,19 +84,11 @@ def _windows(job: Job) -> tuple[int, int]:
 
 def seconds(job: Job, per_cell: float) -> float:
     """Seconds of the sampling, about."""
-    fine = job.domain.fine
-    cells, samples = fine.shape[0] * fine.shape[1], job.samples
+    method, cells = job.method, int(np.prod(job.domain.fine.shape))
     window, seen = _windows(job)
-    network = job.network_calls * seen * (LARGER if window > LARGE else 1.0)
-    if job.config.stepwise:
-        return 1 + per_cell * network * (1 + BACKWARD)
-    if job.config.guidance == "mmps":
-        network *= 1 + BACKWARD * job.config.products
-    linear = (job.steps - job.network_calls) * cells * (LINEAR_RING if fine.circular else LINEAR)
-    total = 1 + SETUP * bands(job) + per_cell * (network + linear)
-    if job.config.guidance == "analysis":
-        total += per_cell * INCREMENT * samples * job.config.used_steps * cells
-    return total
+    network = job.steps * seen * (LARGER if window > LARGE else 1.0) * (1 + BACKWARD * method.backward(job.config))
+    beside = method.increment * job.samples * method.steps_of(job.config) * cells
+    return 1 + (0 if method.stepwise else SETUP * bands(job)) + per_cell * (network + beside)
 
 
 def seconds_range(job: Job, call: Timing, cells: int) -> tuple[float, float]:
@@ -118,19 +104,17 @@ def memory(job: Job) -> float:
     window, seen = _windows(job)
     batch = min(job.batch, job.samples)
     total = PROGRAM + FIELD_COPIES * 4 * count * cells * batch
-    if job.config.back_propagates:
+    if job.method.backward(job.config):
         total += kept_per_cell(job) * (seen + AT_WORK * window)
     else:
         called = window * max(1, min(job.call_cells // window, batch))
         width = job.prior.header.network.channels[0] * torch.empty((), dtype=job.precision).element_size()
         total += FEATURE_COPIES * width * called
-    if job.config.stepwise:
+    if job.method.stepwise:
         return total
     total += bands(job) * TORUS * (TORUS // 2) * 4 * (count + 2 * count**2)
-    if job.config.guidance in ("analysis", "mmps"):
-        wide = 1 if job.config.guidance == "mmps" else 1 + int((job.noise_levels >= FAR).sum())
-        total += bands(job) * wide * 2 * count * len(job.channels) * (2.1 * MAX_LAG) ** 2
-    return total
+    gains = job.method.gains(job.noise_levels)
+    return total + bands(job) * gains * 2 * count * len(job.channels) * (2.1 * MAX_LAG) ** 2
 
 
 def check_memory(job: Job) -> None:
@@ -141,7 +125,7 @@ def check_memory(job: Job) -> None:
     ConfigError
         It takes more than the free memory.
     """
-    if not job.config.back_propagates:
+    if not job.method.backward(job.config):
         return
     # the program itself is in memory already
     needed, free = memory(job) - PROGRAM, free_memory(job.static.device)

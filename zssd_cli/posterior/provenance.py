@@ -22,7 +22,7 @@ def describe(job: Job, prior: str, sha256: str, command: str) -> dict[str, Any]:
     command
         What was called, for the history.
     """
-    given, config = job.source.attributes, job.config
+    given, config, method = job.source.attributes, job.config, job.method
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     attributes = {
         "title": f"{given.get('source_id', 'Coarse fields')} downscaled to 0.25 degree by zssd",
@@ -37,9 +37,9 @@ def describe(job: Job, prior: str, sha256: str, command: str) -> dict[str, Any]:
         "zssd_obs_error": shown_errors(config.obs_error),
         "zssd_seed": str(config.seed),
         "zssd_any_frequency": str(config.any_frequency),
-        "zssd_sampler": config.used_sampler,
-        "zssd_steps": config.used_steps,
-        "zssd_spacing": config.used_spacing,
+        "zssd_sampler": method.sampler_of(config),
+        "zssd_steps": method.steps_of(config),
+        "zssd_spacing": method.spacing_of(config),
         "zssd_gaussian_above": job.gaussian_above,
         "zssd_regridder": job.regridder,
         "zssd_precision": str(job.precision).removeprefix("torch."),

@@ -181,24 +181,21 @@ def _open_zarr(path: Path) -> xr.Dataset:
     return xr.open_dataset(url or str(path), engine="zarr", chunks=None, decode_times=False, cache=False)
 
 
-_GRIB_PROFILE = ("z", "gh")
-
-
 def _open_grib(path: Path, variables: Sequence[Variable]) -> tuple[xr.Dataset, ...]:
     """A dataset per variable: GRIB files mix levels, which no single dataset can hold."""
     if find_spec("cfgrib") is None:
         msg = 'is GRIB, which needs cfgrib: pip install "zssd[grib]", or convert it with grib_to_netcdf.'
         raise InputError(msg)
-    keys: list[dict[str, object]] = [{"shortName": name} for variable in variables for name in variable.grib]
-    keys += [
-        {"shortName": name, "typeOfLevel": "isobaricInhPa", "level": int(variable.level / 100)}
-        for variable in variables
-        if variable.level is not None
-        for name in _GRIB_PROFILE
-    ]
+    keys = [{"shortName": name} | _level_keys(variable) for variable in variables for name in variable.grib]
     with tempfile.TemporaryDirectory(prefix="zssd-grib-") as folder:
         opened = [_open_messages(path, key, Path(folder) / "index") for key in keys]
     return tuple(dataset for dataset in opened if dataset is not None)
+
+
+def _level_keys(variable: Variable) -> dict[str, object]:
+    if variable.level is None:
+        return {}
+    return {"typeOfLevel": "isobaricInhPa", "level": int(variable.level / 100)}
 
 
 def _open_messages(path: Path, keys: dict[str, object], index: Path) -> xr.Dataset | None:

@@ -1,17 +1,23 @@
-"""Guidance: how the coarse field steers the prior.
+"""Guidance: how the coarse field steers the prior. One file of this folder is one guidance, ``--guidance`` takes its name.
 
 A guidance is a transform of a denoiser. The prior's denoiser answers "what is the clean field, given this noisy one?";
 a guided denoiser answers the same question given the coarse observation as well. Samplers fold guided denoisers and do
 not know which they got. (``ucg`` and ``dps`` are defined by the ancestral step and want the ``ddpm`` sampler.)
+
+A guidance's file says as ``METHOD``, a :class:`Method`, how it is made, what it needs and what it costs.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
 
+from zssd_cli.climate.covariance import Band
+from zssd_cli.config import DownscaleConfig
+from zssd_cli.discovery import modules, names
+from zssd_cli.errors import ConfigError
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.operators.wind import WindSpeed
 
@@ -102,3 +108,80 @@ class Guidance(Protocol):
     def __call__(self, denoise: Denoise, observation: Observation) -> GuidedDenoise:
         """Bind the observation."""
         ...
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a guidance may be made of.
+
+    Attributes
+    ----------
+    config
+        The settings of the run.
+    lags, signs
+        Lag covariances of the prior, (bands, C, C, lags, lags), and the mirror signs of its variables, (C,).
+    bands
+        The bands of latitude of the domain; None where they are not at hand.
+    gaussian_above
+        Noise level above which the climatological Gaussian is the prior.
+    """
+
+    config: DownscaleConfig
+    lags: Tensor
+    signs: Tensor
+    bands: list[Band] | None
+    gaussian_above: float
+
+
+@dataclass(frozen=True)
+class Method:
+    """A guidance: how it is made, what it needs, what it costs.
+
+    Attributes
+    ----------
+    make
+        From the setup of a run to the guidance.
+    steps, sampler
+        What is used where the user asks for none.
+    stepwise
+        True where the guidance moves the sampler's step: no other sampler will do, the network is the prior at every level, and
+        sampling starts from pure noise.
+    exact
+        True where block means whose error is meant as none are made exact at the end.
+    backward
+        Back-propagations through the network per step.
+    increment
+        Work of a step per cell beside the network's, in units of a network call's.
+    gains
+        How many gains of every band of latitude stay in memory, given the noise levels that are walked.
+    """
+
+    make: Callable[[Setup], Guidance]
+    steps: int = 20
+    sampler: str = "dpmpp_2m"
+    stepwise: bool = False
+    exact: bool = False
+    backward: Callable[[DownscaleConfig], int] = lambda _: 0
+    increment: float = 0.0
+    gains: Callable[[Tensor], int] = lambda _: 0
+
+    def steps_of(self, config: DownscaleConfig) -> int:
+        """Denoising steps per sample."""
+        return config.steps or self.steps
+
+    def sampler_of(self, config: DownscaleConfig) -> str:
+        """The sampler."""
+        return config.sampler or self.sampler
+
+    def spacing_of(self, config: DownscaleConfig) -> str:
+        """The spacing of the noise levels; ``ddpm`` has its own."""
+        return config.spacing or ("ddpm" if self.sampler_of(config) == "ddpm" else "karras")
+
+
+def by_name(name: str) -> Method:
+    """The method of a guidance's file; an unknown name is a :class:`ConfigError`."""
+    known = names(__name__)
+    if name not in known:
+        msg = f"--guidance: expected one of {', '.join(known)}, got {name!r}."
+        raise ConfigError(msg)
+    return cast(Method, modules(__name__)[name].METHOD)

@@ -30,7 +30,8 @@ from torch import Tensor
 
 from zssd_cli.climate.covariance import MAX_LAG, Band, BandSpectrum, latitude_bands, ring_sums
 from zssd_cli.grids.latlon import FINE_STEP
-from zssd_cli.posterior.guidance import Denoise, GuidedDenoise, Observation
+from zssd_cli.posterior.guidance import Denoise, Guidance, GuidedDenoise, Method, Observation, Setup
+from zssd_cli.posterior.guidance.projection import sequential
 
 ITERATIONS = 150
 TOLERANCE = 1e-3
@@ -39,6 +40,8 @@ MODEL_ERROR = 0.1
 """Error of B itself, as a share of the block means' conditional standard deviation: keeps badly known combinations small."""
 DROPPED = 1e-4
 """Share of the largest element of V A^T that the wavenumbers that are left out would add at most."""
+FAR = 4.0
+"""Below this noise level the gains mostly lie on half the torus."""
 SIGHT = 60
 """How far beyond its band (in fine cells) an increment looks for observations: further away B is another one."""
 
@@ -295,3 +298,11 @@ class AnalysisSolver:
             top, bottom = band.blocks.start * s, min(band.blocks.stop * s, height)
             result[:, :, top:bottom] += fine[:, :, : bottom - top, :width] * band.weight[top:bottom, None].to(result)
         return result
+
+
+def make(setup: Setup) -> Guidance:
+    """The analysis by the climate's covariances, then the step for wind speed."""
+    return sequential(Analysis(setup.lags, setup.signs, setup.bands))
+
+
+METHOD = Method(make, exact=True, increment=0.12, gains=lambda levels: 1 + int((levels >= FAR).sum()))

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from zssd_cli.posterior.guidance import Denoise, Guidance, GuidedDenoise, Observation
+from zssd_cli.posterior.guidance import Denoise, Guidance, GuidedDenoise, Method, Observation
 
 
 def projection(denoise: Denoise, observation: Observation) -> GuidedDenoise:
@@ -55,3 +55,6 @@ def sequential(linear: Guidance) -> Guidance:
         return lambda x, sigma, sigma_next: match_speed(first(x, sigma, sigma_next), observation, sigma)
 
     return guidance
+
+
+METHOD = Method(make=lambda _: projection)

@@ -1,4 +1,4 @@
-r"""``ucg``: Unified Coordinate Guidance, the method of the ZSSD paper (arXiv 2601.21760), and ``dps``, its ablation.
+r"""``ucg``: Unified Coordinate Guidance, the method of the ZSSD paper (arXiv 2601.21760).
 
 The reverse step of the DDPM is moved against the gradient of the mismatch with respect to the noisy field:
 
@@ -6,8 +6,7 @@ The reverse step of the DDPM is moved against the gradient of the mismatch with 
 
 Y = P y, P the bilinear interpolation to 0.25 degree. The gradient goes through the network. [paper: the 0.25 degree
 space, the norm's gradient, 1000 steps; ours: latitude weights cos(lat) / mean cos(lat), bilinear P, the plain norm.]
-``dps`` takes the norm on the coarse grid instead, which makes the gradient smaller by about the block factor. There is
-one norm per member, so that members do not depend on the batch.
+There is one norm per member, so that members do not depend on the batch.
 
 To fit the seam (a guidance returns a denoised field) the step is written as a shift of D. In the variance-exploding
 variable the ancestral step is x' = D + (s'/s)^2 (x - D) + noise, so shifting D by d moves x' by (1 - (s'/s)^2) d; with
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 
 from zssd_cli.operators.coarsen import Coarsen
-from zssd_cli.posterior.guidance import Denoise, Guidance, GuidedDenoise, Observation
+from zssd_cli.posterior.guidance import Denoise, Guidance, GuidedDenoise, Method, Observation
 
 
 def mismatch_gradients(
@@ -54,7 +53,9 @@ def step_scale(sigma: float, sigma_next: float) -> float:
     return ((1 + sigma**2) * (1 + sigma_next**2)) ** 0.5 / (1 - (sigma_next / sigma) ** 2)
 
 
-def _stepwise(fine: bool, zeta: float) -> Guidance:
+def stepwise(fine: bool, zeta: float) -> Guidance:
+    """Move the step against the gradient of the mismatch in 0.25 degree space or on the coarse grid."""
+
     def guidance(denoise: Denoise, observation: Observation) -> GuidedDenoise:
         def guided(x: Tensor, sigma: float, sigma_next: float) -> Tensor:
             x0, (gradient,) = mismatch_gradients(denoise, observation, x, sigma, (fine,))
@@ -67,9 +68,7 @@ def _stepwise(fine: bool, zeta: float) -> Guidance:
 
 def ucg(zeta: float = 1.0) -> Guidance:
     """The paper's guidance; meant for the ``ddpm`` sampler with 1000 steps."""
-    return _stepwise(fine=True, zeta=zeta)
+    return stepwise(fine=True, zeta=zeta)
 
 
-def dps(zeta: float = 1.0) -> Guidance:
-    """Gradient of the mismatch on the coarse grid: plain diffusion posterior sampling (Chung et al. 2023)."""
-    return _stepwise(fine=False, zeta=zeta)
+METHOD = Method(lambda setup: ucg(setup.config.zeta), steps=1000, sampler="ddpm", stepwise=True, backward=lambda _: 1)

@@ -1,0 +1,17 @@
+"""``dps``: plain diffusion posterior sampling (Chung et al. 2023), the ablation of ``ucg``.
+
+The norm of the mismatch is taken on the coarse grid, which makes the gradient smaller by about the block factor.
+"""
+
+from dataclasses import replace
+
+from zssd_cli.posterior.guidance import Guidance
+from zssd_cli.posterior.guidance import ucg as paper
+
+
+def dps(zeta: float = 1.0) -> Guidance:
+    """Gradient of the mismatch on the coarse grid; meant for the ``ddpm`` sampler with 1000 steps."""
+    return paper.stepwise(fine=False, zeta=zeta)
+
+
+METHOD = replace(paper.METHOD, make=lambda setup: dps(setup.config.zeta))
