@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from pytest_socket import disable_socket
 
 from zssd_cli.posterior import downscaling, estimate, machine
@@ -22,6 +23,10 @@ if PRECISION not in ("float32", "bfloat16"):
     pytest.exit(f"ZSSD_TEST_PRECISION: expected float32 or bfloat16, got {PRECISION!r}.", returncode=2)
 os.environ["OMP_NUM_THREADS"] = str(THREADS)  # of the processes that tests start
 torch.set_num_threads(THREADS)  # modules compute what their tests share while they are imported
+
+# a slow machine is no failure, and the same examples are drawn everywhere
+settings.register_profile("any machine", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_runtest_setup(item):

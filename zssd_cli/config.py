@@ -156,8 +156,8 @@ class DownscaleConfig(_Strict):
 
     None: 40 where all variables are observed; 10 where some are inferred, which the Gaussian does better.
     """
-    zeta: Annotated[float, Field(gt=0)] = 1.0
-    """Step size of ucg and dps."""
+    zeta: Annotated[float, Field(gt=0)] | None = None
+    """Step size of ucg and dps; None: what was measured to be best for each."""
     regridder: str = "auto"
     """Name of a file of :mod:`zssd_cli.grids.regridders`; auto: the first that takes the input's cells."""
     any_frequency: bool = False

@@ -381,12 +381,15 @@ def test_region_that_begins_with_a_minus(zssd, model, tmp_path):
         assert (data["lon"][0], data["lon"][-1]) == (-80, -70)
 
 
-@pytest.mark.parametrize("guidance", ["ucg", "dps"])
-def test_modes_with_back_propagation(run, model, guidance):
-    settings = ("--region", BOX, "--steps", "3", "--guidance", guidance, "--zeta", "0.1")
+@pytest.mark.parametrize(
+    ("guidance", "asked", "used"), [("ucg", (), 0.15), ("dps", (), 2.5), ("dps", ("--zeta", "0.1"), 0.1)]
+)
+def test_modes_with_back_propagation(run, model, guidance, asked, used):
+    settings = ("--region", BOX, "--steps", "3", "--guidance", guidance, *asked)
     out = run(model(hours=(0.0,)), settings=settings)
     with netCDF4.Dataset(out) as data:
         assert data.zssd_sampler == "ddpm"
+        assert data.zssd_zeta == used
     assert np.isfinite(read(out)["u10"]).all()
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zssd_cli.grids.conservative import latitude_weights, longitude_weights
@@ -15,7 +15,6 @@ def random_edges(low, high, cells):
     return widths.map(lambda w: low + (high - low) * np.append(0.0, np.cumsum(w)) / np.sum(w))
 
 
-@settings(deadline=None)
 @given(random_edges(-90, 90, (1, 40)), random_edges(-90, 90, (1, 40)))
 def test_latitude_rows_sum_to_one_and_the_mean_is_kept(source, target):
     weights = latitude_weights(source, target)
@@ -25,7 +24,6 @@ def test_latitude_rows_sum_to_one_and_the_mean_is_kept(source, target):
     np.testing.assert_allclose(area[1] @ weights, area[0], rtol=1e-9, atol=1e-12)
 
 
-@settings(deadline=None)
 @given(random_edges(0, 360, (1, 40)), random_edges(0, 360, (1, 40)), st.floats(-360, 360), st.floats(-360, 360))
 def test_longitude_rows_sum_to_one_wherever_the_circles_begin(source, target, turn_source, turn_target):
     source, target = source + turn_source, target + turn_target
@@ -34,7 +32,6 @@ def test_longitude_rows_sum_to_one_wherever_the_circles_begin(source, target, tu
     np.testing.assert_allclose(np.diff(target) @ weights, np.diff(source), rtol=1e-9, atol=1e-9)
 
 
-@settings(deadline=None)
 @given(random_edges(-20, 50, (1, 20)), st.integers(-1, 1))
 def test_a_whole_turn_changes_nothing(target, turns):
     source = np.linspace(-30, 60, 37)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zssd_cli.errors import ConfigError, InputError, ZssdError
@@ -30,7 +30,6 @@ def test_the_globe():
     assert grid.area.sum() == pytest.approx(4 * np.pi, rel=1e-12)
 
 
-@settings(deadline=None)
 @given(regions())
 def test_fine_cells_are_those_whose_centres_lie_in_the_region(region):
     grid = fine_grid(region)
@@ -47,7 +46,6 @@ def test_fine_cells_are_those_whose_centres_lie_in_the_region(region):
     assert grid.lat_edges[-1] <= 90
 
 
-@settings(deadline=None)
 @given(regions(), st.sampled_from(STEPS))
 def test_blocks_lie_on_multiples_and_hold_the_region(region, step):
     grid = block_grid(step, region)
@@ -122,7 +120,6 @@ def test_bad_regions_are_one_line_errors(text):
     assert "\n" not in str(caught.value)
 
 
-@settings(deadline=None)
 @given(number, number, number, number)
 def test_any_four_numbers_give_a_grid_or_one_line(west, east, south, north):
     try:

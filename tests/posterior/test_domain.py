@@ -108,7 +108,7 @@ def test_poles_are_not_passed():
     assert make_domain(REGIONS["south-pole"], 5.0).coarse.lat_edges[0] == -90
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.floats(-180, 180), st.floats(0.25, 360), st.floats(-90, 89), st.floats(0.25, 180), st.sampled_from([1.5, 5.0])
 )

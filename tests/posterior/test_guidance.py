@@ -8,13 +8,13 @@ import torch
 
 from tests.posterior.gaussian import lag_table
 from tests.worlds import noise
-from zssd_cli.climate.covariance import MAX_LAG, band_centres
+from zssd_cli.climate.covariance import MAX_LAG, band_centres, latitude_bands
 from zssd_cli.grids.latlon import Region, block_grid, fine_grid
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.operators.wind import WindSpeed
 from zssd_cli.posterior.domain import make_domain
 from zssd_cli.posterior.guidance import Observation, ObservedSpeed
-from zssd_cli.posterior.guidance.analysis import Analysis
+from zssd_cli.posterior.guidance.analysis import Analysis, place
 from zssd_cli.posterior.guidance.dps import dps
 from zssd_cli.posterior.guidance.projection import projection
 from zssd_cli.posterior.guidance.ucg import mismatch_gradients, ucg
@@ -190,6 +190,49 @@ def test_a_field_that_is_not_finite_is_not_taken_for_a_missing_block(broken):
     assert torch.equal(residual[1, [0, 2]].isfinite(), missing[1, [0, 2]])
     assert residual[[0, 2]].isfinite().all()
     assert torch.equal(residual == 0, missing)
+
+
+@pytest.mark.parametrize("change", ["error", "channels", "grids"])
+def test_an_analysis_that_has_met_another_observation_answers_like_a_new_one(change):
+    def new():
+        return Analysis(lag_table(), torch.tensor([1.0, 1.0]))
+
+    first = observation(batch=1, channels=(0,))
+    second = {
+        "error": replace(first, error=torch.tensor([1.0])),
+        "channels": replace(first, channels=(1,)),
+        "grids": replace(first, operator=Coarsen(fine_grid(BOX), block_grid(2.5, BOX)), values=noise(1, 1, 6, 6)),
+    }[change]
+    x, used = field(batch=1), new()
+    before, after = (used(linear, seen)(x, 0.9, 0.6) for seen in (first, second))
+    assert torch.equal(after, new()(linear, second)(x, 0.9, 0.6))
+    assert (after - before).abs().max() > 0.05
+
+
+def test_a_sample_that_has_converged_does_not_wait_for_another():
+    """Conjugate gradients go on for a sample with many missing blocks; the one without any has the answer that it has alone."""
+    blocks = block_grid(2.5, Region(0, 30, 30, 60))
+    seen = Observation(
+        noise(2, 1, 12, 12), (0,), Coarsen(fine_grid(Region(0, 30, 30, 60)), blocks), torch.tensor([0.01])
+    )
+    solver = Analysis(lag_table(), torch.tensor([1.0, 1.0])).solver(seen)
+    present = torch.stack([torch.ones(1, 12, 12), (noise(1, 12, 12, seed=5) > 0).float()]) > 0
+    together = solver.increment(seen.values, present, 5.0)
+    alone = solver.increment(seen.values[:1], present[:1], 5.0)
+    torch.testing.assert_close(together[:1], alone, rtol=0, atol=1e-5)
+
+
+def test_a_band_looks_fifteen_degrees_beyond_its_rows():
+    domain = make_domain(Region(0, 10, -40, 60), 5.0)
+    bands = latitude_bands(lag_table(), torch.tensor([1.0, 1.0]), domain.fine.lat)
+    rows = [place(band, 20, domain.coarse.shape[0]) for band in bands]
+    south = domain.coarse.lat_edges[0]
+    for band, placed in zip(bands, rows, strict=True):
+        lat = domain.fine.lat[band.weight.numpy() > 0]
+        first, last = (float(south + 5 * k) for k in (placed.seen.start, placed.seen.stop))
+        assert first <= max(lat[0] - 15, south)
+        assert last >= min(lat[-1] + 15, domain.coarse.lat_edges[-1])
+        assert last - first <= lat[-1] - lat[0] + 2 * (15 + 5)
 
 
 @pytest.mark.parametrize("sigma", [40.0, 10.0, 4.0, 2.0])

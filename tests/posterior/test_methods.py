@@ -47,6 +47,7 @@ def test_what_a_guidance_needs(name, steps, sampler, spacing, stepwise, exact, b
     found = method.steps_of(config), method.sampler_of(config), method.spacing_of(config)
     assert found == (steps, sampler, spacing)
     assert (method.stepwise, method.exact, method.backward(config)) == (stepwise, exact, backward)
+    assert method.zeta_of(config) == {"ucg": 0.15, "dps": 2.5}.get(name)
     asked = DownscaleConfig(guidance=name, steps=5, sampler="ddim", spacing="log-snr")
     assert (method.steps_of(asked), method.sampler_of(asked), method.spacing_of(asked)) == (5, "ddim", "log-snr")
 

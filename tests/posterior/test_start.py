@@ -10,12 +10,17 @@ import torch
 from tests.posterior.gaussian import World, lag_table, world_of
 from zssd_cli.climate.covariance import TORUS, assemble
 from zssd_cli.climate.gaussian import Climate, ClimateFields
+from zssd_cli.grids.latlon import Region, block_grid, fine_grid
+from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.posterior.guidance import Observation
 from zssd_cli.posterior.guidance.analysis import Analysis
 from zssd_cli.posterior.guidance.mmps import mmps, staged
 from zssd_cli.posterior.sampler import sample
 from zssd_cli.posterior.start import Start
+from zssd_cli.prior.checkpoint import load_prior
 from zssd_cli.prior.noise import karras_sigmas
+from zssd_cli.prior.registry import locate
+from zssd_cli.static import load_static
 
 ABOVE, STEPS, DRAWS = 2.0, 60, 600
 RIM = 4
@@ -133,3 +138,27 @@ def test_the_sampler_keeps_it(world, fields):
     error, spread = compare(walk(DRAWS, 1.0), walk(1, 0.0), world)
     assert float(error.max()) < 0.03
     assert float((spread - 1).abs().max()) < 0.03
+
+
+def test_winds_of_a_draw_balance_its_own_pressure():
+    """With the shipped balance: winds are H of the pressure that the draw ends with, plus the deviations that were drawn.
+
+    H of another pressure (the draw's before it met the observation), or its change counted twice, leaves two to ten times as much.
+    """
+    prior, region = load_prior(locate(None, offline=True)[0]), Region(-50, -25, 40, 60)
+    grid, coarse, climate = fine_grid(region), block_grid(5.0, region), prior.climate
+    fields = ClimateFields(climate, grid, torch.as_tensor(load_static().channels(grid)), climate.bands(grid.lat))
+    low = np.exp(-(((coarse.lat[:, None] - 50) / 7) ** 2 + ((coarse.lon[None] + 38) / 9) ** 2))
+    values = torch.as_tensor(2.5 - 5 * low, dtype=torch.float32).expand(4, 1, -1, -1)
+    observation = Observation(values, (climate.pressure,), Coarsen(grid, coarse), torch.tensor([0.01]))
+    (height, width), (rim, side) = grid.shape, fields.margin
+    generator, winter = torch.Generator().manual_seed(0), torch.full((4,), 0.5)
+    wide = torch.randn(4, 3, height + 2 * rim, width + 2 * side, generator=generator)
+    x = Start(fields)(observation, wide, torch.randn(values.shape, generator=generator), winter)
+    pressure, deviations = x[:, climate.pressure], fields.deviations(wide, winter)
+    balanced = fields.balanced(pressure, torch.zeros_like(pressure))
+    left = (x - deviations)[:, climate.winds] - balanced
+    inner = left[..., 16:-16, 16:-16].square().mean((0, 2, 3)).sqrt()
+    assert (inner < torch.tensor([0.25, 0.5])).all()
+    assert balanced.std() > 5 * inner.max()
+    assert (pressure - deviations[:, climate.pressure]).std() > 1

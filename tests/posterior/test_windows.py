@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.worlds import REACH, TINY, WIDE, noise, random_conditions, random_denoiser
@@ -14,7 +14,6 @@ from zssd_cli.posterior.windows import OVERLAP, plan, tile_axis, windowed
 from zssd_cli.prior.denoiser import Conditions
 
 
-@settings(deadline=None)
 @given(st.integers(1, 2000), st.integers(1, 800), st.sampled_from([4, 12, 48]), st.sampled_from([1, 2, 8]))
 def test_weights_add_up_and_the_rims_count_nothing(length, window, overlap, stride):
     tiles = tile_axis(length, window, overlap, stride)
@@ -42,7 +41,6 @@ def test_one_window_where_it_fits():
     assert torch.equal(tiles.weights, torch.ones(1, 100))
 
 
-@settings(deadline=None)
 @given(st.integers(100, 721), st.integers(100, 1440), st.integers(128 * 128, 10**6))
 def test_plans_stay_near_the_bound(height, width, cells):
     rows, columns = plan(height, width, False, cells, 8)

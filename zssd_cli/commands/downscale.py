@@ -106,7 +106,15 @@ def downscale(
     products: Annotated[
         int, typer.Option(metavar="N", help="Back-propagations per step of mmps.", rich_help_panel="Method")
     ] = 3,
-    zeta: Annotated[float, typer.Option(metavar="X", help="Step size of ucg and dps.", rich_help_panel="Method")] = 1.0,
+    zeta: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Step size of ucg and dps; default 0.15 and 2.5.",
+            show_default=False,
+            rich_help_panel="Method",
+        ),
+    ] = None,
     any_frequency: Annotated[
         bool, typer.Option("--any-frequency", help="Accept daily or monthly means.", rich_help_panel="Method")
     ] = False,

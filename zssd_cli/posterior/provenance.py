@@ -39,6 +39,7 @@ def describe(job: Job, prior: str, sha256: str, command: str) -> dict[str, Any]:
         "zssd_any_frequency": str(config.any_frequency),
         "zssd_sampler": method.sampler_of(config),
         "zssd_steps": method.steps_of(config),
+        "zssd_zeta": method.zeta_of(config),
         "zssd_spacing": method.spacing_of(config),
         "zssd_gaussian_above": job.gaussian_above,
         "zssd_regridder": job.regridder,
@@ -46,7 +47,8 @@ def describe(job: Job, prior: str, sha256: str, command: str) -> dict[str, Any]:
         "zssd_torch": torch.__version__,
         "zssd_threads": torch.get_num_threads(),
     }
-    return attributes | {f"zssd_{key}": value for key, value in given.items() if key != "history" and value}
+    known = {name: value for name, value in attributes.items() if value is not None}
+    return known | {f"zssd_{key}": value for key, value in given.items() if key != "history" and value}
 
 
 def describe_variable(name: str, job: Job) -> dict[str, str]:

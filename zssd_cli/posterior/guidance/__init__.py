@@ -141,8 +141,8 @@ class Method:
     ----------
     make
         From the setup of a run to the guidance.
-    steps, sampler
-        What is used where the user asks for none.
+    steps, sampler, zeta
+        What is used where the user asks for none; step size None: it has no such thing.
     stepwise
         True where the guidance moves the sampler's step: no other sampler will do, the network is the prior at every level, and
         sampling starts from pure noise.
@@ -159,11 +159,16 @@ class Method:
     make: Callable[[Setup], Guidance]
     steps: int = 20
     sampler: str = "dpmpp_2m"
+    zeta: float | None = None
     stepwise: bool = False
     exact: bool = False
     backward: Callable[[DownscaleConfig], int] = lambda _: 0
     increment: float = 0.0
     gains: Callable[[Tensor], int] = lambda _: 0
+
+    def zeta_of(self, config: DownscaleConfig) -> float | None:
+        """Step size, None where the guidance has none."""
+        return None if self.zeta is None else config.zeta or self.zeta
 
     def steps_of(self, config: DownscaleConfig) -> int:
         """Denoising steps per sample."""

@@ -9,9 +9,11 @@ from zssd_cli.posterior.guidance import Guidance
 from zssd_cli.posterior.guidance import ucg as paper
 
 
-def dps(zeta: float = 1.0) -> Guidance:
+def dps(zeta: float) -> Guidance:
     """Gradient of the mismatch on the coarse grid; meant for the ``ddpm`` sampler with 1000 steps."""
     return paper.stepwise(fine=False, zeta=zeta)
 
 
-METHOD = replace(paper.METHOD, make=lambda setup: dps(setup.config.zeta))
+ZETA = 2.5
+"""As of ``ucg``; larger as the gradient is smaller."""
+METHOD = replace(paper.METHOD, make=lambda setup: dps(setup.config.zeta or ZETA), zeta=ZETA)
