@@ -14,8 +14,8 @@ import cftime
 import numpy as np
 
 from zssd_cli.evaluation.alignment import covered_blocks
-from zssd_cli.evaluation.baselines import coarsen
 from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid, Region
+from zssd_cli.grids.regrid import WHOLE, separable
 from zssd_cli.posterior.domain import source_region
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.series.reading import open_source
@@ -58,7 +58,7 @@ class Series:
         grid = covered_blocks(self.grid, scale)
         if grid is None:
             sys.exit(f"The field covers no whole block of {scale:g} degrees; leave it out with --fields.")
-        return replace(self, grid=grid, values=coarsen(self.values, self.grid, grid).astype(np.float32))
+        return replace(self, grid=grid, values=separable(self.grid, grid, WHOLE)(self.values).astype(np.float32))
 
     def on(self, grid: LatLonGrid) -> np.ndarray:
         """The values on some of the 0.25 degree cells, those that are among the series' points: (time, variable, lat, lon)."""

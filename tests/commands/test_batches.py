@@ -8,7 +8,7 @@ import pytest
 from tests.commands.conftest import BOX, toy_prior
 from zssd_cli.config import DownscaleConfig
 from zssd_cli.grids.latlon import parse_region
-from zssd_cli.posterior.downscaling import prepare, run
+from zssd_cli.posterior.downscaling import observe, prepare, run
 from zssd_cli.series.reading import open_source
 from zssd_cli.static import load_static
 
@@ -41,3 +41,29 @@ def test_a_batch_of_several_times_is_its_samples_drawn_alone(model, guidance, ba
         np.testing.assert_allclose(result.residual, np.max([one.residual for one in single], 0), atol=1e-3)
     different = np.nanmax(np.abs(alone[0, 0].values - alone[2, 0].values), (0, 2, 3))
     assert (different > 0.1 * np.array([1188.0, 5.7, 4.7])).all()
+
+
+class Counted:
+    """A source that notes which times are read."""
+
+    def __init__(self, source):
+        self._source, self.taken = source, []
+
+    def __getattr__(self, name):
+        return getattr(self._source, name)
+
+    def read(self, start, stop):
+        self.taken += range(start, stop)
+        return self._source.read(start, stop)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_every_time_is_read_once(model, batch):
+    static, source = load_static(), Counted(open_source(model(hours=(0.0, 6.0, 12.0)), ("msl",)))
+    config = DownscaleConfig(guidance="projection", steps=2)
+    job = replace(prepare(source, toy_prior(static.sha256), static, config, parse_region(BOX)), batch=batch)
+    results = list(run(job))
+    assert observe(job, 0, 1).shape == (1, 1, *job.domain.coarse.shape)
+    source.close()
+    assert source.taken == [0, 1, 2]
+    assert len(results) == 3

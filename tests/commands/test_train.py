@@ -100,6 +100,11 @@ def test_a_prior_comes_out(capfd, files):
     assert sorted(p.name for p in files.iterdir() if "prior" in p.name) == [f"prior.safetensors{e}" for e in endings]
 
 
+@pytest.mark.parametrize("given", ["", " , "])
+def test_no_variable_at_all(capfd, files, given):
+    fails(capfd, r"--vars: expected names such as msl,u10,v10, got none\. Leave it out", files, "--vars", given)
+
+
 def test_flags_win_over_the_file_and_a_subset_of_variables_can_be_trained(capfd, files):
     code, text = train(capfd, files, "--vars", "vas,psl", "--steps", 2, "--time-dropout", 1)
     assert code == 0, text

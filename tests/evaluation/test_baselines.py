@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from zssd_cli.evaluation.baselines import BASELINES, bicubic, bilinear, coarsen, conservative, textbook_wind
+from zssd_cli.evaluation.baselines import BASELINES, bicubic, bilinear, conservative, textbook_wind
 from zssd_cli.grids.latlon import block_grid, fine_grid, parse_region
+from zssd_cli.grids.regrid import WHOLE, separable
 
 REGION = parse_region("-40,0,20,60")
 COARSE, FINE = block_grid(5, REGION), fine_grid(REGION)
@@ -68,12 +69,12 @@ def test_missing_blocks_stay_missing() -> None:
 def test_coarsening_keeps_means_and_notices_gaps() -> None:
     fine, blocks = fine_grid(), block_grid(5)
     field = np.random.default_rng(2).normal(size=fine.shape)
-    coarse = coarsen(field, fine, blocks)
+    coarse = separable(fine, blocks, WHOLE)(field)
     assert (coarse * blocks.area).sum() == pytest.approx((field * fine.area).sum(), rel=1e-9)
     field[360, 10] = np.nan
-    holes = np.isnan(coarsen(field, fine, blocks))
+    holes = np.isnan(separable(fine, blocks, WHOLE)(field))
     assert holes.sum() == 2
-    assert np.isnan(coarsen(np.ones(FINE.shape), FINE, block_grid(5, parse_region("-45,0,20,60")))).any()
+    assert np.isnan(separable(FINE, block_grid(5, parse_region("-45,0,20,60")), WHOLE)(np.ones(FINE.shape))).any()
 
 
 def test_conservative_repeats_blocks() -> None:

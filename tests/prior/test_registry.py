@@ -1,6 +1,7 @@
 """Priors by name: found, fetched and verified, or refused with one line that says why."""
 
 import hashlib
+import io
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 import zssd_cli
+from zssd_cli.commands import weights
 from zssd_cli.commands.weights import app
 from zssd_cli.errors import WeightsError
 from zssd_cli.prior import registry
@@ -326,6 +329,18 @@ def test_the_card_travels_with_the_weights(tmp_path):
     assert shown.exit_code == 0
     assert "New prior" in shown.output
     assert registry.sha256_of(path) in shown.output.replace("\n", "")
+
+
+def test_no_number_of_a_card_is_cut_in_a_narrow_terminal():
+    """Cells are folded over lines, so digits are counted instead of numbers."""
+    card = (Path(__file__).parents[2] / "weights" / "analyses-msl-u10-v10.md").read_text(encoding="utf-8")
+    console = Console(width=80, file=io.StringIO())
+    console.print(weights.folded(card))
+    shown = console.file.getvalue()
+    assert "\u2026" not in shown
+    table = "".join(line for line in card.splitlines() if line.startswith("|"))
+    assert table.count("0") > 10
+    assert all(shown.count(digit) >= table.count(digit) for digit in "0123456789")
 
 
 def test_the_header_of_a_latent_prior_is_shown():

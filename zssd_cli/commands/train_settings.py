@@ -40,7 +40,10 @@ def read_settings(
         base = {**base, **FINE_TUNING, "network": start.header.network.model_dump(), "variables": start.variables}
         base |= {} if start.header.time_known else {"time_dropout": 1.0}
     config = validated(TrainConfig, {**base, **_file(path), **flags})
-    names = tuple(dict.fromkeys(lookup(name.strip()).name for name in config.variables))
+    names = tuple(dict.fromkeys(lookup(name.strip()).name for name in config.variables if name.strip()))
+    if not names:
+        msg = f"--vars: expected names such as {','.join(TrainConfig().variables)}, got none. Leave it out for these."
+        raise ConfigError(msg)
     more = tuple(part.model_copy(update={"smooth": _smooth(part, names)}) for part in config.more)
     config = config.model_copy(update={"variables": names, "more": more})
     if start is not None:

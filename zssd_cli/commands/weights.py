@@ -1,9 +1,12 @@
 """``zssd weights``: the priors that zssd knows, where they lie and whether they are whole."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.markdown import Markdown
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
 
@@ -44,24 +47,22 @@ def show(
 ) -> None:
     """Show the model card of a prior: data, variables, times, and what it cannot know. Of a file: what its header says."""
     from rich.console import Console
-    from rich.markdown import Markdown
 
     from zssd_cli.errors import WeightsError
     from zssd_cli.prior import registry
 
-    name = name or registry.default_name()
+    console, name = Console(), name or registry.default_name()
     if name not in registry.entries() and name.endswith(registry.SUFFIX):
         path, sha256 = registry.locate(name)
-        Console().print(Markdown(registry.described(path)))
-        Console().print(f"\n{path}  {path.stat().st_size} bytes  sha256 {sha256}", highlight=False, soft_wrap=True)
+        console.print(folded(registry.described(path)))
+        console.print(f"\n{path}  {path.stat().st_size} bytes  sha256 {sha256}", highlight=False, soft_wrap=True)
         return
     prior = registry.entry(name)
     path = registry.shipped_folder() / prior.card
     if not path.is_file():
         msg = f"Prior {name}: expected its card at {path}, got no such file. Install zssd again."
         raise WeightsError(msg)
-    console = Console()
-    console.print(Markdown(path.read_text(encoding="utf-8")))
+    console.print(folded(path.read_text(encoding="utf-8")))
     console.print(f"\n{prior.file}  {prior.size} bytes  sha256 {prior.sha256}", highlight=False, soft_wrap=True)
 
 
@@ -93,6 +94,25 @@ def verify(name: OptionalName = None) -> None:
     if damaged:
         msg = f"Expected the registry's sha256, got another or no file: {', '.join(damaged)}. Fetch or restore it."
         raise WeightsError(msg)
+
+
+def folded(text: str) -> "Markdown":
+    """Markdown whose tables fold what is too wide, so that no number is cut."""
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.markdown import Markdown, TableElement
+    from rich.table import Table
+
+    class Folded(TableElement):
+        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+            for part in super().__rich_console__(console, options):
+                for column in part.columns if isinstance(part, Table) else ():
+                    column.overflow = "fold"
+                yield part
+
+    class Card(Markdown):
+        elements = {**Markdown.elements, "table_open": Folded}
+
+    return Card(text)
 
 
 def _place(path: Path | None) -> str:

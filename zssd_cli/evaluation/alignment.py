@@ -10,7 +10,7 @@ import xarray as xr
 
 from zssd_cli.errors import InputError
 from zssd_cli.grids.conservative import latitude_weights, longitude_weights
-from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid, Region, block_grid
+from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid, Region, block_grid, regular_grid
 from zssd_cli.series.opening import one_line, undecoded
 from zssd_cli.variables import VARIABLES
 
@@ -145,13 +145,7 @@ def _fine_axes(lat: np.ndarray, lon: np.ndarray, path: Path | str) -> LatLonGrid
                 "Regrid it to ERA5's grid first."
             )
             raise InputError(msg)
-    return _grid(np.rint(lat / FINE_STEP) * FINE_STEP, np.rint(lon / FINE_STEP) * FINE_STEP)
-
-
-def _grid(lat: np.ndarray, lon: np.ndarray) -> LatLonGrid:
-    half = FINE_STEP / 2
-    lat_edges = np.clip(np.append(lat - half, lat[-1] + half), -90, 90)
-    return LatLonGrid(lat, lon, lat_edges, np.append(lon - half, lon[-1] + half))
+    return regular_grid(np.rint(lat / FINE_STEP) * FINE_STEP, np.rint(lon / FINE_STEP) * FINE_STEP)
 
 
 def common_times(ours: Sequence[cftime.datetime], theirs: Sequence[cftime.datetime]) -> list[tuple[int, int]]:
@@ -213,7 +207,7 @@ class CommonPoints:
             return None
         cut = np.flatnonzero(rows), run
         pick = [(side[0][cut[0]], side[1][cut[1]]) for side in (self.ours, self.theirs)]
-        return CommonPoints(_grid(lat[cut[0]], lon[cut[1]]), *pick)
+        return CommonPoints(regular_grid(lat[cut[0]], lon[cut[1]]), *pick)
 
 
 def longest_run(mask: np.ndarray) -> np.ndarray:
@@ -250,7 +244,7 @@ def common_points(ours: LatLonGrid, theirs: LatLonGrid, reference: Path | str) -
     other_rows = np.array([rows[int(i)] for i in _index(lat)])
     other_columns = np.array([columns[int(i)] for i in _index(lon) % COLUMNS_ROUND])
     sides = (base_rows, base_columns), (other_rows, other_columns)
-    return CommonPoints(_grid(lat, lon), *(sides if base is ours else sides[::-1]))
+    return CommonPoints(regular_grid(lat, lon), *(sides if base is ours else sides[::-1]))
 
 
 def _index(centres: np.ndarray) -> np.ndarray:

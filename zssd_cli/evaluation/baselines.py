@@ -10,30 +10,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from zssd_cli.grids.conservative import latitude_weights, longitude_weights
 from zssd_cli.grids.latlon import LatLonGrid
 
 Kernel = Callable[[np.ndarray], list[np.ndarray]]
 """Position between two centres, 0 to 1, to the weights of two or four neighbours."""
-
-
-def coarsen(field: np.ndarray, source: LatLonGrid, target: LatLonGrid) -> np.ndarray:
-    """Area-weighted block means.
-
-    Parameters
-    ----------
-    field
-        (..., lat, lon) on ``source``.
-
-    Returns
-    -------
-    Array (..., target lat, target lon) float64, NaN where the source does not cover the whole block or has NaN in it.
-    """
-    down = latitude_weights(source.lat_edges, target.lat_edges)
-    across = longitude_weights(source.lon_edges, target.lon_edges)
-    finite = np.isfinite(field)
-    covered = down @ finite.astype(np.float64) @ across.T
-    return np.where(covered > 1 - 1e-6, down @ np.where(finite, field, 0.0).astype(np.float64) @ across.T, np.nan)
 
 
 def _same_turn(lon: np.ndarray, coarse_grid: LatLonGrid) -> np.ndarray:

@@ -14,10 +14,11 @@ from rich.text import Text
 from zssd_cli import __version__
 from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.evaluation.alignment import CommonPoints, OutputFile, common_points, common_times, covered_blocks, extent
-from zssd_cli.evaluation.baselines import BASELINES, TEXTBOOK, coarsen, textbook_wind
+from zssd_cli.evaluation.baselines import BASELINES, TEXTBOOK, textbook_wind
 from zssd_cli.evaluation.scores import Scores, ScoreSums
 from zssd_cli.evaluation.spectra import BANDS, SpectrumSums, WavelengthBins, decibels, log_spectral_distance
 from zssd_cli.grids.latlon import LatLonGrid
+from zssd_cli.grids.regrid import WHOLE, separable
 
 OURS = "zssd"
 TRUTH = "reference"
@@ -208,12 +209,12 @@ def _fields(
         rows, columns = points.ours
         fields[OURS][name] = output.read(name, when[0])[:, rows[:, None], columns[None, :]]
         if blocks is not None and reference.grid is not None:
-            coarse = coarsen(whole, reference.grid, blocks)
+            coarse = separable(reference.grid, blocks, WHOLE)(whole)
             for method, interpolate in BASELINES.items():
                 fields[method][name] = interpolate(coarse, blocks, points.grid)[None].astype(np.float32)
     if {"u10", "v10"} <= set(variables):
         if blocks is not None and reference.grid is not None and "msl" in reference.variables:
-            coarse = coarsen(raw[reference.variables.index("msl")], reference.grid, blocks)
+            coarse = separable(reference.grid, blocks, WHOLE)(raw[reference.variables.index("msl")])
             wind = textbook_wind(coarse, blocks, points.grid)[:, None].astype(np.float32)
             fields[TEXTBOOK] = {"u10": wind[0], "v10": wind[1]}
         for part in fields.values():

@@ -124,7 +124,12 @@ def fine_grid(region: Region = GLOBE) -> LatLonGrid:
         msg = f"Region: no 0.25 degree cell has its centre in {box}. Give a larger region."
         raise ConfigError(msg)
     lon = (left + np.arange(count)) * FINE_STEP
-    half = FINE_STEP / 2
+    return regular_grid(lat, lon)
+
+
+def regular_grid(lat: np.ndarray, lon: np.ndarray, step: float = FINE_STEP) -> LatLonGrid:
+    """Cells of ``step`` degrees around centres that far apart; half cells where a centre lies on a pole."""
+    half = step / 2
     lat_edges = np.clip(np.append(lat - half, lat[-1] + half), -90, 90)
     return LatLonGrid(lat, lon, lat_edges, np.append(lon - half, lon[-1] + half))
 

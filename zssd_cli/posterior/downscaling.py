@@ -69,6 +69,8 @@ class Job:
         Cells that samples which share a network call may have together.
     precision
         Of the network.
+    first
+        Block means of the first time in standard units, (1, observed, h, w), NaN where missing.
     """
 
     source: Source
@@ -82,6 +84,7 @@ class Job:
     batch: int
     call_cells: int
     precision: torch.dtype
+    first: np.ndarray
 
     @property
     def method(self) -> Method:
@@ -185,9 +188,8 @@ def prepare(source: Source, prior: Prior, static: StaticFields, config: Downscal
     precision = network_precision(config.precision, device, gradients=method.backward(config) > 0)
     batch = 1 if method.backward(config) else plan_batch(cells, len(prior.variables), free, device)
     call = plan_call(prior.header.network.channels[0], free, precision)
-    job = Job(source, prior, config, domain, channels_static, channels, regrid, name, batch, call, precision)
-    observe(job, 0, 1)
-    return job
+    first = _block_means(source, prior, domain, regrid, 0, 1)
+    return Job(source, prior, config, domain, channels_static, channels, regrid, name, batch, call, precision, first)
 
 
 def _check_scale(grid: LatLonGrid, step: float) -> None:
@@ -210,17 +212,25 @@ def observe(job: Job, start: int, stop: int) -> np.ndarray:
     InputError
         Where no block of the region has a value.
     """
-    blocks = job.regrid(job.source.read(start, stop))
+    if start > 0:
+        return _block_means(job.source, job.prior, job.domain, job.regrid, start, stop)
+    if stop == 1:
+        return job.first
+    return np.concatenate([job.first, _block_means(job.source, job.prior, job.domain, job.regrid, 1, stop)])
+
+
+def _block_means(source: Source, prior: Prior, domain: Domain, regrid: Regrid, start: int, stop: int) -> np.ndarray:
+    blocks = regrid(source.read(start, stop))
     for k in range(stop - start):
-        if job.domain.unseen(np.isnan(blocks[k]).all(0)).all():
-            where = describe_extent(job.source.grid) if job.source.grid is not None else "elsewhere"
-            time = format_time(job.source.times[start + k])
+        if domain.unseen(np.isnan(blocks[k]).all(0)).all():
+            where = describe_extent(source.grid) if source.grid is not None else "elsewhere"
+            time = format_time(source.times[start + k])
             msg = (
                 f"The input has no value in the region at {time}: expected data for "
-                f"{describe_centres(job.domain.output)}, the input covers {where}. Choose another --region."
+                f"{describe_centres(domain.output)}, the input covers {where}. Choose another --region."
             )
             raise InputError(msg)
-    mean, std = (scale[:, None, None] for scale in observing.scales(job.prior, job.source.variables))
+    mean, std = (scale[:, None, None] for scale in observing.scales(prior, source.variables))
     return ((blocks - mean) / std).astype(np.float32)
 
 
