@@ -1,7 +1,7 @@
 """Files that appear whole or not at all, and only where they may."""
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,10 +33,10 @@ def check_target(path: Path, option: str, inputs: Iterable[Path] = ()) -> None:
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary name beside ``path`` that becomes ``path`` when the block ends well and vanishes when it does not."""
     path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
+    # named before it is made: a signal that comes in between must find what to remove
+    temporary = path.parent / f".{path.name}.{secrets.token_urlsafe(6)}.part"
     try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         yield temporary
         umask = os.umask(0)
         os.umask(umask)

@@ -106,17 +106,35 @@ def test_a_shifted_observation_shifts_the_answer(world: World, name: str) -> Non
     assert float((difference[0] - expected).square().mean().sqrt()) < 0.06
 
 
-def test_mmps_solves_its_system_where_it_may_go_on(world: World) -> None:
-    """With many products one step is the dense Gaussian formula."""
-    observation, sigma = observe(world, (0,), 3), 1.0
+@pytest.mark.parametrize(("sigma", "error", "missing"), [(1.0, 0.02, False), (0.5, 0.4, False), (3.0, 0.4, True)])
+def test_mmps_solves_its_system_where_it_may_go_on(world: World, sigma: float, error: float, missing: bool) -> None:
+    """With many products one step is the dense Gaussian formula, however large the error, missing blocks left out."""
+    observation = replace(observe(world, (0,), 3), error=torch.tensor([error]))
+    present = torch.ones(1, 4, 4, dtype=torch.bool)
+    if missing:
+        present[0, 1, 2] = present[0, 0, 0] = present[0, 3] = False
+    observation = replace(observation, values=torch.where(present, observation.values, torch.nan))
     x = world.draw(3, 5) + sigma * world.draw(3, 6)
     guided = mmps(40)(world.denoise, observation)(x, sigma, 0.5)
-    matrix = world.matrix((0,))
+    matrix = world.matrix((0,))[present.flatten()]
     covariance = (world.vectors * (world.values * sigma**2 / (world.values + sigma**2))) @ world.vectors.T
-    gain = covariance @ matrix.T @ torch.linalg.inv(matrix @ covariance @ matrix.T + 0.02**2 * torch.eye(16))
+    gain = covariance @ matrix.T @ torch.linalg.inv(matrix @ covariance @ matrix.T + error**2 * torch.eye(len(matrix)))
     x0 = world.denoise(x, sigma)
-    expected = x0 + (observation.residual(x0).flatten(1).double() @ gain.T).reshape(x0.shape).float()
+    residual = observation.residual(x0)[:, present].double()
+    expected = x0 + (residual @ gain.T).reshape(x0.shape).float()
     torch.testing.assert_close(guided, expected, rtol=0, atol=2e-3)
+
+
+def test_mmps_drops_a_former_solution_that_fits_worse_than_none(world: World) -> None:
+    """After a step of another field, far away, the next one is solved as if it were the first."""
+    observation, guidance = observe(world, (0,), 2), mmps(4)
+    far, near = 50 * world.draw(2, 7), world.draw(2, 5) + 0.3 * world.draw(2, 6)
+    guided = guidance(world.denoise, observation)
+    guided(far, 3.0, 0.3)
+    after = guided(near, 0.3, 0.2)
+    # one of its four products went into looking at the former solution
+    fresh = mmps(3)(world.denoise, observation)(near, 0.3, 0.2)
+    torch.testing.assert_close(after, fresh, rtol=0, atol=1e-5)
 
 
 def test_projection_is_exact_on_the_observation_and_wrong_on_the_rest(world: World) -> None:

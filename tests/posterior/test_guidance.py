@@ -16,7 +16,8 @@ from zssd_cli.posterior.domain import make_domain
 from zssd_cli.posterior.guidance import Observation, ObservedSpeed
 from zssd_cli.posterior.guidance.analysis import Analysis, place
 from zssd_cli.posterior.guidance.dps import dps
-from zssd_cli.posterior.guidance.projection import projection
+from zssd_cli.posterior.guidance.mmps import mmps
+from zssd_cli.posterior.guidance.projection import match, projection, sequential
 from zssd_cli.posterior.guidance.ucg import mismatch_gradients, ucg
 
 BOX = Region(0, 15, 40, 55)
@@ -190,6 +191,35 @@ def test_a_field_that_is_not_finite_is_not_taken_for_a_missing_block(broken):
     assert torch.equal(residual[1, [0, 2]].isfinite(), missing[1, [0, 2]])
     assert residual[[0, 2]].isfinite().all()
     assert torch.equal(residual == 0, missing)
+
+
+@pytest.mark.parametrize("channel", [0, 1])
+def test_only_the_channels_that_are_asked_for_are_matched(channel):
+    seen, x = observation(channels=(1, 0)), field()
+    matched = match(x, seen, [channel])
+    where = seen.channels.index(channel)
+    torch.testing.assert_close(seen.operator(matched[:, channel]), seen.values[:, where], rtol=0, atol=2e-5)
+    assert torch.equal(matched[:, 1 - channel], x[:, 1 - channel])
+
+
+def test_the_step_for_wind_speed_knows_the_noise_level():
+    """What the denoised field lacks of the wind depends on it."""
+    asked = []
+    speed = ObservedSpeed(
+        noise(3, 3, 3).abs() + 1,
+        WindSpeed(0, 1, (0.0, 0.0), (1.0, 1.0)),
+        0.05,
+        lambda sigma: asked.append(sigma) or 0.1,
+    )
+    sequential(projection)(linear, replace(observation(channels=(0,)), speed=speed))(field(), 0.6, 0.4)
+    assert set(asked) == {0.6}
+
+
+def test_mmps_stays_where_the_network_answers_with_the_reverse():
+    """A Jacobian that is not positive gives no covariance: no step then, rather than one away from the observation."""
+    x, seen = field(), observation()
+    guided = mmps(4)(lambda x, sigma: -x, seen)(x, 1.0, 0.5)
+    torch.testing.assert_close(guided, -x, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("change", ["error", "channels", "grids"])

@@ -151,3 +151,11 @@ def test_drawn_noise_is_unit_white_in_space_and_correlated_in_time(kind, expecte
         assert measured.numpy() == pytest.approx(expected, abs=0.08)
         assert abs(float((draw[..., 1:] * draw[..., :-1]).mean())) < 0.06
     assert abs(float((noise[0] * noise[1]).mean())) < 0.05
+
+
+def test_a_mixture_is_summed_in_one_order_whatever_the_batch():
+    """Sums of three floats hang on their order in the last bit."""
+    ours, theirs = {3: 0.3, 1: 0.6, 2: 0.74}, {2: 0.5, 3: 0.5, 1: 0.7}
+    alone = draws(1, [(0, ours)])
+    assert torch.equal(draws(1, [(0, theirs), (0, ours)])[:, 1:], alone)
+    assert torch.equal(draws(1, [(0, dict(sorted(ours.items())))]), alone)
