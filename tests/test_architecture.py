@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "zssd_cli"
 FLOORS = (
-    {"errors", "timing"},
+    {"errors", "timing", "defaults"},
     {"discovery", "files", "times", "variables", "config"},
     {"grids"},
     {"static", "operators", "climate", "outputs"},

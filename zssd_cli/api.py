@@ -14,6 +14,7 @@ import torch
 import xarray as xr
 from pydantic import ValidationError
 
+from zssd_cli import defaults
 from zssd_cli.config import DownscaleConfig
 from zssd_cli.errors import ConfigError
 from zssd_cli.evaluation.alignment import open_output
@@ -32,7 +33,6 @@ from zssd_cli.series.reading import Input, Source, open_source
 from zssd_cli.static import load_static
 from zssd_cli.variables import lookup
 
-VARS = "msl,u10,v10"
 Tick = Callable[[int], None]
 
 
@@ -90,12 +90,12 @@ class Plan:
 def plan(
     source: Input,
     *,
-    vars: str | Sequence[str] = VARS,  # noqa: A002 (the option's name)
+    vars: str | Sequence[str] = defaults.VARIABLES,  # noqa: A002 (the option's name)
     region: str | Sequence[float] | None = None,
     time: str | None = None,
     weights: str | Path | None = None,
     static: str | Path | None = None,
-    device: str = "auto",
+    device: str = defaults.AUTO,
     offline: bool = False,
     **settings: Any,
 ) -> Iterator[Plan]:
@@ -115,12 +115,12 @@ def plan(
 def downscale(
     source: Input,
     *,
-    vars: str | Sequence[str] = VARS,  # noqa: A002
+    vars: str | Sequence[str] = defaults.VARIABLES,  # noqa: A002
     region: str | Sequence[float] | None = None,
     time: str | None = None,
     weights: str | Path | None = None,
     static: str | Path | None = None,
-    device: str = "auto",
+    device: str = defaults.AUTO,
     offline: bool = False,
     progress: Tick | None = None,
     **settings: Any,
@@ -208,12 +208,14 @@ def evaluate(
             return evaluate_paired(chosen, truth, _shown(reference), scale, progress)
 
 
-def open_series(source: Input, variables: str | Sequence[str] = VARS, *, time: str | None = None) -> Source:
+def open_series(
+    source: Input, variables: str | Sequence[str] = defaults.VARIABLES, *, time: str | None = None
+) -> Source:
     """Coarse fields as zssd reads them: ``.times``, ``.variables``, ``.grid``, ``.notes``, ``.read(start, stop)``."""
     return open_source(source, _names(variables), time_range=time_range(time))
 
 
-def load_prior(weights: str | Path | None = None, *, device: str = "auto", offline: bool = False) -> Prior:
+def load_prior(weights: str | Path | None = None, *, device: str = defaults.AUTO, offline: bool = False) -> Prior:
     """A prior by name or file; None: the one that ships with zssd."""
     path, _ = registry.locate(None if weights is None else str(weights), offline=offline)
     return checkpoint.load_prior(path, pick_device(device))

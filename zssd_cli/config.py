@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from zssd_cli import defaults
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -54,7 +56,7 @@ class MoreData(_Strict):
 class TrainConfig(_Strict):
     """How a prior is trained. Every field can be set in a YAML file or by a flag of ``zssd train``."""
 
-    variables: Annotated[tuple[str, ...], Field(min_length=1)] = ("msl", "u10", "v10")
+    variables: Annotated[tuple[str, ...], Field(min_length=1)] = defaults.VARIABLES
     lowpass_km: Annotated[float, Field(ge=0, le=500)] = 0.0
     """Standard deviation of a Gaussian filter on the sphere for data finer than what the prior should draw; 0: none."""
     more: tuple[MoreData, ...] = ()
@@ -125,19 +127,17 @@ def _known_time_noise(kind: str) -> str:
     return kind
 
 
-DEFAULT_ERROR = 0.01
-"""Small enough to mean none: up to it the default guidance ends with block means that are exact."""
 _Error = Annotated[float, Field(ge=0, le=10)]
 
 
 class DownscaleConfig(_Strict):
     """How a coarse series is turned into a fine one. Every field is recorded in the output."""
 
-    filter_scale: Annotated[float, Field(ge=1, le=10)] = 5.0
+    filter_scale: Annotated[float, Field(ge=1, le=10)] = defaults.FILTER_SCALE
     """Side in degrees of the blocks whose means guide the prior."""
-    members: Annotated[int, Field(ge=1, le=10_000)] = 1
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    guidance: str = "analysis"
+    members: Annotated[int, Field(ge=1, le=10_000)] = defaults.MEMBERS
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = defaults.SEED
+    guidance: str = defaults.GUIDANCE
     """Name of a file of :mod:`zssd_cli.posterior.guidance`."""
     sampler: Literal["dpmpp_2m", "dpmpp_2m_sde", "ddim", "ddpm"] | None = None
     """None: the guidance's own."""
@@ -145,11 +145,11 @@ class DownscaleConfig(_Strict):
     """Denoising steps per sample; None: the guidance's own."""
     spacing: Literal["karras", "log-snr"] | None = None
     """Noise levels: Karras et al. (2022), or uniform in log sigma. None: karras, for ``ddpm`` those of its own schedule."""
-    obs_error: _Error | dict[str, _Error] = DEFAULT_ERROR
+    obs_error: _Error | dict[str, _Error] = defaults.OBS_ERROR
     """Standard deviation of the error of the block means, in standard deviations of each variable; for all or by name."""
-    products: Annotated[int, Field(ge=2, le=50)] = 3
+    products: Annotated[int, Field(ge=2, le=50)] = defaults.PRODUCTS
     """Products with the network's Jacobian per step of mmps, one back-propagation each."""
-    time_noise: Annotated[str, AfterValidator(_known_time_noise)] = "independent"
+    time_noise: Annotated[str, AfterValidator(_known_time_noise)] = defaults.TIME_NOISE
     """Noise of consecutive times: ``independent``, ``fixed`` (the same at all) or ``ar1:HOURS`` (e-folding time)."""
     gaussian_above: Annotated[float, Field(ge=0)] | None = None
     """Noise level above which the climatological Gaussian stands in for the network (not for ucg and dps).
@@ -158,7 +158,7 @@ class DownscaleConfig(_Strict):
     """
     zeta: Annotated[float, Field(gt=0)] | None = None
     """Step size of ucg and dps; None: what was measured to be best for each."""
-    regridder: str = "auto"
+    regridder: str = defaults.AUTO
     """Name of a file of :mod:`zssd_cli.grids.regridders`; auto: the first that takes the input's cells."""
     any_frequency: bool = False
     """Accept daily or monthly means although the prior knows instantaneous fields only."""
@@ -169,4 +169,4 @@ class DownscaleConfig(_Strict):
 
     def error_of(self, variable: str) -> float:
         """Error of one observed variable, in its standard deviations."""
-        return self.obs_error.get(variable, DEFAULT_ERROR) if isinstance(self.obs_error, dict) else self.obs_error
+        return self.obs_error.get(variable, defaults.OBS_ERROR) if isinstance(self.obs_error, dict) else self.obs_error

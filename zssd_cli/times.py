@@ -1,6 +1,7 @@
 """Dates in any CF calendar: calendar-free season and hour, ISO text, and partial dates as bounds of a selection."""
 
 import re
+import time
 from datetime import timedelta
 
 import cftime
@@ -97,3 +98,8 @@ def _period_end(first: cftime.datetime, finest: str) -> cftime.datetime:
         year, month = _next_year(year, first.has_year_zero), 1
     following = cftime.datetime(year, month, 1, calendar=first.calendar, has_year_zero=first.has_year_zero)
     return following - timedelta(seconds=1)
+
+
+def now_utc() -> str:
+    """The present moment as histories and logs note it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

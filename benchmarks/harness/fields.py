@@ -31,7 +31,7 @@ VARIABLES = ("msl", "u10", "v10")
 
 @dataclass(frozen=True)
 class Series:
-    """Fields in memory, with what the engine asks of :class:`zssd_cli.series.reading.Source`.
+    """Fields in memory, with what the sampling asks of :class:`zssd_cli.series.protocol.CoarseSeries`.
 
     Attributes
     ----------

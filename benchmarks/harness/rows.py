@@ -11,7 +11,9 @@ from harness.fields import HeldOut, Series
 from harness.libraries import Draw, azula_dps, azula_mmps, deepinv_diffpir, deepinv_dps, draw_with
 from harness.scoring import WIND, baseline, score
 from zssd_cli.config import DownscaleConfig
+from zssd_cli.errors import ConfigError
 from zssd_cli.posterior.downscaling import Job
+from zssd_cli.posterior.guidance import by_name
 
 ZETA = {"ucg": {1000: 0.15}, "dps": {1000: 2.5}}
 """Step size by mode and number of steps, to be set from ``--tune-zeta``; other numbers of steps take the nearest."""
@@ -99,9 +101,11 @@ def parse_row(name: str, scale: float, members: int, zeta: float | None = None) 
     sampler = SAMPLERS.get(short) if short else "ddpm"
     used = zeta_for(guidance, steps) if zeta is None else zeta
     try:
+        by_name(guidance)
         config = DownscaleConfig(**shared, guidance=guidance, sampler=sampler, steps=steps, zeta=used)
-    except ValidationError as error:
-        msg = f"{name}: this engine does not have it ({error.errors()[0]['msg']})."
+    except (ConfigError, ValidationError) as error:
+        why = error if isinstance(error, ConfigError) else error.errors()[0]["msg"]
+        msg = f"{name}: this engine does not have it ({why})."
         raise Unknown(msg) from error
     return Row(name, guidance, sampler or "", steps, config)
 

@@ -26,7 +26,8 @@ from summary import write_summary
 from torch import Tensor
 
 from zssd_cli.inversion.checkpoint import load_latent_prior
-from zssd_cli.inversion.posterior import InversionSettings, invert
+from zssd_cli.inversion.posterior import invert
+from zssd_cli.inversion.settings import InversionSettings
 from zssd_cli.prior.registry import locate
 
 PAPER = "ld-dim-chain"

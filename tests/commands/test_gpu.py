@@ -12,7 +12,8 @@ from tests.pretended import pretended_gpu
 from zssd_cli.inversion.checkpoint import load_latent_prior
 from zssd_cli.inversion.domain import read_domain
 from zssd_cli.inversion.flow import FlowSolver, Observe, Sensors
-from zssd_cli.inversion.posterior import InversionSettings, invert
+from zssd_cli.inversion.posterior import invert
+from zssd_cli.inversion.settings import InversionSettings
 from zssd_cli.prior.checkpoint import read_safetensors
 from zssd_cli.training.batches import Batch
 

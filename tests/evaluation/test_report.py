@@ -11,7 +11,10 @@ from rich.console import Console
 from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.evaluation.alignment import open_output
 from zssd_cli.evaluation.report import (
+    COLUMNS,
+    OURS,
     WIND_SPEED,
+    Row,
     as_dict,
     as_table,
     check_paired,
@@ -19,6 +22,7 @@ from zssd_cli.evaluation.report import (
     evaluate_paired,
     number,
 )
+from zssd_cli.evaluation.scores import Scores
 
 REGION = "-30,0,30,50"
 
@@ -160,3 +164,12 @@ def test_table_and_json(tmp_path, make_output, world) -> None:
 )
 def test_numbers(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def test_a_score_with_a_heading_is_a_column() -> None:
+    scores = Scores(mae=1, rmse=2, bias=3, p99_error=4, p01_error=5, crps=6, spread_skill=7, members=8, slope=9)
+    row = Row("msl", "Pa", OURS, True, scores, 10.0, ())
+    assert [value(row) for _, value in COLUMNS] == [1, 2, 3, 4, 6, 7, 9, 10]
+    assert [heading.replace("\n", "") for heading, _ in COLUMNS] == [
+        "MAE", "RMSE", "bias", "P99error", "CRPS", "spread/skill", "slope", "LSDdB",
+    ]  # fmt: skip

@@ -7,7 +7,8 @@ from zssd_cli.errors import ConfigError
 from zssd_cli.inversion import estimate as estimates
 from zssd_cli.inversion.ensembles import inflations_of
 from zssd_cli.inversion.estimate import estimate
-from zssd_cli.inversion.posterior import InversionSettings, invert
+from zssd_cli.inversion.posterior import invert
+from zssd_cli.inversion.settings import InversionSettings
 from zssd_cli.timing import Timing
 
 SIZE, CELLS, DATA = 6, 10, 5

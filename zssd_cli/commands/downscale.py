@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from zssd_cli import defaults
 from zssd_cli.discovery import names
 
 
@@ -18,7 +19,7 @@ def downscale(
     ],
     variables: Annotated[
         str, typer.Option("--vars", metavar="NAMES", help="Variables to write, comma-separated (ERA5 or CMIP6 names).")
-    ] = "msl,u10,v10",
+    ] = ",".join(defaults.VARIABLES),
     region: Annotated[
         str | None,
         typer.Option(
@@ -35,8 +36,8 @@ def downscale(
             show_default=False,
         ),
     ] = None,
-    members: Annotated[int, typer.Option(min=1, metavar="N", help="Draws from the posterior.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Same seed, same output.")] = 0,
+    members: Annotated[int, typer.Option(min=1, metavar="N", help="Draws from the posterior.")] = defaults.MEMBERS,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Same seed, same output.")] = defaults.SEED,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Picture of the first time.", show_default=False)
     ] = None,
@@ -50,7 +51,7 @@ def downscale(
         typer.Option(
             metavar="DEGREES", help="Side of the blocks whose means the output keeps.", rich_help_panel="Method"
         ),
-    ] = 5.0,
+    ] = defaults.FILTER_SCALE,
     guidance: Annotated[
         str,
         typer.Option(
@@ -58,7 +59,7 @@ def downscale(
             help=f"{', '.join(names('zssd_cli.posterior.guidance'))}; mmps (the network's covariances) and ucg (the paper's) are slower.",
             rich_help_panel="Method",
         ),
-    ] = "analysis",
+    ] = defaults.GUIDANCE,
     sampler: Annotated[
         str | None,
         typer.Option(
@@ -91,10 +92,11 @@ def downscale(
         str,
         typer.Option(
             metavar="SD|NAME=SD,...",
-            help="Error of the block means, in standard deviations of the variable; by variable: msl=0.02,u10=0.1 (others 0.01).",
+            help="Error of the block means, in standard deviations of the variable; by variable: msl=0.02,u10=0.1 "
+            f"(others {defaults.OBS_ERROR:g}).",
             rich_help_panel="Method",
         ),
-    ] = "0.01",
+    ] = f"{defaults.OBS_ERROR:g}",
     time_noise: Annotated[
         str,
         typer.Option(
@@ -102,10 +104,10 @@ def downscale(
             help="Noise of consecutive times: independent, fixed (the same at all times) or ar1:HOURS (e-folding time; less flicker).",
             rich_help_panel="Method",
         ),
-    ] = "independent",
+    ] = defaults.TIME_NOISE,
     products: Annotated[
         int, typer.Option(metavar="N", help="Back-propagations per step of mmps.", rich_help_panel="Method")
-    ] = 3,
+    ] = defaults.PRODUCTS,
     zeta: Annotated[
         float | None,
         typer.Option(
@@ -123,7 +125,7 @@ def downscale(
         typer.Option(
             metavar="NAME", help=f"auto, {' or '.join(names('zssd_cli.grids.regridders'))}.", rich_help_panel="Method"
         ),
-    ] = "auto",
+    ] = defaults.AUTO,
     weights: Annotated[
         str | None,
         typer.Option(
@@ -147,7 +149,7 @@ def downscale(
     ] = False,
     device: Annotated[
         str, typer.Option(metavar="NAME", help="auto, cpu or cuda.", rich_help_panel="Prior and machine")
-    ] = "auto",
+    ] = defaults.AUTO,
     precision: Annotated[
         str,
         typer.Option(
@@ -155,7 +157,7 @@ def downscale(
             help="Of the network: auto, float32 or bfloat16; auto is bfloat16 where the machine computes in it.",
             rich_help_panel="Prior and machine",
         ),
-    ] = "auto",
+    ] = defaults.AUTO,
 ) -> None:
     """Turn coarse climate-model output into 0.25 degree fields.
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from zssd_cli.errors import ConfigError
+from zssd_cli.commands.shared import check_targets, say
 
 
 def evaluate(
@@ -57,15 +57,9 @@ def evaluate(
     """
     from zssd_cli import api
     from zssd_cli.evaluation.report import as_dict, as_table
-    from zssd_cli.files import check_target
 
     console = Console()
-    for path, option in ((json_file, "--json"), (plot, "--plot")):
-        if path is not None:
-            check_target(path, option, (output, *reference))
-    if plot is not None and json_file is not None and plot.resolve() == json_file.resolve():
-        msg = f"--json and --plot name the same file, {plot}; expected two."
-        raise ConfigError(msg)
+    check_targets({"--json": json_file, "--plot": plot}, lambda: (output, *reference))
     with console.status("Scoring") as status:
 
         def show(done: int, total: int) -> None:
@@ -74,7 +68,7 @@ def evaluate(
         evaluation = api.evaluate(output, reference, vars=variables, scale=scale, paired=paired, progress=show)
     console.print(as_table(evaluation))
     for note in evaluation.notes:
-        console.print(f"Note: {note}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"Note: {note}", style="yellow")
     if json_file is not None:
         files = {"output": str(output), "reference": [str(path) for path in reference]}
         _write_json(json_file, as_dict(evaluation, command=["zssd", *sys.argv[1:]], files=files))

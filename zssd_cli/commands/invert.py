@@ -5,6 +5,10 @@ from typing import Annotated
 
 import typer
 
+from zssd_cli.inversion.settings import InversionSettings
+
+DEFAULTS = InversionSettings()
+
 
 def invert(
     observations: Annotated[
@@ -26,14 +30,18 @@ def invert(
     prior: Annotated[
         str, typer.Option(metavar="NAME|FILE", help="Prior of conductivity fields; see zssd weights list.")
     ] = "darcy-grf",
-    members: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="Draws from the posterior.")] = 64,
+    members: Annotated[
+        int, typer.Option(min=1, max=10_000, metavar="N", help="Draws from the posterior.")
+    ] = DEFAULTS.members,
     restarts: Annotated[
         int, typer.Option(min=1, max=1000, metavar="N", help="Starts of the search for the maximum a posteriori.")
-    ] = 3,
+    ] = DEFAULTS.starts,
     steps: Annotated[
         int, typer.Option(min=1, max=10_000, metavar="N", help="L-BFGS steps of the search, at most.")
-    ] = 60,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, metavar="N", help="Same seed, same output.")] = 0,
+    ] = DEFAULTS.lbfgs_steps,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, metavar="N", help="Same seed, same output.")
+    ] = DEFAULTS.seed,
     plot: Annotated[
         Path | None,
         typer.Option(metavar="FILE.png", help="Picture of conductivity, heads and fit.", show_default=False),

@@ -1,7 +1,5 @@
 """What ``zssd downscale`` does after its options are parsed: check the targets, show the plan, write, report."""
 
-import shlex
-import sys
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -10,11 +8,10 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from zssd_cli.api import Plan, plan
-from zssd_cli.errors import ConfigError, OutputError
-from zssd_cli.files import check_target
+from zssd_cli.commands.shared import bar, check_picture, check_targets, command_line, say
 from zssd_cli.grids.latlon import describe_centres
 from zssd_cli.outputs.netcdf import create_output
 from zssd_cli.posterior import estimate
@@ -23,6 +20,11 @@ from zssd_cli.posterior.observing import scales
 from zssd_cli.series.opening import expand
 from zssd_cli.times import format_time
 from zssd_cli.timing import duration, span
+
+BAR = (
+    TextColumn("Sampling"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeElapsedColumn(), TextColumn("left"),
+    TimeRemainingColumn(),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,40 +42,22 @@ class Request:
 def execute(request: Request, settings: dict[str, Any]) -> None:
     """Run one downscaling from open files to the last line on screen; ``settings`` are keywords of :func:`zssd_cli.api.plan`."""
     console = Console(stderr=True, quiet=request.quiet)
-    _check_output(request)
+    check_picture(request.plot)
+    check_targets(
+        {"-o": request.output, "--plot": request.plot},
+        lambda: expand(request.inputs),
+        overwrite=request.overwrite or request.dry_run,
+    )
     with plan(request.inputs, **settings) as planned:
         _announce(console, planned)
         if request.dry_run:
             _estimate(console, planned)
             return
-        command = shlex.join(["zssd", *sys.argv[1:]]).encode(errors="replace").decode()
         started, sink = time.monotonic(), partial(create_output, request.output)
-        with _progress(console) as progress:
+        with bar(console, *BAR) as progress:
             task = progress.add_task("", total=planned.job.steps)
-            residual = planned.write(sink, command, lambda count: progress.advance(task, count))
+            residual = planned.write(sink, command_line(), lambda count: progress.advance(task, count))
         _finish(console, request, planned.job, residual, time.monotonic() - started)
-
-
-def _check_output(request: Request) -> None:
-    """Refuse before any work what cannot be written at its end."""
-    check_target(request.output, "-o")
-    if request.plot is not None:
-        check_target(request.plot, "--plot")
-    if request.plot is not None and request.plot.suffix.lower() != ".png":
-        msg = f"--plot: expected a name that ends in .png, got {request.plot}."
-        raise ConfigError(msg)
-    if request.plot is not None and request.plot.resolve() == request.output.resolve():
-        msg = f"-o and --plot name the same file, {request.output}; expected two."
-        raise ConfigError(msg)
-    if request.plot is not None and request.plot.exists() and not request.overwrite and not request.dry_run:
-        msg = f"{request.plot} exists. Choose another name with --plot, or pass --overwrite."
-        raise OutputError(msg)
-    if not request.output.exists():
-        return
-    if not request.overwrite and not request.dry_run:
-        msg = f"{request.output} exists. Choose another name with -o, or pass --overwrite."
-        raise OutputError(msg)
-    check_target(request.output, "-o", expand(request.inputs))
 
 
 def _announce(console: Console, planned: Plan) -> None:
@@ -86,27 +70,23 @@ def _announce(console: Console, planned: Plan) -> None:
     )
     notes = [f"--obs-error of {name} means nothing: it is not in the input" for name in unused]
     for note in (*source.notes, *notes):
-        _say(console, f"Note       {note}", style="yellow")
+        say(console, f"Note       {note}", style="yellow")
     first, last = format_time(source.times[0]), format_time(source.times[-1])
     span = f"1 time, {first}" if len(source.times) == 1 else f"{len(source.times)} times, {first} to {last}"
-    _say(console, f"Input      {', '.join(source.variables)}; {span} ({source.calendar} calendar)")
+    say(console, f"Input      {', '.join(source.variables)}; {span} ({source.calendar} calendar)")
     inferred = [name for name in wanted if name not in source.variables]
     if inferred:
         given = ", ".join(source.variables)
-        _say(console, f"Inferred   {', '.join(inferred)}: not in the input, drawn from the prior given {given}")
+        say(console, f"Inferred   {', '.join(inferred)}: not in the input, drawn from the prior given {given}")
     draws = "1 member" if config.members == 1 else f"{config.members} members"
-    _say(console, f"Output     {', '.join(wanted)}; {draws}, {' x '.join(map(str, grid.shape))} cells of 0.25 degrees,")
-    _say(console, f"           {describe_centres(grid)}")
-    _say(
+    say(console, f"Output     {', '.join(wanted)}; {draws}, {' x '.join(map(str, grid.shape))} cells of 0.25 degrees,")
+    say(console, f"           {describe_centres(grid)}")
+    say(
         console,
         f"Method     prior {planned.prior}; guidance {config.guidance}, block means of {config.filter_scale:g} degrees;",
     )
     line = f"           {job.method.sampler_of(config)} with {job.method.steps_of(config)} steps, seed {config.seed}"
-    _say(console, line + (f", time noise {config.time_noise}" if config.time_noise != "independent" else ""))
-
-
-def _say(console: Console, line: str, style: str | None = None) -> None:
-    console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
+    say(console, line + (f", time noise {config.time_noise}" if config.time_noise != "independent" else ""))
 
 
 def _estimate(console: Console, planned: Plan) -> None:
@@ -117,18 +97,9 @@ def _estimate(console: Console, planned: Plan) -> None:
     size = job.samples * int(np.prod(job.domain.output.shape)) * len(wanted) * 2.7e-9
     disk = f"{size:.1f} GB" if size >= 0.1 else f"{size * 1000:.1f} MB"
     work = f"{job.steps} steps, {job.steps} network calls"
-    _say(console, f"Dry run    {work}, {taken}, {memory:.1f} GB of memory, {disk} on disk; nothing written")
+    say(console, f"Dry run    {work}, {taken}, {memory:.1f} GB of memory, {disk} on disk; nothing written")
     based = f"{call.count} timed calls of the network on {cells} cells: the fastest, as if idle, and the median"
-    _say(console, f"           (time from {based})")
-
-
-def _progress(console: Console) -> Progress:
-    """A bar on a terminal, nothing in a log file."""
-    columns = (
-        TextColumn("Sampling"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeElapsedColumn(),
-        TextColumn("left"), TimeRemainingColumn(),
-    )  # fmt: skip
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    say(console, f"           (time from {based})")
 
 
 def _finish(console: Console, request: Request, job: Job, residual: dict[str, float], seconds: float) -> None:
@@ -137,9 +108,9 @@ def _finish(console: Console, request: Request, job: Job, residual: dict[str, fl
 
         plot_output(request.output, coarse_blocks(job), request.plot)
     fit = ", ".join(f"{name} {value:.4f}" for name, value in residual.items())
-    _say(console, f"Done       in {duration(seconds)}; the block means differ from the input's by at most")
-    _say(console, f"           {fit} standard deviations (root mean square of a field)")
-    _say(console, f"Wrote      {request.output}" + (f" and {request.plot}" if request.plot else ""))
+    say(console, f"Done       in {duration(seconds)}; the block means differ from the input's by at most")
+    say(console, f"           {fit} standard deviations (root mean square of a field)")
+    say(console, f"Wrote      {request.output}" + (f" and {request.plot}" if request.plot else ""))
 
 
 def coarse_blocks(job: Job) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:

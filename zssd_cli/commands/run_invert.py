@@ -1,7 +1,5 @@
 """What ``zssd invert`` does after its options are parsed: check everything, invert, write, report."""
 
-import shlex
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
 from zssd_cli import __version__
-from zssd_cli.errors import ConfigError, OutputError
-from zssd_cli.files import check_target
+from zssd_cli.commands.shared import bar, check_picture, check_targets, command_line, say
+from zssd_cli.errors import ConfigError
 from zssd_cli.inversion.checkpoint import load_latent_prior
 from zssd_cli.inversion.domain import DomainConfig, read_domain
 from zssd_cli.inversion.ensembles import MOST_INFLATIONS
@@ -22,10 +20,12 @@ from zssd_cli.inversion.estimate import estimate
 from zssd_cli.inversion.flow import FlowSolver, Observe, Sensors
 from zssd_cli.inversion.latent_prior import LatentPrior
 from zssd_cli.inversion.outputs import Result, inversion_dataset, write_inversion
-from zssd_cli.inversion.posterior import Inversion, InversionSettings, invert
+from zssd_cli.inversion.posterior import Inversion, invert
 from zssd_cli.inversion.problem import FlowProblem, LogK
 from zssd_cli.inversion.sensors import read_sensors
+from zssd_cli.inversion.settings import InversionSettings
 from zssd_cli.prior.registry import locate
+from zssd_cli.times import now_utc
 from zssd_cli.timing import span
 
 
@@ -71,7 +71,12 @@ class Task:
 def execute(request: Request) -> None:
     """Run one inversion from open files to the last line on screen."""
     console = Console(stderr=True, quiet=request.quiet)
-    _check_output(request)
+    check_picture(request.plot)
+    check_targets(
+        {"-o": request.output, "--plot": request.plot},
+        lambda: (request.observations, request.domain),
+        overwrite=request.overwrite or request.dry_run,
+    )
     domain = read_domain(request.domain)
     problem = domain.problem()
     sensors, notes = read_sensors(request.observations, problem)
@@ -93,23 +98,6 @@ def execute(request: Request) -> None:
     _finish(console, request, task, result, found, time.monotonic() - started)
 
 
-def _check_output(request: Request) -> None:
-    """Refuse before any work what cannot be written at its end."""
-    for path, option in ((request.output, "-o"), (request.plot, "--plot")):
-        if path is None:
-            continue
-        check_target(path, option, (request.observations, request.domain))
-        if path.exists() and not request.overwrite and not request.dry_run:
-            msg = f"{path} exists. Choose another name with {option}, or pass --overwrite."
-            raise OutputError(msg)
-    if request.plot is not None and request.plot.suffix.lower() != ".png":
-        msg = f"--plot: expected a name that ends in .png, got {request.plot}."
-        raise ConfigError(msg)
-    if request.plot is not None and request.plot.resolve() == request.output.resolve():
-        msg = f"-o and --plot name the same file, {request.output}; expected two."
-        raise ConfigError(msg)
-
-
 def _prepare(request: Request, problem: FlowProblem, domain: DomainConfig, sensors: Sensors, path: Path) -> Task:
     prior, header = load_latent_prior(path)
     if problem.shape != (prior.side, prior.side):
@@ -126,25 +114,21 @@ def _prepare(request: Request, problem: FlowProblem, domain: DomainConfig, senso
     return Task(settings, problem, sensors, prior, log_k, FlowSolver(problem), Observe(problem, sensors))
 
 
-def _say(console: Console, line: str, style: str | None = None) -> None:
-    console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
-
-
 def _announce(console: Console, request: Request, task: Task, notes: tuple[str, ...], prior: str) -> None:
     problem, sensors = task.problem, task.sensors
     for note in notes:
-        _say(console, f"Note       {note}", style="yellow")
+        say(console, f"Note       {note}", style="yellow")
     kind = f"transient, {len(problem.time_steps)} steps" if problem.transient else "steady"
-    _say(
+    say(
         console, f"Input      {len(sensors)} heads from {sensors.head.min():g} to {sensors.head.max():g} m; {kind} flow"
     )
     west, east, south, north = problem.extent
-    _say(console, f"Domain     {problem.nx} x {problem.ny} cells, x {west:g} to {east:g} m, y {south:g} to {north:g} m")
+    say(console, f"Domain     {problem.nx} x {problem.ny} cells, x {west:g} to {east:g} m, y {south:g} to {north:g} m")
     low, high = (float(np.exp(task.log_k.mean + sign * task.log_k.std)) for sign in (-1, 1))
     what = "the two materials" if task.prior.binary else "68 percent between"
-    _say(console, f"Prior      {prior}; K expected: {what} {low:.2g} and {high:.2g} m/s")
+    say(console, f"Prior      {prior}; K expected: {what} {low:.2g} and {high:.2g} m/s")
     settings, names = task.settings, {"rml": "randomised maximum likelihood", "smoother": "ensemble smoother"}
-    _say(
+    say(
         console,
         f"Method     {settings.starts} starts, {settings.members} members by {names[settings.ensemble]}, seed {settings.seed}",
     )
@@ -153,9 +137,9 @@ def _announce(console: Console, request: Request, task: Task, notes: tuple[str, 
 def _estimate(console: Console, task: Task) -> None:
     found = estimate(task.prior, task.forward, *_measured(task), task.settings)
     low, high = found.solutions
-    _say(console, f"Dry run    {low:.0f} to {high:.0f} flow solutions, {span(*found.seconds)}; nothing written")
+    say(console, f"Dry run    {low:.0f} to {high:.0f} flow solutions, {span(*found.seconds)}; nothing written")
     how = "; ".join(f"{stage.timing.count} timed batches of {stage.batch}" for stage in found.stages)
-    _say(console, f"           (time from {how} fields: the fastest, as if idle, and the median)")
+    say(console, f"           (time from {how} fields: the fastest, as if idle, and the median)")
 
 
 def _measured(task: Task) -> tuple[Tensor, Tensor]:
@@ -174,12 +158,12 @@ def _invert(console: Console, task: Task) -> Inversion:
         "smoother": MOST_INFLATIONS, "Adam": settings.adam_steps, "L-BFGS": settings.lbfgs_steps,
         "members": settings.member_steps,
     }  # fmt: skip
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("", misfit=float("nan"))
+    with bar(console, *columns) as progress:
+        shown = progress.add_task("", misfit=float("nan"))
         return invert(
             task.prior, task.forward, *_measured(task), settings,
             lambda stage, step, misfit: progress.update(
-                bar, description=stage, completed=step, total=totals.get(stage), misfit=misfit
+                shown, description=stage, completed=step, total=totals.get(stage), misfit=misfit
             ),
         )  # fmt: skip
 
@@ -204,13 +188,11 @@ def describe(
     request: Request, task: Task, found: Inversion, result: Result, prior: str, sha256: str
 ) -> dict[str, str | float]:
     """Global attributes of the output: what it is, what made it, from what, with which settings."""
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    command = shlex.join(["zssd", *sys.argv[1:]]).encode(errors="replace").decode()
     settings = task.settings
     return {
         "title": "Hydraulic conductivity from heads by zssd",
         "source": f"zssd {__version__}, prior {prior} (sha256 {sha256})",
-        "history": f"{stamp} {command}",
+        "history": f"{now_utc()} {command_line()}",
         "references": "Differentiable Inverse Modeling with Physics-Constrained Latent Diffusion, arXiv 2512.22421",
         "comment": "log_k_map is the maximum a posteriori in the prior's latent space",
         "zssd_version": __version__,
@@ -239,13 +221,13 @@ def describe(
 
 def _finish(console: Console, request: Request, task: Task, result: Result, found: Inversion, seconds: float) -> None:
     misfit, members = residuals(task, result.seen_map), residuals(task, result.seen)
-    _say(console, f"Done       in {seconds:.0f} s, {found.solves:.0f} flow solutions")
-    _say(
+    say(console, f"Done       in {seconds:.0f} s, {found.solves:.0f} flow solutions")
+    say(
         console,
         f"           residuals at the sensors: {misfit:.2f} errors (maximum a posteriori), {members:.2f} (members)",
     )
     if misfit > 2:
         what = ", or interfaces that the prior cannot place to such small errors" if task.prior.binary else ""
         text = f"the heads are not explained within their errors: look at sides, recharge, wells and expected K{what}"
-        _say(console, f"Note       {text}", style="yellow")
-    _say(console, f"Wrote      {request.output}" + (f" and {request.plot}" if request.plot else ""))
+        say(console, f"Note       {text}", style="yellow")
+    say(console, f"Wrote      {request.output}" + (f" and {request.plot}" if request.plot else ""))

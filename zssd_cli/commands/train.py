@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from zssd_cli import defaults
+
 
 def train(
     output: Annotated[
@@ -20,7 +22,12 @@ def train(
     ] = None,
     variables: Annotated[
         str | None,
-        typer.Option("--vars", metavar="NAMES", help="Comma-separated; default msl,u10,v10.", show_default=False),
+        typer.Option(
+            "--vars",
+            metavar="NAMES",
+            help=f"Comma-separated; default {','.join(defaults.VARIABLES)}.",
+            show_default=False,
+        ),
     ] = None,
     held_out: Annotated[
         list[str] | None,

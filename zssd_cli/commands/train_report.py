@@ -4,7 +4,6 @@ import json
 import math
 import resource
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
@@ -19,6 +18,7 @@ from rich.table import Table
 
 from zssd_cli.errors import OutputError
 from zssd_cli.series.coverage import Coverage, short, spans
+from zssd_cli.times import now_utc
 from zssd_cli.timing import amount, timed
 from zssd_cli.training import loop as training
 from zssd_cli.training.batches import Batches
@@ -117,7 +117,7 @@ class TrainingLog:
             "losses": {name: _mean(values) for name, values in self._by_variable.items()},
             "learning_rate": trainer.optimiser.param_groups[0]["lr"],
             "patches_per_second": self._patches / self._seconds,
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "time": now_utc(),
         }
         if now.validation:
             line["held_out"] = now.validation

@@ -6,6 +6,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from zssd_cli import defaults
 from zssd_cli.config import PRESETS, MoreData, TrainConfig
 from zssd_cli.errors import ConfigError
 from zssd_cli.prior.checkpoint import Prior
@@ -42,7 +43,7 @@ def read_settings(
     config = validated(TrainConfig, {**base, **_file(path), **flags})
     names = tuple(dict.fromkeys(lookup(name.strip()).name for name in config.variables if name.strip()))
     if not names:
-        msg = f"--vars: expected names such as {','.join(TrainConfig().variables)}, got none. Leave it out for these."
+        msg = f"--vars: expected names such as {','.join(defaults.VARIABLES)}, got none. Leave it out for these."
         raise ConfigError(msg)
     more = tuple(part.model_copy(update={"smooth": _smooth(part, names)}) for part in config.more)
     config = config.model_copy(update={"variables": names, "more": more})

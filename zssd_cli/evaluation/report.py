@@ -3,9 +3,8 @@
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, get_type_hints
 
-import cftime
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -19,6 +18,7 @@ from zssd_cli.evaluation.scores import Scores, ScoreSums
 from zssd_cli.evaluation.spectra import BANDS, SpectrumSums, WavelengthBins, decibels, log_spectral_distance
 from zssd_cli.grids.latlon import LatLonGrid
 from zssd_cli.grids.regrid import WHOLE, separable
+from zssd_cli.series.protocol import Series
 
 OURS = "zssd"
 TRUTH = "reference"
@@ -26,25 +26,6 @@ WIND_SPEED = "wind_speed"
 
 Fields = dict[str, dict[str, np.ndarray]]
 """Method, variable -> (member, lat, lon)."""
-
-
-class Reference(Protocol):
-    """What is needed of :class:`zssd_cli.series.reading.Source`."""
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """Canonical names."""
-
-    @property
-    def grid(self) -> LatLonGrid | None:
-        """Cells, None where they are not a latitude-longitude grid."""
-
-    @property
-    def times(self) -> tuple[cftime.datetime, ...]:
-        """In the reference's calendar."""
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """(time, variable, lat, lon) float32 in canonical units."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +97,7 @@ def check_paired(output: OutputFile, paired: bool) -> None:
 
 def evaluate_paired(
     output: OutputFile,
-    reference: Reference,
+    reference: Series,
     name: str,
     scale: float | None = None,
     on_time: Callable[[int, int], None] | None = None,
@@ -193,7 +174,7 @@ def _scored_points(
 
 def _fields(
     output: OutputFile,
-    reference: Reference,
+    reference: Series,
     variables: tuple[str, ...],
     when: tuple[int, int],
     points: CommonPoints,
@@ -266,16 +247,18 @@ class _Sums:
         return tuple(rows), tuple(spectra.values())
 
 
-COLUMNS: tuple[tuple[str, Callable[[Row], float]], ...] = (
-    ("MAE", lambda row: row.scores.mae),
-    ("RMSE", lambda row: row.scores.rmse),
-    ("bias", lambda row: row.scores.bias),
-    ("P99\nerror", lambda row: row.scores.p99_error),
-    ("CRPS", lambda row: row.scores.crps),
-    ("spread/\nskill", lambda row: row.scores.spread_skill),
-    ("slope", lambda row: row.scores.slope),
-    ("LSD\ndB", lambda row: row.lsd),
-)
+def _columns() -> tuple[tuple[str, Callable[[Row], float]], ...]:
+    """Headings of the table and what stands below: the scores that have a heading, and the spectral distance."""
+
+    def column(name: str) -> Callable[[Row], float]:
+        return lambda row: getattr(row.scores, name)
+
+    hints = get_type_hints(Scores, include_extras=True)
+    named = [(kind.__metadata__[0], column(name)) for name, kind in hints.items() if hasattr(kind, "__metadata__")]
+    return (*named, ("LSD\ndB", lambda row: row.lsd))
+
+
+COLUMNS = _columns()
 
 
 def number(value: float) -> str:

@@ -14,6 +14,7 @@ With errors :math:`e_i = x_i - y` of m members and area weights w:
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
@@ -73,19 +74,20 @@ class Scores:
     """Scores of one variable and method, in the variable's unit; NaN where a score needs more members.
 
     ``p99_error`` and ``p01_error`` are positive where the method's quantile is above the truth's. ``rank_histogram``
-    has m + 1 shares that sum to 1, flat for a reliable ensemble; empty for one member.
+    has m + 1 shares that sum to 1, flat for a reliable ensemble; empty for one member. A score that is annotated with a
+    heading is a column of the report's table, the others are in its JSON only.
     """
 
-    mae: float
-    rmse: float
-    bias: float
-    p99_error: float
+    mae: Annotated[float, "MAE"]
+    rmse: Annotated[float, "RMSE"]
+    bias: Annotated[float, "bias"]
+    p99_error: Annotated[float, "P99\nerror"]
     p01_error: float
-    crps: float
-    spread_skill: float
+    crps: Annotated[float, "CRPS"]
+    spread_skill: Annotated[float, "spread/\nskill"]
     members: int
     rank_histogram: tuple[float, ...] = ()
-    slope: float = math.nan
+    slope: Annotated[float, "slope"] = math.nan
     correlation: float = math.nan
     std_truth: float = math.nan
     std_mean: float = math.nan

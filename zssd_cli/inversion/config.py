@@ -1,4 +1,4 @@
-"""Settings of a latent prior: which random fields it learns, the networks, their training. Unknown keys are errors."""
+"""Settings of a latent prior (which random fields it learns, the networks, their training). Unknown keys are errors."""
 
 from typing import Annotated, Literal
 

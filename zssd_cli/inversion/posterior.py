@@ -23,7 +23,7 @@ The operator is a callable on fields: groundwater heads, wind speed, anything th
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -32,6 +32,7 @@ from zssd_cli.errors import ConfigError
 from zssd_cli.inversion.ensembles import Gain, antithetic, inflations_of, kalman_step
 from zssd_cli.inversion.lbfgs import Evaluation, Objective, Rule, minimise
 from zssd_cli.inversion.random_fields import generator
+from zssd_cli.inversion.settings import InversionSettings
 
 RADIUS = 5.0
 """Longest step in the unknown, whose numbers have mean 0 and variance 1."""
@@ -61,55 +62,6 @@ class LatentMap(Protocol):
     def unknowns(self, noise: Tensor) -> Tensor:
         """Standard normal numbers to unknowns as the prior has them, (B, size) both."""
         ...
-
-
-@dataclass(frozen=True)
-class InversionSettings:
-    """How an inversion is made.
-
-    Attributes
-    ----------
-    starts
-        Starts of the MAP. ``rml``: the centre of the prior and ``starts`` - 1 normal draws, shrunk to the length that so many
-        data can give the unknown (a MAP moves in as many directions as there are data). ``smoother``: the mean of the
-        smoothed members and the ``starts`` - 1 best of them.
-    adam_steps, learning_rate
-        First stage of the MAP, ``rml`` only.
-    lbfgs_steps
-        Second stage, at most.
-    members
-        Size of the ensemble; 0: MAP only.
-    ensemble
-        ``rml`` or ``smoother``, see above.
-    member_steps
-        ``rml``: steps of every member after its linear start, at most.
-    smoothed
-        ``smoother``: members that are smoothed, at least; the first ``members`` of them are given.
-    discrepancy
-        The MAP stops where the mean square of the residuals in units of their errors is at or below this; None: only
-        at the minimum.
-    seed
-        Same seed, same result; the same random numbers for every data set, so that none depends on its neighbours.
-    batch
-        Fields that are computed at once; bounds the memory.
-    """
-
-    starts: int = 3
-    adam_steps: int = 20
-    learning_rate: float = 0.5
-    lbfgs_steps: int = 60
-    members: int = 64
-    ensemble: Literal["rml", "smoother"] = "rml"
-    member_steps: int = 16
-    smoothed: int = 512
-    discrepancy: float | None = None
-    seed: int = 0
-    batch: int = 64
-
-    @property
-    def used_smoothed(self) -> int:
-        """Members that the smoother moves."""
-        return max(self.smoothed, self.members)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from zssd_cli.climate.balance import northern_winter
 from zssd_cli.climate.gaussian import ClimateFields
-from zssd_cli.config import DEFAULT_ERROR, DownscaleConfig
+from zssd_cli.config import DownscaleConfig
+from zssd_cli.defaults import OBS_ERROR
 from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.grids.latlon import GLOBE, LatLonGrid, Region, describe_centres, describe_extent
 from zssd_cli.grids.regrid import Regrid
@@ -32,7 +33,7 @@ from zssd_cli.posterior.windows import windowed
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.prior.denoiser import Conditions
 from zssd_cli.prior.noise import ddpm_sigmas, karras_sigmas, log_snr_sigmas
-from zssd_cli.series.reading import Source
+from zssd_cli.series.protocol import CoarseSeries
 from zssd_cli.static import StaticFields
 from zssd_cli.times import format_time, year_day_fractions
 
@@ -73,7 +74,7 @@ class Job:
         Block means of the first time in standard units, (1, observed, h, w), NaN where missing.
     """
 
-    source: Source
+    source: CoarseSeries
     prior: Prior
     config: DownscaleConfig
     domain: Domain
@@ -143,7 +144,9 @@ class Result:
     residual: np.ndarray
 
 
-def prepare(source: Source, prior: Prior, static: StaticFields, config: DownscaleConfig, region: Region | None) -> Job:
+def prepare(
+    source: CoarseSeries, prior: Prior, static: StaticFields, config: DownscaleConfig, region: Region | None
+) -> Job:
     """Check that source, prior and static fields fit together and lay out the run.
 
     Raises
@@ -219,7 +222,9 @@ def observe(job: Job, start: int, stop: int) -> np.ndarray:
     return np.concatenate([job.first, _block_means(job.source, job.prior, job.domain, job.regrid, 1, stop)])
 
 
-def _block_means(source: Source, prior: Prior, domain: Domain, regrid: Regrid, start: int, stop: int) -> np.ndarray:
+def _block_means(
+    source: CoarseSeries, prior: Prior, domain: Domain, regrid: Regrid, start: int, stop: int
+) -> np.ndarray:
     blocks = regrid(source.read(start, stop))
     for k in range(stop - start):
         if domain.unseen(np.isnan(blocks[k]).all(0)).all():
@@ -313,9 +318,7 @@ def _draw(
 
 def _made_exact(field: Tensor, observation: Observation) -> Tensor:
     """The sample with those block means made right, smoothly, whose error is at most the default, which is meant as none."""
-    small = [
-        c for c, error in zip(observation.channels, observation.error.tolist(), strict=True) if error <= DEFAULT_ERROR
-    ]
+    small = [c for c, error in zip(observation.channels, observation.error.tolist(), strict=True) if error <= OBS_ERROR]
     field = match(field, observation, small)
-    exact_speed = observation.speed is not None and observation.speed.error <= DEFAULT_ERROR
+    exact_speed = observation.speed is not None and observation.speed.error <= OBS_ERROR
     return match_speed(field, observation) if exact_speed else field

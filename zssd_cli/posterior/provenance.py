@@ -1,6 +1,5 @@
 """What an output says of itself: what it is, what made it, from what, with which settings."""
 
-import time
 from typing import Any
 
 import torch
@@ -8,6 +7,7 @@ import torch
 from zssd_cli import __version__
 from zssd_cli.posterior.downscaling import Job
 from zssd_cli.posterior.observing import COMPONENTS, SPEED
+from zssd_cli.times import now_utc
 
 
 def describe(job: Job, prior: str, sha256: str, command: str) -> dict[str, Any]:
@@ -23,11 +23,10 @@ def describe(job: Job, prior: str, sha256: str, command: str) -> dict[str, Any]:
         What was called, for the history.
     """
     given, config, method = job.source.attributes, job.config, job.method
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     attributes = {
         "title": f"{given.get('source_id', 'Coarse fields')} downscaled to 0.25 degree by zssd",
         "source": f"zssd {__version__}, prior {prior} (sha256 {sha256})",
-        "history": "\n".join(filter(None, [f"{stamp} {command}", given.get("history")])),
+        "history": "\n".join(filter(None, [f"{now_utc()} {command}", given.get("history")])),
         "references": "Zero-Shot Statistical Downscaling via Diffusion Posterior Sampling, arXiv 2601.21760",
         "zssd_version": __version__,
         "zssd_prior": prior,

@@ -1,0 +1,72 @@
+"""What commands share: where they may write, how they speak, and what they note as having been called."""
+
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress, ProgressColumn
+
+from zssd_cli.errors import ConfigError, OutputError
+from zssd_cli.files import check_target
+
+
+def check_targets(
+    targets: Mapping[str, Path | None], inputs: Callable[[], Iterable[Path]], *, overwrite: bool = True
+) -> None:
+    """Refuse before any work what cannot or must not be written at its end.
+
+    Parameters
+    ----------
+    targets
+        Option -> file; None where none was asked for.
+    inputs
+        What is read; only asked where a target is there already.
+    overwrite
+        False: files that are there already are refused.
+
+    Raises
+    ------
+    OutputError
+        No such folder, a folder or device in the place of the file, one of the inputs, a file that is there already.
+    ConfigError
+        Two options that name one file.
+    """
+    named = {option: path for option, path in targets.items() if path is not None}
+    seen: dict[Path, str] = {}
+    for option, path in named.items():
+        check_target(path, option)
+        first = seen.setdefault(path.resolve(), option)
+        if first != option:
+            msg = f"{first} and {option} name the same file, {path}; expected two."
+            raise ConfigError(msg)
+    there = {option: path for option, path in named.items() if path.exists()}
+    given = tuple(inputs()) if there else ()
+    for option, path in there.items():
+        check_target(path, option, given)
+        if not overwrite:
+            msg = f"{path} exists. Choose another name with {option}, or pass --overwrite."
+            raise OutputError(msg)
+
+
+def check_picture(path: Path | None) -> None:
+    """Pictures are PNG; another ending is a :class:`ConfigError`."""
+    if path is not None and path.suffix.lower() != ".png":
+        msg = f"--plot: expected a name that ends in .png, got {path}."
+        raise ConfigError(msg)
+
+
+def command_line() -> str:
+    """What was typed, for the history of the output."""
+    return shlex.join(["zssd", *sys.argv[1:]]).encode(errors="replace").decode()
+
+
+def say(console: Console, line: str, style: str | None = None) -> None:
+    """One line as it is: no colours of numbers, no markup, not wrapped."""
+    console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+def bar(console: Console, *columns: ProgressColumn) -> Progress:
+    """A bar on a terminal, nothing in a log file."""
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
