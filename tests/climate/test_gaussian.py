@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from zssd_cli.climate.balance import WINDS, gradient, northern_winter
+from zssd_cli.climate.balance import WINDS, gradient, northern_winter, surfaces
 from zssd_cli.climate.covariance import MAX_LAG, TORUS, band_centres
 from zssd_cli.climate.gaussian import Climate, ClimateFields
 from zssd_cli.grids.latlon import Region, block_grid, fine_grid
@@ -110,6 +110,11 @@ def test_pressure_seen_through_the_straight_balance_adds_nothing(shipped):
     scale = shipped.std[fields.climate.pressure] / shipped.std[fields.climate.winds, None, None]
     straight = shipped.balance.straight(smooth, fields.grid) * scale
     torch.testing.assert_close(plain - less, straight, atol=1e-4, rtol=1e-4)
+    # standardised, and nothing else: H of the pressure in its units
+    climate, shares = fields.climate, surfaces(torch.as_tensor(load_static(None).channels(fields.grid)))
+    mean, std = (part[climate.winds, None, None] for part in (shipped.mean, shipped.std))
+    wind = shipped.balance.wind(smooth * shipped.std[climate.pressure], fields.grid, shares)
+    torch.testing.assert_close(plain * std + mean, wind, atol=1e-3, rtol=1e-4)
     # most of H is straight
     assert np.corrcoef(plain.flatten(), straight.flatten())[0, 1] > 0.8
 

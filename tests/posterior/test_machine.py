@@ -19,7 +19,7 @@ def test_a_batch_fits_the_free_memory():
     for free in (1, 4, 40, 400):
         count = plan_batch(GLOBE, 3, free * GIGA, GPU)
         used = count * GLOBE * 3 * 4 * machine.FIELD_COPIES
-        assert count == 1 or used <= free * GIGA * machine.SHARE
+        assert count == 1 or used <= free * GIGA * machine.SHARE / 2  # the other half is the network's
     assert plan_batch(GLOBE, 3, 4 * GIGA, GPU) > plan_batch(GLOBE, 3, 2 * GIGA, GPU) >= 1
     assert plan_batch(GLOBE, 3, 0, GPU) == 1
 
