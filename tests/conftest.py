@@ -18,6 +18,7 @@ from zssd_cli.posterior import downscaling, estimate, machine
 PRECISION = os.environ.get("ZSSD_TEST_PRECISION", "float32")
 THREADS = int(os.environ.get("ZSSD_TEST_THREADS", "1"))
 FREE = 16 * 1024**3
+LOCK = pytest.StashKey()
 
 if PRECISION not in ("float32", "bfloat16"):
     pytest.exit(f"ZSSD_TEST_PRECISION: expected float32 or bfloat16, got {PRECISION!r}.", returncode=2)
@@ -27,6 +28,22 @@ torch.set_num_threads(THREADS)  # modules compute what their tests share while t
 # a slow machine is no failure, and the same examples are drawn everywhere
 settings.register_profile("any machine", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+def pytest_configure(config):
+    """Refuse a ``--basetemp`` that another session works in: pytest empties it at the start, and tests of that one fail."""
+    given = config.option.basetemp
+    if not given or hasattr(config, "workerinput") or sys.platform == "win32":
+        return
+    import fcntl
+
+    config.stash[LOCK] = Path(f"{given}.lock").open("w")  # noqa: SIM115  held until the session ends
+    try:
+        fcntl.flock(config.stash[LOCK], fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        pytest.exit(
+            f"--basetemp: {given} is another session's, whose files would be deleted. Name a folder of its own.", 2
+        )
 
 
 def pytest_runtest_setup(item):
