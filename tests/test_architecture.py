@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from zssd_cli.app import COMMANDS
+
 ROOT = Path(__file__).parents[1] / "zssd_cli"
 FLOORS = (
     {"errors", "timing", "defaults"},
@@ -57,6 +59,23 @@ def test_imports_go_down(module):
 def test_no_module_imports_itself_through_others():
     # asking for the order raises where there is a circle, and names it
     list(TopologicalSorter({module: imports(path) for module, path in FILES.items()}).static_order())
+
+
+def own_lines(path: Path) -> int:
+    """Lines of a command but for what the help shows: options and docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    count = len(path.read_text(encoding="utf-8").splitlines())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.Module) and ast.get_docstring(node):
+            count -= node.body[0].end_lineno - node.body[0].lineno + 1
+        if isinstance(node, ast.FunctionDef):
+            count -= node.body[0].lineno - node.lineno
+    return count
+
+
+@pytest.mark.parametrize("command", sorted({target.partition(":")[0] for target in COMMANDS.values()}))
+def test_a_command_parses_asks_and_shows(command):
+    assert own_lines(FILES[command]) <= LONGEST_COMMAND
 
 
 def test_no_module_is_too_long():

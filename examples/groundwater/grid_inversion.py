@@ -13,7 +13,7 @@ import torch
 from bed import CELLS, Bed, Estimate
 from torch import Tensor
 
-from zssd_cli.inversion.lbfgs import Evaluation, Rule, minimise
+from zssd_cli.inversion.lbfgs import Evaluated, Rule, minimise
 from zssd_cli.inversion.random_fields import draw_fields, generator
 
 BETAS = {"tikhonov": (1.0, 3.0, 10.0, 30.0), "tv": (0.3, 1.0, 2.0, 4.0)}
@@ -64,7 +64,7 @@ def invert_on_grid(bed: Bed, data: Tensor, error: Tensor, init: int, method: str
     target, scale = data.repeat_interleave(tries, 0), error.repeat_interleave(tries, 0)
     weight = betas.repeat(count)
 
-    def objective(w: Tensor, index: Tensor) -> Evaluation:
+    def objective(w: Tensor, index: Tensor) -> Evaluated:
         nonlocal solves
         solves += len(w)
         w = w.detach().requires_grad_(True)
@@ -72,7 +72,7 @@ def invert_on_grid(bed: Bed, data: Tensor, error: Tensor, init: int, method: str
         square = ((bed.forward(u) - target[index]) / scale[index]).square().sum(1)
         value = 0.5 * square + weight[index] * roughness(u, method)
         (gradient,) = torch.autograd.grad(value.sum(), w)
-        return Evaluation(value.detach(), gradient, square.detach() / data.shape[1])
+        return Evaluated(value.detach(), gradient, square.detach() / data.shape[1])
 
     start = spectrum.unknown(start).repeat_interleave(tries, 0)
     w, found = minimise(objective, start, Rule(steps, misfit=1.0))

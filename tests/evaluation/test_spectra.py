@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zssd_cli.evaluation.spectra import BANDS, SpectrumSums, WavelengthBins, decibels, log_spectral_distance
+from zssd_cli.evaluation.spectra import WAVEBANDS, SpectrumSums, WavelengthBins, decibels, log_spectral_distance
 from zssd_cli.grids.latlon import fine_grid, parse_region
 
 BOX, CIRCLE = fine_grid(parse_region("-60,0,30,50")), fine_grid(parse_region("0,360,-20,20"))
@@ -37,7 +37,7 @@ def test_a_wave_is_found_at_its_great_circle_wavelength() -> None:
     power, bands = bins.power(wave)
     k = int(np.nanargmax(power))
     assert bins.edges[k] <= 6 * np.cos(np.deg2rad(60)) < bins.edges[k + 1]
-    assert int(np.argmax(bands)) == BANDS.index((2.0, 4.0))
+    assert int(np.argmax(bands)) == WAVEBANDS.index((2.0, 4.0))
 
 
 def test_white_noise_is_flat() -> None:

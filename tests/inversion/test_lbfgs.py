@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from zssd_cli.inversion.lbfgs import Evaluation, Rule, minimise
+from zssd_cli.inversion.lbfgs import Evaluated, Rule, minimise
 
 
 def evaluation(function, calls=None):
@@ -13,7 +13,7 @@ def evaluation(function, calls=None):
         x = x.detach().requires_grad_(True)
         value = function(x, index)
         (gradient,) = torch.autograd.grad(value.sum(), x)
-        return Evaluation(value.detach(), gradient, value.detach())
+        return Evaluated(value.detach(), gradient, value.detach())
 
     return objective
 

@@ -5,7 +5,7 @@ import torch
 
 from tests.worlds import TINY, WIDE, noise, random_conditions, random_denoiser
 from zssd_cli.prior.denoiser import GAINS, Conditions, Denoiser, details
-from zssd_cli.prior.unet import BANDS, UNet
+from zssd_cli.prior.unet import DETAILS, UNet
 
 SIGMA = torch.tensor(0.7)
 
@@ -96,7 +96,7 @@ def test_preconditioning(sigma):
     skip, out, scale = 1 / (sigma**2 + 1), sigma / (sigma**2 + 1) ** 0.5, 1 / (sigma**2 + 1) ** 0.5
     torch.testing.assert_close(answer, skip * x + out, rtol=1e-5, atol=1e-7)
     torch.testing.assert_close(network.seen[:, :1], scale * x, rtol=1e-5, atol=1e-7)
-    assert network.seen.shape == (1, 1 + BANDS, 8, 8)
+    assert network.seen.shape == (1, 1 + DETAILS, 8, 8)
 
 
 def test_the_gains_are_those_of_white_noise():
@@ -109,7 +109,7 @@ def test_details_add_up_with_what_is_left():
     x = noise(2, 3, 24, 40)
     for circular in (True, False):
         rest = x - sum(details(x, circular))
-        assert len(details(x, circular)) == BANDS
+        assert len(details(x, circular)) == DETAILS
         assert rest.std() < 0.2 * x.std()
         constant = torch.full((1, 1, 20, 20), 3.0)
         assert all(float(band.abs().max()) < 1e-6 for band in details(constant, circular))

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 import zssd_cli
-from zssd_cli.commands import weights
+from zssd_cli.commands.shared import folded
 from zssd_cli.commands.weights import app
 from zssd_cli.errors import WeightsError
 from zssd_cli.prior import registry
@@ -335,7 +335,7 @@ def test_no_number_of_a_card_is_cut_in_a_narrow_terminal():
     """Cells are folded over lines, so digits are counted instead of numbers."""
     card = (Path(__file__).parents[2] / "weights" / "analyses-msl-u10-v10.md").read_text(encoding="utf-8")
     console = Console(width=80, file=io.StringIO())
-    console.print(weights.folded(card))
+    console.print(folded(card))
     shown = console.file.getvalue()
     assert "\u2026" not in shown
     table = "".join(line for line in card.splitlines() if line.startswith("|"))

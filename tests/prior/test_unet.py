@@ -5,7 +5,7 @@ import torch
 
 from tests.worlds import REACH, TINY, noise, random_conditions, random_denoiser
 from zssd_cli.config import UNetConfig
-from zssd_cli.prior.unet import BANDS, TimeTokens, UNet
+from zssd_cli.prior.unet import DETAILS, TimeTokens, UNet
 
 CONFIGS = {
     "tiny": TINY,
@@ -24,7 +24,7 @@ KNOWN = torch.ones(1, 3)
 
 def wide(x):
     """The field and stand-ins for its bands of detail."""
-    return torch.cat([x, *(x * 0.7**k for k in range(1, BANDS + 1))], 1)
+    return torch.cat([x, *(x * 0.7**k for k in range(1, DETAILS + 1))], 1)
 
 
 def run(network, x, conditions, circular):

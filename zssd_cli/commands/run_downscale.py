@@ -16,7 +16,7 @@ from zssd_cli.grids.latlon import describe_centres
 from zssd_cli.outputs.netcdf import create_output
 from zssd_cli.posterior import estimate
 from zssd_cli.posterior.downscaling import Job, observe
-from zssd_cli.posterior.observing import scales
+from zssd_cli.posterior.observing import standards
 from zssd_cli.series.opening import expand
 from zssd_cli.times import format_time
 from zssd_cli.timing import duration, span
@@ -117,7 +117,7 @@ def coarse_blocks(job: Job) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarra
     """Block means of the first time in canonical units, for the picture."""
     blocks, names = observe(job, 0, 1)[0], job.source.variables
     result = {}
-    for name, values, mean, std in zip(names, blocks, *scales(job.prior, names), strict=True):
+    for name, values, mean, std in zip(names, blocks, *standards(job.prior, names), strict=True):
         physical = values * float(std) + float(mean)
         result[name] = (job.domain.coarse.lat_edges, job.domain.coarse.lon_edges, physical)
     return result

@@ -4,12 +4,16 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 
 from zssd_cli.errors import ConfigError, OutputError
 from zssd_cli.files import check_target
+
+if TYPE_CHECKING:
+    from rich.markdown import Markdown
 
 
 def check_targets(
@@ -70,3 +74,22 @@ def say(console: Console, line: str, style: str | None = None) -> None:
 def bar(console: Console, *columns: ProgressColumn) -> Progress:
     """A bar on a terminal, nothing in a log file."""
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def folded(text: str) -> "Markdown":
+    """Markdown whose tables fold what is too wide, so that no number is cut."""
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.markdown import Markdown, TableElement
+    from rich.table import Table
+
+    class Folded(TableElement):
+        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+            for part in super().__rich_console__(console, options):
+                for column in part.columns if isinstance(part, Table) else ():
+                    column.overflow = "fold"
+                yield part
+
+    class Card(Markdown):
+        elements = {**Markdown.elements, "table_open": Folded}
+
+    return Card(text)

@@ -1,12 +1,10 @@
 """``zssd weights``: the priors that zssd knows, where they lie and whether they are whole."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.markdown import Markdown
+from zssd_cli.commands.shared import folded
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
 
@@ -31,7 +29,7 @@ def list_() -> None:
     for prior in registry.entries().values():
         path = registry.find_local(prior)
         size = f"{prior.size / 1e6:.1f} MB"
-        where = _place(path) + (", default" if prior.default else "")
+        where = registry.place_of(path) + (", default" if prior.default else "")
         table.add_row(prior.name, prior.kind, ",".join(prior.variables), size, where)
     Console().print(table)
 
@@ -94,30 +92,3 @@ def verify(name: OptionalName = None) -> None:
     if damaged:
         msg = f"Expected the registry's sha256, got another or no file: {', '.join(damaged)}. Fetch or restore it."
         raise WeightsError(msg)
-
-
-def folded(text: str) -> "Markdown":
-    """Markdown whose tables fold what is too wide, so that no number is cut."""
-    from rich.console import Console, ConsoleOptions, RenderResult
-    from rich.markdown import Markdown, TableElement
-    from rich.table import Table
-
-    class Folded(TableElement):
-        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-            for part in super().__rich_console__(console, options):
-                for column in part.columns if isinstance(part, Table) else ():
-                    column.overflow = "fold"
-                yield part
-
-    class Card(Markdown):
-        elements = {**Markdown.elements, "table_open": Folded}
-
-    return Card(text)
-
-
-def _place(path: Path | None) -> str:
-    from zssd_cli.prior import registry
-
-    if path is None:
-        return "not here"
-    return "shipped" if path.parent == registry.shipped_folder() else "cache"

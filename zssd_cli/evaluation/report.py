@@ -15,7 +15,7 @@ from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.evaluation.alignment import CommonPoints, OutputFile, common_points, common_times, covered_blocks, extent
 from zssd_cli.evaluation.baselines import BASELINES, TEXTBOOK, textbook_wind
 from zssd_cli.evaluation.scores import Scores, ScoreSums
-from zssd_cli.evaluation.spectra import BANDS, SpectrumSums, WavelengthBins, decibels, log_spectral_distance
+from zssd_cli.evaluation.spectra import WAVEBANDS, SpectrumSums, WavelengthBins, decibels, log_spectral_distance
 from zssd_cli.grids.latlon import LatLonGrid
 from zssd_cli.grids.regrid import WHOLE, separable
 from zssd_cli.series.protocol import Series
@@ -321,7 +321,10 @@ def as_dict(evaluation: Evaluation, **extra: Any) -> dict[str, Any]:  # noqa: AN
                 **asdict(r.scores),
                 "lsd_db": r.lsd,
             }
-            | {f"power_{low:g}_{high:g}_degree_db": value for (low, high), value in zip(BANDS, r.bands, strict=True)}
+            | {
+                f"power_{low:g}_{high:g}_degree_db": value
+                for (low, high), value in zip(WAVEBANDS, r.bands, strict=True)
+            }
             for r in evaluation.rows
         ],
         "spectra": [

@@ -18,7 +18,7 @@ import numpy as np
 from zssd_cli.grids.latlon import LatLonGrid
 
 SHORTEST, LONGEST, BINS_PER_OCTAVE = 0.5, 20.0, 3
-BANDS = ((1.0, 2.0), (2.0, 4.0), (4.0, 10.0))
+WAVEBANDS = ((1.0, 2.0), (2.0, 4.0), (4.0, 10.0))
 """Wavelength bands of the report, degrees of great circle."""
 
 
@@ -63,7 +63,7 @@ class WavelengthBins:
     def _slots(self) -> tuple[np.ndarray, np.ndarray]:
         """Number of the bin, and of the band, of every row and frequency, (lat, k): 0 below, last + 1 above."""
         wavelengths = self._wavelengths * (1 + 1e-9)
-        band_edges = np.array([BANDS[0][0], *(high for _, high in BANDS)])
+        band_edges = np.array([WAVEBANDS[0][0], *(high for _, high in WAVEBANDS)])
         return np.digitize(wavelengths, self.edges), np.digitize(wavelengths, band_edges)
 
     def _mean_in(self, density: np.ndarray, slots: np.ndarray, count: int) -> np.ndarray:
@@ -103,7 +103,7 @@ class WavelengthBins:
         Arrays (bins,) and (bands,), unit squared per (cycle per degree); NaN for bins that no row reaches.
         """
         density, (bins, bands) = self.densities(field), self._slots
-        return self._mean_in(density, bins, self.centres.size), self._mean_in(density, bands, len(BANDS))
+        return self._mean_in(density, bins, self.centres.size), self._mean_in(density, bands, len(WAVEBANDS))
 
 
 def decibels(power: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -125,7 +125,7 @@ class SpectrumSums:
 
     def __init__(self, bins: WavelengthBins) -> None:
         self.bins = bins
-        self._power: list[np.ndarray] = [np.zeros(bins.centres.size), np.zeros(len(BANDS))]
+        self._power: list[np.ndarray] = [np.zeros(bins.centres.size), np.zeros(len(WAVEBANDS))]
         self._count = 0
 
     def add(self, fields: np.ndarray) -> None:

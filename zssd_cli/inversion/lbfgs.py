@@ -17,23 +17,23 @@ TRIALS = 8
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluated:
     """Values (B,), gradients (B, n), and a misfit (B,) that decides about stopping only."""
 
     value: Tensor
     gradient: Tensor
     misfit: Tensor
 
-    def updated(self, index: Tensor, new: "Evaluation") -> "Evaluation":
+    def updated(self, index: Tensor, new: "Evaluated") -> "Evaluated":
         """With some problems replaced."""
         pairs = ((self.value, new.value), (self.gradient, new.gradient), (self.misfit, new.misfit))
-        return Evaluation(*(old.index_copy(0, index, part) for old, part in pairs))
+        return Evaluated(*(old.index_copy(0, index, part) for old, part in pairs))
 
 
 class Objective(Protocol):
     """Evaluates some of the problems."""
 
-    def __call__(self, x: Tensor, index: Tensor) -> Evaluation:
+    def __call__(self, x: Tensor, index: Tensor) -> Evaluated:
         """Points (k, n) of the problems ``index`` (k,)."""
         ...
 
@@ -100,7 +100,7 @@ def minimise(
     rule: Rule,
     precondition: Callable[[Tensor], Tensor] | None = None,
     progress: Callable[[int, Tensor], None] = lambda step, misfit: None,
-) -> tuple[Tensor, Evaluation]:
+) -> tuple[Tensor, Evaluated]:
     """Minimise all problems.
 
     Parameters
@@ -145,8 +145,8 @@ def minimise(
 
 
 def _search(
-    objective: Objective, x: Tensor, now: Evaluation, direction: Tensor, active: Tensor
-) -> tuple[Tensor, Evaluation]:
+    objective: Objective, x: Tensor, now: Evaluated, direction: Tensor, active: Tensor
+) -> tuple[Tensor, Evaluated]:
     """Backtrack from a full step until the value falls enough; problems that never do stay where they are."""
     slope = (direction * now.gradient).sum(1)
     length, left = torch.ones_like(now.value), active.nonzero().squeeze(1)
@@ -158,7 +158,7 @@ def _search(
         good = new.value <= limit  # False for NaN
         done = left[good]
         moved = moved.index_copy(0, done, trial[good])
-        best = best.updated(done, Evaluation(new.value[good], new.gradient[good], new.misfit[good]))
+        best = best.updated(done, Evaluated(new.value[good], new.gradient[good], new.misfit[good]))
         # minimum of the parabola through both values and the slope
         curve = new.value - now.value[left] - length[left] * slope[left]
         best_length = -slope[left] * length[left].square() / (2 * curve)

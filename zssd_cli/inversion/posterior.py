@@ -30,7 +30,7 @@ from torch import Tensor
 
 from zssd_cli.errors import ConfigError
 from zssd_cli.inversion.ensembles import Gain, antithetic, inflations_of, kalman_step
-from zssd_cli.inversion.lbfgs import Evaluation, Objective, Rule, minimise
+from zssd_cli.inversion.lbfgs import Evaluated, Objective, Rule, minimise
 from zssd_cli.inversion.random_fields import generator
 from zssd_cli.inversion.settings import InversionSettings
 
@@ -169,7 +169,7 @@ class _Problem:
         """Fields without gradients, (B, ...)."""
         return torch.cat([self.prior.fields(part) for part in unknown.split(self._batch)])
 
-    def evaluate(self, unknown: Tensor, centre: Tensor, target: Tensor, owner: Tensor) -> Evaluation:
+    def evaluate(self, unknown: Tensor, centre: Tensor, target: Tensor, owner: Tensor) -> Evaluated:
         """Half the squared distance from the centre plus half the squared residual; misfit is its mean square."""
         parts = []
         for z, c, t, o in zip(*(x.split(self._batch) for x in (unknown, centre, target, owner)), strict=True):
@@ -180,7 +180,7 @@ class _Problem:
             (gradient,) = torch.autograd.grad(value.sum(), z)
             self.solves += len(z)
             parts.append((value.detach(), gradient, square.detach() / t.shape[1]))
-        return Evaluation(*(torch.cat(column) for column in zip(*parts, strict=True)))
+        return Evaluated(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     def unknowns(self, noise: Tensor) -> Tensor:
         """Prior draws from standard normal numbers, (B, size) both."""
@@ -246,7 +246,7 @@ def _objective(problem: _Problem, data: Tensor, starts: int) -> Objective:
     """What a MAP minimises, ``starts`` rows for each data set."""
     owner = torch.arange(len(data), device=data.device).repeat_interleave(starts)
 
-    def objective(x: Tensor, index: Tensor) -> Evaluation:
+    def objective(x: Tensor, index: Tensor) -> Evaluated:
         return problem.evaluate(x, torch.zeros_like(x), data[owner[index]], owner[index])
 
     return objective
@@ -318,7 +318,7 @@ def _ensemble(problem: _Problem, data: Tensor, best: Tensor, settings: Inversion
     centre = draws.flatten(0, 1)
     target = (data[:, None] + errors * problem.error[:, None]).flatten(0, 1)
 
-    def objective(x: Tensor, index: Tensor) -> Evaluation:
+    def objective(x: Tensor, index: Tensor) -> Evaluated:
         return problem.evaluate(x, centre[index], target[index], owner[index])
 
     def precondition(v: Tensor) -> Tensor:

@@ -235,7 +235,7 @@ def _block_means(
                 f"{describe_centres(domain.output)}, the input covers {where}. Choose another --region."
             )
             raise InputError(msg)
-    mean, std = (scale[:, None, None] for scale in observing.scales(prior, source.variables))
+    mean, std = (scale[:, None, None] for scale in observing.standards(prior, source.variables))
     return ((blocks - mean) / std).astype(np.float32)
 
 

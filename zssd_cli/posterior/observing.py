@@ -40,7 +40,7 @@ def wind_speed(prior: Prior) -> WindSpeed:
     return WindSpeed(east, north, mean, std)
 
 
-def scales(prior: Prior, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def standards(prior: Prior, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation that standardise observed variables, (observed,) each."""
     index = list(channels(prior, names))
     mean, std = (scale[index].cpu().numpy() for scale in (prior.mean, prior.std))

@@ -26,7 +26,7 @@ from zssd_cli.config import UNetConfig
 from zssd_cli.errors import WeightsError
 from zssd_cli.files import atomic_path
 from zssd_cli.prior.denoiser import Denoiser
-from zssd_cli.prior.unet import BANDS, UNet
+from zssd_cli.prior.unet import DETAILS, UNet
 from zssd_cli.variables import lookup
 
 FORMAT = "zssd-prior-2"
@@ -156,7 +156,7 @@ def load_prior(path: Path, device: str | torch.device = "cpu") -> Prior:
         detail_std = tensors["detail_std"].float()
         shapes = (mean.shape, std.shape, zonal.shape, lags.shape, detail_std.shape)
         expected = (band_centres().size, count, count, MAX_LAG + 1, 2 * MAX_LAG + 1)
-        if shapes != ((count,), (count,), (count, 721), expected, (BANDS, count)) or not (std > 0).all():
+        if shapes != ((count,), (count,), (count, 721), expected, (DETAILS, count)) or not (std > 0).all():
             msg = "scales or covariances do not fit the variables"
             raise ValueError(msg)  # noqa: TRY301
         balance = _balance(tensors, header.variables)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zssd_cli.prior.unet import BANDS, UNet, extend
+from zssd_cli.prior.unet import DETAILS, UNet, extend
 
 GAINS = (0.890, 0.201, 0.0856)
 """Standard deviation of :func:`details` of unit white noise."""
@@ -33,13 +33,13 @@ class Conditions:
 
 
 def details(x: Tensor, circular: bool) -> list[Tensor]:
-    """What repeated smoothing takes away, finest first: (..., H, W) -> BANDS of the same shape.
+    """What repeated smoothing takes away, finest first: (..., H, W) -> DETAILS of the same shape.
 
     Binomial smoothing of five cells, then of the result with every second, every fourth cell ("a trous"): bands around
     wavelengths of 2 to 4, 4 to 8, 8 to 16 cells.
     """
     bands = []
-    for step in (2**k for k in range(BANDS)):
+    for step in (2**k for k in range(DETAILS)):
         wide = extend(x, 2 * step, circular)
         for axis in (-1, -2):
             size = x.shape[axis]
@@ -64,7 +64,7 @@ class Denoiser(nn.Module):
         super().__init__()
         self.network = network
         self.time_known = time_known
-        self.register_buffer("detail_std", torch.full((BANDS, network.variables), 0.05))
+        self.register_buffer("detail_std", torch.full((DETAILS, network.variables), 0.05))
 
     def forward(
         self,

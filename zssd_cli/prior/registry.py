@@ -156,6 +156,13 @@ def find_local(prior: PriorEntry) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
+def place_of(path: Path | None) -> str:
+    """Where :func:`find_local` found a file, in words."""
+    if path is None:
+        return "not here"
+    return "shipped" if path.parent == shipped_folder() else "cache"
+
+
 def locate(name_or_path: str | None, *, offline: bool = False, kind: Kind | None = "downscaling") -> tuple[Path, str]:
     """Find a prior, fetching it if need be.
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from zssd_cli.config import UNetConfig
 
-BANDS = 3
+DETAILS = 3
 """Bands of detail that the network sees beside the field, see :func:`zssd_cli.prior.denoiser.details`."""
 STATIC_CHANNELS = ("height", "land_fraction", "sin_latitude", "cos_latitude")
 
@@ -148,7 +148,7 @@ class UNet(nn.Module):
         self.absent = nn.Linear(variables, emb, bias=False)
         start_at_zero(self.absent)
         self.tokens = TimeTokens(config.token)
-        self.stem = Conv((1 + BANDS) * variables + len(STATIC_CHANNELS), ch[0])
+        self.stem = Conv((1 + DETAILS) * variables + len(STATIC_CHANNELS), ch[0])
         self.down = nn.ModuleList(nn.Conv2d(4 * ch[i], ch[i + 1], 1) for i in range(depth))
         self.up = nn.ModuleList(nn.Conv2d(ch[i + 1], 4 * ch[i], 1) for i in range(depth))
         self.merge = nn.ModuleList(nn.Conv2d(2 * ch[i], ch[i], 1) for i in range(depth))
@@ -167,7 +167,7 @@ class UNet(nn.Module):
         Parameters
         ----------
         x
-            Scaled noisy field and its bands of detail, (B, (1 + BANDS) variables, H, W), H and W multiples of ``stride``.
+            Scaled noisy field and its bands of detail, (B, (1 + DETAILS) variables, H, W), H and W multiples of ``stride``.
         log_sigma
             Natural logarithm of the noise level, (B,).
         static

@@ -81,7 +81,7 @@ class Solution:
 
 
 def solve(
-    right: Tensor, former: Tensor | None, lift: Product, observe: Product, variance: Tensor, products: int
+    right: Tensor, former: Tensor | None, spread: Product, observe: Product, variance: Tensor, products: int
 ) -> Solution:
     """Conjugate gradients from a former solution, every sample with its own scalars.
 
@@ -91,34 +91,34 @@ def solve(
         The right-hand side r, (B, n, h, w).
     former
         Where to begin; None: at nothing.
-    lift, observe
+    spread, observe
         w -> V H^T w and H.
     variance
         Diagonal of S, (n, 1, 1).
     products
-        How often ``lift`` may be called, once of them for ``former``.
+        How often ``spread`` may be called, once of them for ``former``.
     """
     w, residual = torch.zeros_like(right), right
     increment: Tensor | float = 0.0
     if former is not None:
-        lifted = lift(former)
-        left = right - observe(lifted) - variance * former
+        moved = spread(former)
+        left = right - observe(moved) - variance * former
         use = (_dot(left, left) < _dot(right, right)).to(right)
-        w, increment, residual = use * former, use * lifted, torch.lerp(right, left, use)
+        w, increment, residual = use * former, use * moved, torch.lerp(right, left, use)
         products -= 1
     direction, size = residual, _dot(residual, residual)
     active = torch.ones_like(size, dtype=torch.bool)
     for _ in range(products):
-        lifted = lift(direction)
-        image = observe(lifted) + variance * direction
+        moved = spread(direction)
+        image = observe(moved) + variance * direction
         curvature = _dot(direction, image)
         active = active & (curvature > variance.min() * _dot(direction, direction) * (1 - 1e-3)) & (size > TINY)
         step = torch.where(active, size / curvature, 0.0)
-        w, increment, residual = w + step * direction, increment + step * lifted, residual - step * image
+        w, increment, residual = w + step * direction, increment + step * moved, residual - step * image
         following = _dot(residual, residual)
         direction = residual + following / size.clamp(min=TINY) * direction
         size = following
-    return Solution(w, increment + torch.zeros_like(lifted), residual)
+    return Solution(w, increment + torch.zeros_like(moved), residual)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
@@ -139,11 +139,11 @@ def mmps(products: int = 3) -> Guidance:
             field = x0.detach()
             forward, transpose = linearise(observation, field, sigma)
 
-            def lift(w: Tensor) -> Tensor:
+            def spread(w: Tensor) -> Tensor:
                 return sigma**2 * torch.autograd.grad(x0, x, transpose(w), retain_graph=True)[0]
 
             right = observation.full_residual(field, sigma)
-            found = solve(right, former, lift, forward, observation.variance.clamp(min=SMALLEST), products)
+            found = solve(right, former, spread, forward, observation.variance.clamp(min=SMALLEST), products)
             former = found.w
             return field + found.increment
 
