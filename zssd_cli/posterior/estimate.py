@@ -21,7 +21,7 @@ LARGE, LARGER = 300_000, 1.5
 SETUP = 0.25
 """Seconds per band of latitude to prepare covariances and gains."""
 RULES = 0.7, 1.3
-"""How far a run may be from what these rules make of a call of the network: eight runs took .75 to 1.2 times that."""
+"""How far a run may be from what these rules make of a call of the network."""
 PROGRAM = 0.5e9
 """Bytes of the program with its libraries."""
 AT_WORK = 0.7

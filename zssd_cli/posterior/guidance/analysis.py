@@ -4,8 +4,8 @@ For a Gaussian prior with covariance B the denoiser given a coarse observation y
 
 .. math:: E[x_0 | x, y] = D + V A^T (A V A^T + S)^{-1} (y - A D), \qquad V = B \sigma^2 (B + \sigma^2)^{-1}.
 
-What runs is this with S + :data:`MODEL_ERROR`^2 diag(A V A^T) in the place of S at every level, and with a gain of (next to) nought
-for those waves along the coarse grid to which the cut-off of V at some blocks gives a negative variance.
+What runs is this with S + :data:`MODEL_ERROR`^2 diag(A V A^T) in the place of S at every level, and with little gain
+for those waves along the coarse grid to which the cut-off of V at some blocks gives a negative variance (:data:`CUT`).
 
 With D from the network and B from climatology (:mod:`zssd_cli.climate.covariance`) this is the guidance. Because B knows
 that pressure and wind go together, an observed pressure moves the winds.
@@ -38,6 +38,9 @@ TOLERANCE = 1e-3
 KEPT = 40
 MODEL_ERROR = 0.1
 """Error of B itself, as a share of the block means' conditional standard deviation: keeps badly known combinations small."""
+CUT = 30.0
+"""A negative variance counts as so many times its size: the same gain then makes a misfit grow by a 30th at most. With 3 it grows
+from move to move near the poles; left alone altogether, regions of a few blocks are not fitted any more."""
 DROPPED = 1e-4
 """Share of the largest element of V A^T that the wavenumbers that are left out would add at most."""
 FAR = 4.0
@@ -247,8 +250,8 @@ class AnalysisSolver:
         symbol = (symbol + symbol.mH) / 2
         values, vectors = torch.linalg.eigh(symbol)
         # V is cut off at r blocks; where that leaves a negative variance the increment would point the wrong way: it must stay small
-        most = values.max()
-        values = torch.where(values > 0, values.clamp(min=1e-5 * float(most)), most)
+        most = float(values.max())
+        values = torch.where(values > 0, values, -CUT * values).clamp(min=1e-5 * most)
         symbol = vectors @ (values[..., None] * vectors.mH)
         variance = kernel[torch.arange(n), torch.arange(n), r, r]
         symbol = symbol + torch.diag(MODEL_ERROR**2 * variance).to(symbol.dtype)
