@@ -1,5 +1,7 @@
 """Samplers on Gaussians: mean, covariance, the exact flow, and the order of the error."""
 
+import math
+
 import pytest
 import torch
 
@@ -109,3 +111,21 @@ def test_the_first_field_is_pure_noise_at_the_first_level():
     seen, draw = [], source(20_000)
     list(sample(lambda x, *_: seen.append(x) or x * 0, draw, karras_sigmas(2), "ddim"))
     assert float(seen[0].std()) == pytest.approx(120, rel=0.02)
+
+
+def test_the_multistep_solver_is_that_of_the_paper():
+    """Lu et al. 2022, algorithm 2, on uneven levels: D + (D - D_previous) / (2 r), r the last step over this one in log sigma."""
+    levels = torch.tensor([8.0, 5.0, 1.0, 0.3, 0.0])
+
+    def denoised(x: torch.Tensor, sigma: float, _following: float) -> torch.Tensor:
+        return torch.tanh(x) / (1 + sigma)
+
+    start = torch.linspace(-3, 3, 7)[None, None, None]
+    *_, last = sample(denoised, lambda: start, levels, "dpmpp_2m")
+    x, previous, before = start * 8.0, None, 0.0
+    for sigma, following in ((8.0, 5.0), (5.0, 1.0), (1.0, 0.3)):
+        step, now = math.log(sigma / following), denoised(x, sigma, following)
+        mixed = now if previous is None else now + (now - previous) * step / (2 * before)
+        x = following / sigma * x + (1 - following / sigma) * mixed
+        previous, before = now, step
+    torch.testing.assert_close(last, denoised(x, 0.3, 0.0), rtol=1e-5, atol=1e-6)
