@@ -26,7 +26,7 @@ def test_a_batch_of_several_times_is_its_samples_drawn_alone(model, guidance, ba
 
     path = model(names=("psl", "sfcWind"), lon=np.arange(2.5, 360, 5), hours=(0.0, 1200.0, 4000.0), change=hole)
     static = load_static()
-    config = DownscaleConfig(guidance=guidance, steps=3, members=MEMBERS)
+    config = DownscaleConfig(guidance=guidance, steps=3, members=MEMBERS, precision="float32")
     source = open_source([path], ("msl", "si10"))
     job = prepare(source, toy_prior(static.sha256), static, config, parse_region(BOX))
     alone, together = ({(r.time, r.first_member): r for r in run(replace(job, batch=size))} for size in (1, batch))

@@ -67,7 +67,8 @@ def fields(path):
 def test_downscale(zssd, model, tmp_path, gpu, prior, guidance):
     """Both kinds of observation, two times, two members, with and without the balance of the winds; together and alone."""
     source = model(names=("psl", "sfcWind"))
-    options = ["--region", BOX, "--steps", 3, "--members", 2, "--guidance", guidance]
+    # the processor that pretends rounds to bfloat16 in another way than a GPU, which torch here knows nothing of
+    options = ["--region", BOX, "--steps", 3, "--members", 2, "--guidance", guidance, "--precision", "float32"]
     options += ["--weights", "analyses-msl-u10-v10", "--filter-scale", 10] if prior == "shipped" else []
     plain = zssd("downscale", source, "-o", tmp_path / "cpu.nc", "--device", "cpu", *options)
     assert plain.code == 0, plain.err
