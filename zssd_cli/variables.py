@@ -28,6 +28,8 @@ class Variable:
         CF standard names that are accepted on input, together with ``level`` or ``height``.
     minimum, maximum
         Plausible range in canonical units.
+    jump
+        Largest plausible difference of neighbouring cells at most 1.5 degrees apart, in canonical units.
     level
         Pressure level in Pa, None at the surface.
     height
@@ -36,6 +38,8 @@ class Variable:
         Short names of the quantity on pressure levels, from which ``level`` is taken.
     refused
         CF standard names that contradict the short name of an array.
+    long_names
+        Long names that say variable and level at once.
     odd
         Whether a mirror at the equator reverses its sign.
     grib
@@ -55,10 +59,12 @@ class Variable:
     units: str
     minimum: float
     maximum: float
+    jump: float = float("inf")
     level: float | None = None
     height: float | None = None
     profiles: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    long_names: tuple[str, ...] = ()
     odd: bool = False
     grib: tuple[str, ...] = ()
     shown: tuple[float, str] | None = None
@@ -68,6 +74,11 @@ class Variable:
     def attributes(self) -> dict[str, str]:
         """CF attributes of the output."""
         return {"standard_name": self.standard_name, "long_name": self.long_name, "units": self.units}
+
+    @property
+    def component(self) -> bool:
+        """True for components of the wind, which blow both ways."""
+        return self.standard_name in ("eastward_wind", "northward_wind")
 
     @property
     def own_names(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import numpy as np
 from zssd_cli.evaluation.alignment import covered_blocks
 from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid, Region
 from zssd_cli.grids.regrid import WHOLE, separable
-from zssd_cli.posterior.domain import source_region
+from zssd_cli.posterior.domain import covered_region
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.series.reading import open_source
 
@@ -47,7 +47,19 @@ class Series:
     grid: LatLonGrid
     times: tuple[cftime.datetime, ...]
     values: np.ndarray
-    frequency: str | None = "6hr"
+    averaging: str | None = None
+    doubts: tuple[str, ...] = ()
+    points: None = None
+    time_bounds: None = None
+
+    @property
+    def cells(self) -> "dict[str, Series]":
+        """The series itself is where its cells lie."""
+        return dict.fromkeys(self.variables, self)
+
+    def fields(self, variable: str, start: int, stop: int) -> np.ndarray:
+        """One variable at times ``start`` to ``stop``."""
+        return self.values[start:stop, self.variables.index(variable)]
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Times ``start`` to ``stop``."""
@@ -115,7 +127,7 @@ class HeldOut:
 
     def region(self, scale: float) -> Region:
         """The box, or all whole blocks of ``scale`` degrees."""
-        return self.box or source_region(self.series.grid, scale)
+        return self.box or covered_region(self.series, scale)
 
     def filtered(self, km: float) -> "HeldOut":
         """The same with a low-pass of ``km``; only for IFS, which is finer than ERA5."""

@@ -52,9 +52,9 @@ class Counted:
     def __getattr__(self, name):
         return getattr(self._source, name)
 
-    def read(self, start, stop):
+    def fields(self, variable, start, stop):
         self.taken += range(start, stop)
-        return self._source.read(start, stop)
+        return self._source.fields(variable, start, stop)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3])

@@ -80,7 +80,41 @@ def test_the_circle_is_closed_exactly(start):
     lon = (start + np.arange(192) * 1.875).astype(np.float32)
     axis = longitude_axis(lon)
     assert axis.edges[-1] - axis.edges[0] == 360.0
-    assert axis.edges[0] == pytest.approx(start - 0.9375, abs=1e-4)
+    first = (start + 1e-3) % 1.875
+    assert axis.centres[0] == pytest.approx(first, abs=2e-3)  # the origin of the file does not matter
+    assert axis.edges[0] == pytest.approx(axis.centres[0] - 0.9375, abs=1e-4)
+    np.testing.assert_allclose(axis.centres, (lon[axis.order] + 1e-3) % 360, atol=2e-3)
+
+
+@pytest.mark.parametrize("start", [-180.0, -2.5, 20.0])
+def test_the_same_cells_with_another_origin_are_the_same_axis(start):
+    step = 2.5
+    lon = start + np.arange(144) * step
+    here, there = longitude_axis(np.arange(144) * step), longitude_axis(lon, np.stack([lon - 1.25, lon + 1.25], 1))
+    np.testing.assert_allclose(there.centres, here.centres)
+    np.testing.assert_allclose(there.edges, here.edges)
+
+
+def test_half_cells_at_the_seam_are_not_believed():
+    lon = np.arange(144) * 2.5
+    bounds = np.stack([lon - 1.25, lon + 1.25], 1)
+    bounds[0, 0], bounds[-1, 1] = 0.0, 360.0  # CESM2's own
+    axis = longitude_axis(lon, bounds)
+    np.testing.assert_allclose(np.diff(axis.edges), 2.5)
+    assert axis.edges[0] == -1.25
+    assert axis.notes == (
+        "longitude bounds do not have their centres in the middle; midpoints between the centres are used instead",
+    )
+
+
+def test_unequal_cells_of_evenly_spaced_centres_are_not_believed():
+    lat = np.arange(-40.0, 41.0, 10.0)
+    edges = np.append(lat - 5, 45.0)
+    edges[4] += 0.9  # within a tenth of a cell of the middle
+    axis = latitude_axis(lat, np.stack([edges[:-1], edges[1:]], 1))
+    np.testing.assert_allclose(axis.edges, np.arange(-45.0, 46.0, 10.0))
+    assert "unequal cells" in axis.notes[0]
+
 
 
 def test_longitude_bounds_across_the_seam():

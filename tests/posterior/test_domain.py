@@ -18,7 +18,8 @@ from zssd_cli.grids.latlon import (
     parse_region,
 )
 from zssd_cli.operators.coarsen import Coarsen
-from zssd_cli.posterior.domain import make_domain, source_region
+from zssd_cli.posterior.domain import common_region, covered_region, make_domain
+from zssd_cli.series.layout import Layout
 
 REGIONS = NAMED_REGIONS | {
     "seam": parse_region("170,-170,-10,10"),
@@ -125,20 +126,29 @@ def test_any_region(west, width, south, height, step):
     assert not domain.unseen(np.zeros(domain.coarse.shape, bool)).any()
 
 
-def test_source_region_is_whole_blocks():
+def test_covered_region_is_whole_blocks():
     lat, lon = np.arange(31.0, 59.0, 1.0), np.arange(-8.0, 24.0, 1.0)
     grid, _, _ = rectilinear_grid(lat, lon)
-    assert source_region(grid, 5.0) == Region(-5, 20, 35, 55)
+    assert covered_region(Layout((), grid), 5.0) == Region(-5, 20, 35, 55)
     whole, _, _ = rectilinear_grid(np.linspace(-89, 89, 90), np.arange(1, 361, 2.0))
-    assert source_region(whole, 5.0) == GLOBE
-    assert block_grid(5.0, source_region(whole, 5.0)).shape == (36, 72)
+    assert covered_region(Layout((), whole), 5.0) == GLOBE
+    assert block_grid(5.0, covered_region(Layout((), whole), 5.0)).shape == (36, 72)
+
+
+def test_variables_share_a_region():
+    a, b = Region(-20, 30, 30, 60), Region(340, 380, 40, 70)
+    assert common_region([a, b]) == Region(-20, 20, 40, 60)
+    assert common_region([GLOBE, b]) == common_region([b, GLOBE]) == b
+    assert common_region([GLOBE, GLOBE]) == GLOBE
+    with pytest.raises(ConfigError, match="no region in common"):
+        common_region([a, Region(100, 120, 30, 60)])
 
 
 def test_a_source_smaller_than_a_block_is_refused():
     edges = np.array([1.0, 2.0, 3.0])
     grid = LatLonGrid(edges[1:] - 0.5, edges[1:] - 0.5, edges, edges)
     with pytest.raises(ConfigError, match="not even one whole block of 5 degrees") as caught:
-        source_region(grid, 5.0)
+        covered_region(Layout((), grid), 5.0)
     assert "longitude 1 to 3, latitude 1 to 3" in str(caught.value)
     assert describe_extent(grid) in str(caught.value)
 

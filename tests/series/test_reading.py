@@ -191,7 +191,7 @@ def test_orography_is_not_a_geopotential_on_a_level(make):
 
 def test_wind_on_pressure_levels_is_not_the_surface_wind(make):
     path = on_levels(make, "uas", "m", "plev", [85000.0, 50000.0], "Pa")
-    assert "uas is on a pressure level" in refused([path], ["u10"])
+    assert "uas is on the pressure level 850, 500 hPa (coordinate plev), expected the surface" in refused([path], ["u10"])
 
 
 def test_units_are_converted(make):
@@ -371,14 +371,14 @@ def test_provenance_is_gathered(make):
     }
 
 
-def test_mixed_models_are_noted(make):
+def test_two_models_for_the_same_times_are_refused(make):
     paths = [
         make("p.nc", globals_={"source_id": "A"}),
         make("u.nc", name="uas", units="m/s", globals_={"source_id": "B"}),
     ]
-    source = open_source(paths, ["msl", "u10"])
-    assert source.notes == ("the files mix several source_id: A, B",)
-    assert source.attributes["source_id"] == "A;B"
+    assert "p.nc and this file are of model A and B for the same times (2010-01-01T00:00:00)" in refused(
+        paths, ["msl", "u10"]
+    )
 
 
 # Times
@@ -530,7 +530,7 @@ def test_dimensions_of_size_one_are_squeezed(make):
 
 def test_an_ensemble_must_be_reduced_to_one_member(make):
     text = refused([make(dims=("number", "time", "lat", "lon"), extra={"number": 5})])
-    assert "psl has the further dimension number (5); select one member or level" in text
+    assert "psl has the further dimension number (5); select one member, level or lead time" in text
 
 
 def with_2d_coordinates(make, lat2, lon2, values):

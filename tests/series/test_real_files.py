@@ -78,7 +78,7 @@ GRIDDED = [
     ("odd/latlon_latincreasing.nc", other("data_var_1", "none"), (2, 3, 4), "2017-10-15T07:31:52", "2017-10-15T07:31:53",
      "standard", None, {(0, 0, 0): 1.0, (1, 0, 0): 11.0}, (51, 54, 4.55, 8.55)),
     ("odd/tripolar_subset.nc", other("U", "m/sec"), (1, 21, 360), "0061-02-15T00:00:00", "0061-02-15T00:00:00", "noleap", None,
-     {(0, 20, 359): -0.7126728892}, (-10.332820, 0.167180, -279.5, 80.5)),
+     {(0, 20, 80): -0.7126728892}, (-10.332820, 0.167180, -0.5, 359.5)),
     ("odd/tas_Amon_modify_time_203012-205611.nc", other("tas", "K"), (300, 2, 2), "2030-12-16T00:00:00", "2055-11-16T00:00:00",
      "360_day", "mon", {(0, 0, 0): 254.919}, (-90, 90, -86.25, 273.75)),
     ("odd/tas_modify_fill_value.nc", other("tas", "K"), (300, 2, 2), "2030-12-16T00:00:00", "2055-11-16T00:00:00", "360_day",
@@ -121,7 +121,10 @@ def test_the_main_example_in_kind(shared_data):
     assert source.attributes["institution_id"] == "MPI-M"
     assert source.attributes["source_files"] == MPI
     assert source.attributes["tracking_id"].startswith("hdl:")
-    assert source.notes == ()
+    assert source.notes == (
+        "msl is a mean over 6 hours (frequency 6hr, cell_methods time: mean, times 6 h apart), smoother than the weather of a moment",
+    )
+    assert source.averaging is None
     block = source.read(0, 2)
     weights = source.grid.area / source.grid.area.sum()
     assert (block[0, 0] * weights).sum() == pytest.approx(101100, abs=200)
@@ -214,7 +217,7 @@ REFUSED = [
     ("odd/badbounds_even.nc", [other("var", "1")], "var has no latitude coordinate"),
     ("odd/badbounds_uneven.nc", [other("var", "1")], "var has no latitude coordinate"),
     ("odd/bounds_overlapping.nc", [other("A", "1")], "A has no latitude coordinate"),
-    ("odd/coardsMissingCalendarAttr.nc", [other("uwnd", "m s-1")], "uwnd is on a pressure level"),
+    ("odd/coardsMissingCalendarAttr.nc", [other("uwnd", "m s-1")], "uwnd is on the pressure level 1 hPa"),
     ("odd/dims_not_coord.nc", EVERY, "none of msl (psl), u10 (uas), v10 (vas), z500 (zg), z250 (zg) found, it holds U"),
     ("odd/example_file_irregular_2Dlat2Dlon_grid.nc", [other("data_var_1", "none")], "further dimension extra (10)"),
     ("odd/fill_is_nan.nc", [other("TEMP_IR_UNCOR_MEAN", "degC")], "has no latitude coordinate"),

@@ -14,6 +14,9 @@ from zssd_cli.grids.latlon import LatLonGrid
 _FAR = 1e6
 """No coordinate in degrees is larger: what is, is a fill value."""
 
+_OFF_MIDDLE = 0.1
+"""Part of a cell by which a centre may lie off its middle; a gaussian grid's rows next to the cap are .02 off."""
+
 _POLAR_CAP = 0.9
 """A centre nearer to the pole than this part of a spacing owns the cap. A gaussian grid's first row lies .77 spacings
 from the pole and a cell-centred one's half a spacing; a whole spacing means that a polar row is missing."""
@@ -100,7 +103,21 @@ def longitude_axis(centres: np.ndarray, bounds: np.ndarray | None = None) -> Axi
     gap = 360.0 - (edges[-1] - edges[0])
     if abs(gap) < 0.01 * np.diff(edges).min():
         edges[-1] = edges[0] + 360.0
+        return _from_greenwich(Axis(centres, edges, order, notes))
     return Axis(centres, edges, order, notes)
+
+
+def _from_greenwich(axis: Axis) -> Axis:
+    """A whole circle, begun at its first centre east of Greenwich: the same cells are the same axis, whatever their file's origin."""
+    slack = 1e-3 * float(np.diff(axis.edges).min())
+    begin = int(np.argmin((axis.centres + slack) % 360.0))
+    shift = (axis.centres[begin] + slack) % 360.0 - slack - axis.centres[begin]
+    turned = np.roll(axis.centres, -begin) + shift
+    turned[axis.centres.size - begin :] += 360.0
+    widths = np.roll(np.diff(axis.edges), -begin)
+    first = axis.edges[begin] + shift
+    edges = np.append(first + np.append(0.0, np.cumsum(widths[:-1])), first + 360.0)
+    return Axis(turned, edges, np.roll(axis.order, -begin), axis.notes)
 
 
 def _finite(centres: np.ndarray, what: str) -> np.ndarray:
@@ -185,10 +202,25 @@ def _edges_from_bounds(
     if not encloses and _encloses(low[::-1], high[::-1], centres, slack[::-1]):
         return _edges_from_bounds(centres, bounds[::-1], what)
     joins = np.all(np.abs(high[:-1] - low[1:]) <= np.minimum(slack[:-1], slack[1:]))
-    if not (encloses and joins):
-        fault = "overlap or leave gaps" if encloses else "do not enclose the centres"
+    fault = "do not enclose the centres" if not encloses else "overlap or leave gaps" if not joins else _misfit(centres, low, high, what)
+    if fault:
         return None, (f"{what} bounds {fault}; midpoints between the centres are used instead",)
     return np.concatenate([low[:1], (high[:-1] + low[1:]) / 2, high[-1:]]), ()
+
+
+def _misfit(centres: np.ndarray, low: np.ndarray, high: np.ndarray, what: str) -> str:
+    """What is wrong with cells that enclose their centres and join: a centre far off the middle, equal centres with unequal cells.
+
+    A first or last row may be half a cell at a pole, or a gaussian grid's cap.
+    """
+    inner = slice(1, -1) if what == "latitude" else slice(None)
+    width, middle = (high - low)[inner], ((high + low) / 2)[inner]
+    if np.any(np.abs(middle - centres[inner]) > _OFF_MIDDLE * width):
+        return "do not have their centres in the middle"
+    steps = np.diff(centres)
+    if centres.size > 2 and np.ptp(steps) < 1e-3 * steps.mean() and width.size and np.ptp(width) > _OFF_MIDDLE * width.mean():
+        return "give unequal cells to evenly spaced centres"
+    return ""
 
 
 def _encloses(low: np.ndarray, high: np.ndarray, centres: np.ndarray, slack: np.ndarray) -> bool:

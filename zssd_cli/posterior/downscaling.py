@@ -5,7 +5,7 @@ on at once.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +17,12 @@ from zssd_cli.climate.gaussian import ClimateFields
 from zssd_cli.config import DownscaleConfig
 from zssd_cli.defaults import OBS_ERROR
 from zssd_cli.errors import ConfigError, InputError
-from zssd_cli.grids.latlon import GLOBE, LatLonGrid, Region, describe_centres, describe_extent
+from zssd_cli.grids.latlon import LatLonGrid, Region, describe_centres, describe_extent
 from zssd_cli.grids.regrid import Regrid
 from zssd_cli.grids.regridders import make_regrid
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.posterior import observing
-from zssd_cli.posterior.domain import Domain, make_domain, source_region
+from zssd_cli.posterior.domain import Domain, common_region, covered_region, make_domain
 from zssd_cli.posterior.guidance import Guidance, Method, Observation, Setup, by_name
 from zssd_cli.posterior.guidance.projection import match, match_speed
 from zssd_cli.posterior.machine import free_memory, network_precision, plan_batch, plan_call
@@ -37,7 +37,6 @@ from zssd_cli.series.protocol import CoarseSeries
 from zssd_cli.static import StaticFields
 from zssd_cli.times import format_time, year_day_fractions
 
-MEANS = {"day": "daily", "mon": "monthly", "yr": "yearly"}
 SPACINGS: dict[str, Callable[[int], Tensor]] = {
     "ddpm": ddpm_sigmas,
     "karras": karras_sigmas,
@@ -60,10 +59,10 @@ class Job:
         Static channels of the sampled domain, (1, 4, H, W).
     channels
         Index in the prior of every observed variable that is a channel, in the source's order.
-    regrid
-        From the source's cells to the blocks.
+    regridders
+        From the cells of each of the source's variables to the blocks.
     regridder
-        Its name.
+        Their name.
     batch
         Samples (times x members) that are drawn together.
     call_cells
@@ -80,7 +79,7 @@ class Job:
     domain: Domain
     static: Tensor
     channels: tuple[int, ...]
-    regrid: Regrid
+    regridders: tuple[Regrid, ...]
     regridder: str
     batch: int
     call_cells: int
@@ -170,19 +169,20 @@ def prepare(
             "Leave --sampler out."
         )
         raise ConfigError(msg)
-    if source.frequency in MEANS and not config.any_frequency:
+    if source.averaging is not None and not config.any_frequency:
         msg = (
-            f"The input is {MEANS[source.frequency]} data; the prior knows fields at one moment and would add weather "
+            f"The input holds {source.averaging}; the prior knows fields at one moment and would add weather "
             "that a mean lacks. Use 6-hourly or finer input, or pass --any-frequency."
         )
         raise InputError(msg)
     step = config.filter_scale
     if region is None:
-        region = GLOBE if source.grid is None else source_region(source.grid, step)
-    if source.grid is not None:
-        _check_scale(source.grid, step)
+        region = common_region([covered_region(place, step) for place in source.cells.values()])
+    for place in source.cells.values():
+        if place.grid is not None:
+            _check_scale(place.grid, step)
     domain = make_domain(region, step)
-    regrid, name = make_regrid(source, domain.coarse, config.regridder)
+    regridders, name = _regridders(source, domain.coarse, config.regridder)
     channels = observing.channels(prior, source.variables)
     cells = domain.fine.shape[0] * domain.fine.shape[1]
     device = prior.denoiser.network.out.weight.device
@@ -191,8 +191,20 @@ def prepare(
     precision = network_precision(config.precision, device, gradients=method.backward(config) > 0)
     batch = 1 if method.backward(config) else plan_batch(cells, len(prior.variables), free, device)
     call = plan_call(prior.header.network.channels[0], free, precision)
-    first = _block_means(source, prior, domain, regrid, 0, 1)
-    return Job(source, prior, config, domain, channels_static, channels, regrid, name, batch, call, precision, first)
+    first = _block_means(source, prior, domain, regridders, 0, 1)
+    return Job(
+        source, prior, config, domain, channels_static, channels, regridders, name, batch, call, precision, first
+    )
+
+
+def _regridders(source: CoarseSeries, blocks: LatLonGrid, choice: str) -> tuple[tuple[Regrid, ...], str]:
+    """One regridder for each variable, made once for equal cells, and their names."""
+    made: dict[int, tuple[Regrid, str]] = {}
+    for cells in source.cells.values():
+        if id(cells) not in made:
+            made[id(cells)] = make_regrid(cells, blocks, choice)
+    names = dict.fromkeys(name for _, name in made.values())
+    return tuple(made[id(source.cells[name])][0] for name in source.variables), ",".join(names)
 
 
 def _check_scale(grid: LatLonGrid, step: float) -> None:
@@ -216,19 +228,23 @@ def observe(job: Job, start: int, stop: int) -> np.ndarray:
         Where no block of the region has a value.
     """
     if start > 0:
-        return _block_means(job.source, job.prior, job.domain, job.regrid, start, stop)
+        return _block_means(job.source, job.prior, job.domain, job.regridders, start, stop)
     if stop == 1:
         return job.first
-    return np.concatenate([job.first, _block_means(job.source, job.prior, job.domain, job.regrid, 1, stop)])
+    return np.concatenate([job.first, _block_means(job.source, job.prior, job.domain, job.regridders, 1, stop)])
 
 
 def _block_means(
-    source: CoarseSeries, prior: Prior, domain: Domain, regrid: Regrid, start: int, stop: int
+    source: CoarseSeries, prior: Prior, domain: Domain, regridders: Sequence[Regrid], start: int, stop: int
 ) -> np.ndarray:
-    blocks = regrid(source.read(start, stop))
+    means = [
+        regrid(source.fields(name, start, stop)) for name, regrid in zip(source.variables, regridders, strict=True)
+    ]
+    blocks = np.stack(means, 1)
     for k in range(stop - start):
         if domain.unseen(np.isnan(blocks[k]).all(0)).all():
-            where = describe_extent(source.grid) if source.grid is not None else "elsewhere"
+            grid = next(iter(source.cells.values())).grid
+            where = describe_extent(grid) if grid is not None else "elsewhere"
             time = format_time(source.times[start + k])
             msg = (
                 f"The input has no value in the region at {time}: expected data for "

@@ -1,4 +1,7 @@
-"""Which array of a file is the wanted variable: by short name, else by CF standard name with its level or height."""
+"""Which array of a file is the wanted variable: by short name, else by CF standard name with its level or height, else by long name.
+
+An array that bears a variable's name and fails a check is an error: it is never passed over, for then the variable would be inferred.
+"""
 
 from dataclasses import dataclass
 
@@ -6,39 +9,39 @@ import numpy as np
 import xarray as xr
 
 from zssd_cli.errors import InputError
+from zssd_cli.series.identity import is_ensemble_mean, is_speed, named_at_length, refuse_other
 from zssd_cli.variables import Variable
 
 _PRESSURE_NAMES = {
-    "plev",
-    "pressure_level",
-    "isobaricinhpa",
-    "isobaricinpa",
-    "plevel",
-    "pressure",
-    "level",
-    "lev",
-    "air_pressure",
-}
+    "plev", "pressure_level", "isobaricinhpa", "isobaricinpa", "plevel", "pressure", "level", "lev", "air_pressure",
+}  # fmt: skip
 _TO_PASCAL = {
-    "pa": 1.0,
-    "pascal": 1.0,
-    "hpa": 100.0,
-    "mb": 100.0,
-    "mbar": 100.0,
-    "millibar": 100.0,
-    "millibars": 100.0,
-    "kpa": 1000.0,
-}
+    "pa": 1.0, "pascal": 1.0, "hpa": 100.0, "mb": 100.0, "mbar": 100.0, "millibar": 100.0, "millibars": 100.0, "kpa": 1000.0,
+}  # fmt: skip
 _CLOSE = 0.01
 """A pressure level within one percent is the level meant."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A variable in a dataset: the array at the right level, still lazy, or a remark why it is not there."""
+    """A variable in a dataset.
+
+    Attributes
+    ----------
+    array
+        At the right level, still lazy; None where the variable is not there.
+    remark
+        Why it is not there.
+    notes
+        What was not as it should be, a line each.
+    speed
+        An array has the variable's name but holds a wind speed, as which it may guide.
+    """
 
     array: xr.DataArray | None
     remark: str | None = None
+    notes: tuple[str, ...] = ()
+    speed: bool = False
 
 
 def find(dataset: xr.Dataset, variable: Variable) -> Found:
@@ -47,32 +50,51 @@ def find(dataset: xr.Dataset, variable: Variable) -> Found:
     Raises
     ------
     InputError
-        Several arrays of the file claim the same standard name and nothing tells which is meant, or the standard name
-        of an array contradicts its short name (surface pressure named psl).
+        Several arrays of the file claim the variable and nothing tells which is meant; an array has its name but says by
+        standard name, long name, methods, GRIB keys or level that it is something else.
     """
     names = {str(name).lower(): str(name) for name in dataset.data_vars}
-    remark = None
     for own in variable.own_names:
-        if own in names:
-            array = dataset[names[own]]
-            _refuse_contradiction(array, variable)
-            if _at_surface(array) if variable.level is None else _own_level(array, variable.level):
-                return Found(array)
-            remark = f"{array.name} is on a pressure level"
+        if own in names and own not in variable.profiles:
+            return _by_own_name(dataset[names[own]], variable)
     if variable.level is not None:
         return _find_on_level(dataset, variable, variable.level, names)
     found = _find_by_standard_name(dataset, variable)
-    return Found(found.array, found.remark or remark)
+    if found.array is None:
+        found = _find_by_long_name(dataset, variable) or found
+    return found
 
 
-def _refuse_contradiction(array: xr.DataArray, variable: Variable) -> None:
-    standard_name = array.attrs.get("standard_name")
-    if standard_name in variable.refused:
-        msg = (
-            f"{array.name} has the standard_name {standard_name}, expected {' or '.join(variable.standard_names)}; "
-            "correct the attribute if the data are what the name says."
-        )
-        raise InputError(msg)
+def _by_own_name(array: xr.DataArray, variable: Variable) -> Found:
+    if variable.component and is_speed(array):
+        why = array.attrs.get("standard_name") or array.attrs.get("long_name")
+        return Found(None, f"{array.name} is a wind speed ({why})", speed=True)
+    refuse_other(array, variable)
+    notes = (f"{array.name} is an ensemble mean, smoother than any weather",) if is_ensemble_mean(array) else ()
+    axis = _pressure_axis(array)
+    if axis is None:
+        return Found(array, notes=notes)
+    name, levels = axis
+    shown = ", ".join(f"{level / 100:g}" for level in levels[:6]) + (", ..." if levels.size > 6 else "")
+    if variable.level is not None:
+        if levels.size == 1 and _nearest(levels, variable.level) is not None:
+            return Found(array, notes=notes)
+    elif levels.size == 1 and _surely_at_surface(array, variable):
+        note = f"{array.name}: its coordinate {name} = {shown} hPa is not believed, the variable is one of the surface"
+        return Found(array, notes=(*notes, note))
+    expected = "the surface" if variable.level is None else f"{variable.level / 100:g} hPa"
+    msg = (
+        f"{array.name} is on the pressure level {shown} hPa (coordinate {name}), expected {expected} as its name says; "
+        f"remove the coordinate (ncks -x -v {name}) if it does not belong to it, or rename the array."
+    )
+    raise InputError(msg)
+
+
+def _surely_at_surface(array: xr.DataArray, variable: Variable) -> bool:
+    """Standard name, CMIP6 name or height say so: a pressure that xarray left from another variable does not count."""
+    if variable.height is None:
+        return "sea_level" in variable.standard_name
+    return str(array.name).lower() == variable.cmip6.lower() or _right_height(array, variable)
 
 
 def relevant_scalars(array: xr.DataArray) -> dict[str, xr.DataArray]:
@@ -119,17 +141,6 @@ def _height(array: xr.DataArray) -> float | None:
     return None
 
 
-def _at_surface(array: xr.DataArray) -> bool:
-    """Not on a pressure level."""
-    return _pressure_axis(array) is None
-
-
-def _own_level(array: xr.DataArray, level: float) -> bool:
-    """A name such as z500 is believed unless a pressure coordinate contradicts it."""
-    axis = _pressure_axis(array)
-    return axis is None or (axis[1].size == 1 and _nearest(axis[1], level) is not None)
-
-
 def _nearest(levels: np.ndarray, level: float) -> int | None:
     position = int(np.nanargmin(np.abs(levels - level)))
     return position if abs(levels[position] - level) <= _CLOSE * level else None
@@ -158,14 +169,35 @@ def _find_on_level(dataset: xr.Dataset, variable: Variable, level: float, names:
 
 def _find_by_standard_name(dataset: xr.Dataset, variable: Variable) -> Found:
     named = [a for a in dataset.data_vars.values() if a.attrs.get("standard_name") in variable.standard_names]
-    fitting = [a for a in named if _at_surface(a) and _right_height(a, variable)]
-    if len(fitting) > 1:
-        several, name = ", ".join(str(a.name) for a in fitting), fitting[0].attrs["standard_name"]
-        msg = f"{variable.name}: {several} all have the standard_name {name}; rename the right one to {variable.cmip6}."
-        raise InputError(msg)
-    if fitting:
-        return Found(fitting[0])
+    fitting = [a for a in named if _pressure_axis(a) is None and _right_height(a, variable)]
+    found = _only(fitting, variable, "standard_name")
+    if found is not None:
+        return found
     return Found(None, f"{named[0].name} is {named[0].attrs['standard_name']} on other levels" if named else None)
+
+
+def _find_by_long_name(dataset: xr.Dataset, variable: Variable) -> Found | None:
+    """An array without a standard name whose long name is one of the variable's (CAM's U10 is a wind speed)."""
+    wanted = {named_at_length(name) for name in variable.long_names}
+    fitting = [
+        array
+        for array in dataset.data_vars.values()
+        if not array.attrs.get("standard_name")
+        and named_at_length(str(array.attrs.get("long_name", ""))) in wanted
+        and _pressure_axis(array) is None
+    ]
+    return _only(fitting, variable, "long_name")
+
+
+def _only(fitting: list[xr.DataArray], variable: Variable, key: str) -> Found | None:
+    if len(fitting) > 1:
+        several, name = ", ".join(str(a.name) for a in fitting), fitting[0].attrs[key]
+        msg = f"{variable.name}: {several} all have the {key} {name}; rename the right one to {variable.cmip6}."
+        raise InputError(msg)
+    if not fitting:
+        return None
+    refuse_other(fitting[0], variable)
+    return Found(fitting[0])
 
 
 def _right_height(array: xr.DataArray, variable: Variable) -> bool:

@@ -49,6 +49,8 @@ _MESHES = {
     "nface",
     "nmesh2d_face",
 }
+_SLACK = 0.01
+"""Part of a cell by which two files may write the same centre with other digits."""
 _FEW_POINTS = 200
 """Fewer scattered points than this, without a model's name for the dimension, are stations."""
 
@@ -82,6 +84,15 @@ class Layout:
         if self.grid is not None:
             return self.grid.shape
         return () if self.points is None else self.points.lat.shape
+
+    @property
+    def centres(self) -> tuple[np.ndarray, np.ndarray]:
+        """Latitudes and longitudes: of the grid's rows and columns, or of the points."""
+        place = self.grid if self.grid is not None else self.points
+        if place is None:
+            msg = "a layout has a grid or points"
+            raise ValueError(msg)
+        return place.lat, place.lon
 
     def arrange(self, values: np.ndarray) -> np.ndarray:
         """Values (time, *dims) in the file's order as (time, lat, lon) or (time, *points)."""
@@ -136,7 +147,9 @@ def _find_coordinate(dataset: xr.Dataset, array: xr.DataArray, kind: str) -> xr.
         msg = f"{array.name} has no {kind} coordinate ({hint}); add coordinates in degrees_north and degrees_east."
         raise InputError(msg)
     named = str(array.encoding.get("coordinates", array.attrs.get("coordinates", ""))).split()
-    found.sort(key=lambda c: (c.name not in array.dims, str(c.name) not in named, c.ndim == 0, str(c.name)))
+    # coordinates of two dimensions that the array names come before its axes, which are nominal then (MOM's tripolar grids)
+    found.sort(key=lambda c: (not (c.ndim == 2 and str(c.name) in named), c.name not in array.dims, str(c.name) not in named,
+                              c.ndim == 0, str(c.name)))  # fmt: skip
     return found[0]
 
 
@@ -221,20 +234,24 @@ def _refuse_stations(dataset: xr.Dataset, array: xr.DataArray, lat: xr.DataArray
 
 
 def same_place(first: Layout, second: Layout) -> bool:
-    """True where two layouts have the same cells, to 1e-4 degrees."""
+    """True where two layouts have the same cells but for the last digits."""
     if first.grid is not None and second.grid is not None:
         return first.grid.shape == second.grid.shape and all(
-            np.allclose(getattr(first.grid, name), getattr(second.grid, name), rtol=0, atol=1e-4)
-            for name in ("lat", "lon")
+            np.allclose(getattr(first.grid, name), getattr(second.grid, name), rtol=0, atol=slack)
+            for name, slack in (("lat", _SLACK * _step(first.grid.lat)), ("lon", _SLACK * _step(first.grid.lon)))
         )
     if first.points is not None and second.points is not None:
         a, b = first.points, second.points
         return (
             a.lat.shape == b.lat.shape
             and np.allclose(a.lat, b.lat, rtol=0, atol=1e-4)
-            and np.allclose(a.lon, b.lon, rtol=0, atol=1e-4)
+            and np.allclose((a.lon - b.lon + 180) % 360, 180, rtol=0, atol=1e-4)
         )
     return False
+
+
+def _step(centres: np.ndarray) -> float:
+    return float(np.abs(np.diff(centres)).min()) if centres.size > 1 else 1.0
 
 
 def describe(layout: Layout) -> str:

@@ -8,11 +8,17 @@ import numpy as np
 import xarray as xr
 
 from zssd_cli.errors import InputError
+from zssd_cli.series.direction import refuse_turned
+from zssd_cli.series.doubts import Checks, Watch
 from zssd_cli.series.finding import Found, find
+from zssd_cli.series.identity import refuse_one_sign
+from zssd_cli.series.interval import Evidence, evidence_of
 from zssd_cli.series.layout import Layout, find_layout
 from zssd_cli.series.opening import reading
-from zssd_cli.series.timeline import UNKNOWN_TIME, calendar_name, decode, find_time
-from zssd_cli.series.units import check_plausible, convert, infer_units
+from zssd_cli.series.provenance import Origin, origin_of
+from zssd_cli.series.stamps import Stamps, find_time, stamps
+from zssd_cli.series.timeline import UNKNOWN_TIME
+from zssd_cli.series.units import check_plausible, convert, infer_units, line
 from zssd_cli.times import format_time
 from zssd_cli.variables import Variable
 
@@ -32,13 +38,17 @@ class Piece:
     path, variable, units
         Where it is, what it is and what its values are in.
     array
-        Lazy, dimensions (time_dim, *layout.dims) in any order, perhaps an ``expver`` dimension too.
-    time_dim
-        None where the field has no time dimension.
+        Lazy, dimensions (stamps.dim, *layout.dims) in any order, perhaps an ``expver`` dimension too.
     layout
         The horizontal grid.
-    times, calendar
-        Dates in the file's order, () where the file has none.
+    stamps
+        When its fields are valid.
+    evidence
+        What the file says of the averaging interval.
+    origin
+        Whose output it is.
+    watch
+        Where doubts about its fields go.
     notes
         One-line warnings.
     """
@@ -47,14 +57,20 @@ class Piece:
     variable: Variable
     units: str
     array: xr.DataArray
-    time_dim: str | None
     layout: Layout
-    times: tuple[cftime.datetime, ...]
-    calendar: str
+    stamps: Stamps
+    evidence: Evidence
+    origin: Origin
+    watch: Watch
     notes: tuple[str, ...] = ()
 
+    @property
+    def times(self) -> tuple[cftime.datetime, ...]:
+        """Dates in the file's order."""
+        return self.stamps.dates
+
     def read(self, positions: list[int]) -> np.ndarray:
-        """Fields at these positions of the file's time axis.
+        """Fields at these positions of the file's time axis; doubts about them go to the watch.
 
         Returns
         -------
@@ -69,37 +85,59 @@ class Piece:
             raw = self.layout.arrange(_blanked(_values(self, positions), self.array.encoding))
             empty = np.flatnonzero(~np.isfinite(raw).any(axis=tuple(range(1, raw.ndim))))
             if empty.size:
-                when = f" at {format_time(self.times[positions[empty[0]]])}" if self.times else ""
-                msg = f"{self.variable.name}: every value is missing{when}; leave this time or file out."
+                msg = f"{self.variable.name}: every value is missing at {self._when(positions[empty[0]])}; leave this time or file out."
                 raise InputError(msg)
             values = convert(raw, self.units, self.variable)
             check_plausible(values, self.units, self.variable)
+            self._doubt(values, positions)
             return values.astype(np.float32, copy=False)
 
     def check(self, position: int) -> None:
         """Raise :class:`InputError` where the field at a position is not plausible; an empty field passes."""
         with reading(self.path, "its data cannot be read"):
-            raw = _blanked(_values(self, [position]), self.array.encoding)
-            check_plausible(convert(raw, self.units, self.variable), self.units, self.variable)
+            raw = self.layout.arrange(_blanked(_values(self, [position]), self.array.encoding))
+            values = convert(raw, self.units, self.variable)
+            check_plausible(values, self.units, self.variable)
+            if np.isfinite(values).any():
+                refuse_one_sign(values, *self.layout.centres, self.variable)
+                self._doubt(values, [position])
+
+    def _when(self, position: int) -> str:
+        return "its time" if self.times[position] is UNKNOWN_TIME else format_time(self.times[position])
+
+    def _doubt(self, values: np.ndarray, positions: list[int]) -> None:
+        where, checks = f"{self.path.name}: {self.variable.name}", self._checks()
+        for position, field in zip(positions, values, strict=True):
+            self.watch.look(checks, where, position, self._when(position), field)
+
+    def _checks(self) -> Checks:
+        lat, lon = self.layout.centres
+        packed, scale = np.dtype(self.array.encoding.get("dtype", "f4")), self.array.encoding.get("scale_factor")
+        span = None
+        if packed.kind in "iu" and scale is not None:
+            span = 2.0 ** (8 * packed.itemsize) * abs(float(scale) * line(self.units, self.variable)[0])
+        if self.layout.grid is not None:
+            lat, lon = lat[:, None], lon[None, :]
+        return Checks(self.variable, lat, lon, span)
 
 
 def _values(piece: Piece, positions: list[int]) -> np.ndarray:
     """Raw values (time, *dims) of the file, versions of ERA5 (final and preliminary) merged."""
     array = piece.array
-    if piece.time_dim is not None:
+    if piece.stamps.dim is not None:
         run = len(positions) == positions[-1] - positions[0] + 1 and positions == list(
             range(positions[0], positions[-1] + 1)
         )
-        array = array.isel({piece.time_dim: slice(positions[0], positions[-1] + 1) if run else positions})
+        array = array.isel({piece.stamps.dim: slice(positions[0], positions[-1] + 1) if run else positions})
     if "expver" in array.dims:
         versions = [array.isel(expver=i).values for i in range(array.sizes["expver"])]
         merged = versions[0]
         for other in versions[1:]:
             merged = np.where(np.isnan(merged), other, merged)
         array = array.isel(expver=0).copy(data=merged)
-    order = [d for d in (piece.time_dim, *piece.layout.dims) if d is not None]
+    order = [d for d in (piece.stamps.dim, *piece.layout.dims) if d is not None]
     values = np.asarray(array.transpose(*order).values)
-    return values if piece.time_dim is not None else values[None]
+    return values if piece.stamps.dim is not None else values[None]
 
 
 def _blanked(values: np.ndarray, encoding: dict) -> np.ndarray:
@@ -117,8 +155,10 @@ def _blanked(values: np.ndarray, encoding: dict) -> np.ndarray:
     return values
 
 
-def find_piece(dataset: xr.Dataset, path: Path, variable: Variable, *, allow_no_time: bool) -> Piece | str | None:
-    """The variable in a dataset, or a remark why it is not there, or None.
+def find_piece(
+    dataset: xr.Dataset, path: Path, variable: Variable, watch: Watch, *, allow_no_time: bool
+) -> "Piece | Found":
+    """The variable in a dataset, or what was found instead.
 
     Raises
     ------
@@ -128,22 +168,24 @@ def find_piece(dataset: xr.Dataset, path: Path, variable: Variable, *, allow_no_
     with reading(path):
         found: Found = find(dataset, variable)
         if found.array is None:
-            return f"{variable.name} not found in {path.name}: {found.remark}" if found.remark else None
+            return found
         array = found.array
         if array.dtype.kind not in "fiu":
             msg = f"{array.name} holds {array.dtype} values, expected numbers; correct the file."
             raise InputError(msg)
         layout = find_layout(dataset, array)
+        refuse_turned(dataset, array, layout, variable)
+        when = stamps(dataset, array) or _no_time(array, allow_no_time=allow_no_time)
         time = find_time(array)
-        array, time_dim = _reduced(array, layout, time)
-        times, calendar, notes = _times(array, time, time_dim, allow_no_time=allow_no_time)
-        piece = Piece(path, variable, "", array, time_dim, layout, times, calendar, (*notes, *layout.notes))
-        return _with_units(piece)
+        array = _reduced(array, layout, when.dim)
+        evidence = evidence_of(dataset.attrs, array, path.name, str(time.name) if time is not None else "", when.widths)
+        notes = (*found.notes, *when.notes, *layout.notes, *_eaten(array, variable))
+        origin = origin_of(dataset.attrs)
+        return _with_units(Piece(path, variable, "", array, layout, when, evidence, origin, watch, notes))
 
 
-def _reduced(array: xr.DataArray, layout: Layout, time: xr.DataArray | None) -> tuple[xr.DataArray, str | None]:
+def _reduced(array: xr.DataArray, layout: Layout, time_dim: str | None) -> xr.DataArray:
     """Squeeze what has size one; refuse what is left beside time and place."""
-    time_dim = str(time.dims[0]) if time is not None and time.ndim == 1 else None
     keep = {time_dim, *layout.dims}
     array = array.isel({d: 0 for d in array.dims if d not in keep and array.sizes[d] == 1})
     extra = [d for d in array.dims if d not in keep and d != "expver"]
@@ -152,27 +194,28 @@ def _reduced(array: xr.DataArray, layout: Layout, time: xr.DataArray | None) -> 
         raise InputError(msg)
     if extra:
         sizes = ", ".join(f"{d} ({array.sizes[d]})" for d in extra)
-        remedy = f"select one member or level, for instance with ncks -d {extra[0]},0"
+        remedy = f"select one member, level or lead time, for instance with ncks -d {extra[0]},0"
         msg = f"{array.name} has the further dimension {sizes}; {remedy}."
         raise InputError(msg)
-    return array, time_dim
+    return array
 
 
-def _times(
-    array: xr.DataArray, time: xr.DataArray | None, time_dim: str | None, *, allow_no_time: bool
-) -> tuple[tuple[cftime.datetime, ...], str, tuple[str, ...]]:
-    if time is None and allow_no_time:
-        return (UNKNOWN_TIME,), "standard", (f"{array.name} has no time; season and hour are not known",)
-    if time is None:
-        msg = (
-            f"{array.name} has no time coordinate; add one, for instance with cdo setdate,2010-01-01 -settime,06:00:00."
+def _no_time(array: xr.DataArray, *, allow_no_time: bool) -> Stamps:
+    if allow_no_time:
+        return Stamps(
+            None, (UNKNOWN_TIME,), "standard", notes=(f"{array.name} has no time; season and hour are not known",)
         )
-        raise InputError(msg)
-    times = decode(time)
-    if time_dim is None and len(times) != 1:
-        msg = f"{array.name}: {len(times)} times for one field; repair the time axis."
-        raise InputError(msg)
-    return times, calendar_name(time.attrs), ()
+    msg = f"{array.name} has no time coordinate; add one, for instance with cdo setdate,2010-01-01 -settime,06:00:00."
+    raise InputError(msg)
+
+
+def _eaten(array: xr.DataArray, variable: Variable) -> tuple[str, ...]:
+    """A fill value that is a value too: zero wind."""
+    encoding = array.encoding
+    fills = {float(encoding[key]) for key in ("_FillValue", "missing_value") if np.isscalar(encoding.get(key))}
+    if variable.component and 0.0 in fills and "scale_factor" not in encoding:
+        return (f"{array.name} declares 0 as its fill value: calms count as missing",)
+    return ()
 
 
 def _with_units(piece: Piece) -> Piece:

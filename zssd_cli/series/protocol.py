@@ -1,12 +1,12 @@
 """What the engine asks of fields, wherever they come from: files, a Dataset in memory, or a test."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import cftime
 import numpy as np
 
-from zssd_cli.grids.cells import CellCenters
+from zssd_cli.grids.cells import Cells
 from zssd_cli.grids.latlon import LatLonGrid
 
 
@@ -29,20 +29,35 @@ class Series(Protocol):
         """Times ``start`` to ``stop``, (time, variable, lat, lon) or (time, variable, *points), float32, canonical units."""
 
 
-class CoarseSeries(Series, Protocol):
-    """What is downscaled: a series, and what the output says of its origin."""
+class CoarseSeries(Protocol):
+    """What is downscaled: variables at common times, each on its own cells, and what the output says of its origin."""
 
     @property
-    def points(self) -> CellCenters | None:
-        """Cells that form no rectilinear grid."""
+    def variables(self) -> tuple[str, ...]:
+        """Canonical names."""
+
+    @property
+    def times(self) -> tuple[cftime.datetime, ...]:
+        """Sorted dates in the series' own calendar."""
+
+    @property
+    def cells(self) -> Mapping[str, Cells]:
+        """Per variable, where its cells lie; one and the same object for the same cells."""
+
+    def fields(self, variable: str, start: int, stop: int) -> np.ndarray:
+        """One variable at times ``start`` to ``stop``, (time, lat, lon) or (time, *points), float32, canonical units."""
 
     @property
     def calendar(self) -> str:
         """CF name of the calendar."""
 
     @property
-    def frequency(self) -> str | None:
-        """1hr, 3hr, 6hr, 12hr, day, mon, yr; None if unknown."""
+    def averaging(self) -> str | None:
+        """Why the fields are no moments; None where they are."""
+
+    @property
+    def time_bounds(self) -> Sequence[tuple[cftime.datetime, cftime.datetime]] | None:
+        """Averaging interval of every time, where known."""
 
     @property
     def cell_methods(self) -> Mapping[str, str]:
@@ -55,3 +70,7 @@ class CoarseSeries(Series, Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """One-line warnings worth showing."""
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """One-line warnings about fields that were read so far."""

@@ -1,8 +1,14 @@
 """What the input files say about where they come from, gathered for the output."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
+
+import cftime
+
+from zssd_cli.errors import InputError
+from zssd_cli.times import format_time
 
 _JOINED = {
     "source_id": ("source_id", "model_id"),
@@ -13,29 +19,73 @@ _JOINED = {
     "license": ("license",),
 }
 _FIRST = ("title", "history")
-_FREQUENCY = re.compile(r"(\d+hr|subhr|day|mon|yr)", re.IGNORECASE)
-_TABLES = {
-    "amon": "mon",
-    "omon": "mon",
-    "lmon": "mon",
-    "day": "day",
-    "eday": "day",
-    "3hr": "3hr",
-    "e3hr": "3hr",
-    "e1hr": "1hr",
-}
 
 
-def provenance(attributes: Sequence[Mapping[str, object]], files: Sequence[Path], notes: list[str]) -> dict[str, str]:
-    """Provenance attributes over all files, values that differ joined by ``;``; mixed models or members are noted."""
+@dataclass(frozen=True)
+class Origin:
+    """Whose output a file is; empty strings where it does not say."""
+
+    model: str
+    experiment: str
+    member: str
+
+    def conflict(self, other: "Origin") -> str | None:
+        """What differs, in words; None where nothing does."""
+        for what, mine, its in (
+            ("model", self.model, other.model),
+            ("experiment", self.experiment, other.experiment),
+            ("member", self.member, other.member),
+        ):
+            if mine and its and mine != its:
+                return f"{what} {mine} and {its}"
+        return None
+
+
+def origin_of(attributes: Mapping[str, object]) -> Origin:
+    """From a file's global attributes, of CMIP6 or CMIP5."""
+    member = _text(attributes, ("variant_label",))
+    if "variant_label" not in attributes and "realization" in attributes and "initialization_method" in attributes:
+        parts = (attributes["realization"], attributes["initialization_method"], attributes.get("physics_version", 1))
+        member = "r{}i{}p{}".format(*parts)
+    names = _JOINED["source_id"], _JOINED["experiment_id"]
+    return Origin(_text(attributes, names[0]), _text(attributes, names[1]), member)
+
+
+def refuse_mixed(parts: Sequence[tuple[Path, Origin, Collection[cftime.datetime]]]) -> list[str]:
+    """Files of two models, experiments or members for the same times are an error; one after another in time is a note.
+
+    Parameters
+    ----------
+    parts
+        File, origin and dates of every variable in every file.
+    """
+    notes: dict[str, None] = {}
+    groups: dict[Origin, tuple[Path, set[cftime.datetime]]] = {}
+    for path, origin, dates in parts:
+        groups.setdefault(origin, (path, set()))[1].update(dates)
+    for (first, (path, dates)), (second, (other, others)) in combinations(groups.items(), 2):
+        conflict = first.conflict(second)
+        if conflict is None:
+            continue
+        both = dates & others
+        if both:
+            msg = (
+                f"{other}: {path.name} and this file are of {conflict} for the same times ({format_time(min(both))}); "
+                "give files of one, or correct the attributes if they are."
+            )
+            raise InputError(msg)
+        notes[f"the files go from one to another in time: {conflict}"] = None
+    return list(notes)
+
+
+def provenance(attributes: Sequence[Mapping[str, object]], files: Sequence[Path]) -> dict[str, str]:
+    """Provenance attributes over all files, values that differ joined by ``;``."""
     gathered = {}
     for name, sources in _JOINED.items():
         values = dict.fromkeys(_text(one, sources) for one in attributes)
         values.pop("", None)
         if values:
             gathered[name] = ";".join(values)
-        if len(values) > 1 and name in ("source_id", "variant_label"):
-            notes.append(f"the files mix several {name}: {', '.join(values)}")
     for name in _FIRST:
         text = _text(attributes[0], (name,))
         if text:
@@ -46,18 +96,3 @@ def provenance(attributes: Sequence[Mapping[str, object]], files: Sequence[Path]
 
 def _text(attributes: Mapping[str, object], names: Sequence[str]) -> str:
     return next((str(attributes[name]).strip() for name in names if str(attributes.get(name, "")).strip()), "")
-
-
-def frequency_of(attributes: Sequence[Mapping[str, object]]) -> str | None:
-    """CMIP6 frequency (6hr for 6hrPt) that the files' ``frequency`` or ``table_id`` attributes agree on, else None."""
-    found = {_one_frequency(one) for one in attributes} - {None}
-    return found.pop() if len(found) == 1 else None
-
-
-def _one_frequency(attributes: Mapping[str, object]) -> str | None:
-    match = _FREQUENCY.match(_text(attributes, ("frequency",)))
-    if match:
-        return match[1].lower()
-    table = _text(attributes, ("table_id",)).removeprefix("Table ").split(" ")[0]
-    match = re.match(r"\d+hr", table)
-    return match[0] if match else _TABLES.get(table.lower())

@@ -1,18 +1,12 @@
-"""Times of files: decoding in any calendar, one sorted axis over many files, and how far apart its steps are."""
-
-import re
-from datetime import timedelta
+"""One sorted axis of dates over many files in any calendar, and how far apart its steps are."""
 
 import cftime
 import numpy as np
-import xarray as xr
 
 from zssd_cli.errors import InputError
 from zssd_cli.times import format_time, parse_partial
 
-_SINCE = re.compile(r"\bsince\b", re.IGNORECASE)
 _REAL_WORLD = {"standard", "gregorian", "proleptic_gregorian"}
-_SAME = {"365_day": "noleap", "366_day": "all_leap", "gregorian": "standard"}
 _SPACINGS = ((1 / 24, "1hr"), (3 / 24, "3hr"), (6 / 24, "6hr"), (12 / 24, "12hr"), (1.0, "day"))
 
 UNKNOWN_TIME = cftime.DatetimeGregorian(1, 1, 1)
@@ -23,85 +17,6 @@ def is_unknown(date: cftime.datetime) -> bool:
     """True for :data:`UNKNOWN_TIME`, also under another name of the real calendar; dates of other calendars are known."""
     # dates of different calendars do not compare, so their parts do
     return date.calendar in _REAL_WORLD and date.timetuple()[:6] == UNKNOWN_TIME.timetuple()[:6]
-
-
-def find_time(array: xr.DataArray) -> xr.DataArray | None:
-    """The time coordinate of an array: along one of its dimensions or scalar; None where there is none.
-
-    The time at which a forecast is valid comes before the time at which it began.
-    """
-    candidates = [c for name, c in array.coords.items() if _is_time(str(name), c)]
-    candidates.sort(key=lambda c: (c.ndim == 0, _rank(c), str(c.name)))
-    return candidates[0] if candidates else None
-
-
-def _rank(coordinate: xr.DataArray) -> int:
-    """Valid times first, reference times of forecasts last."""
-    if str(coordinate.name).lower() == "valid_time":
-        return 0
-    return {"time": 1, "forecast_reference_time": 3}.get(str(coordinate.attrs.get("standard_name")), 2)
-
-
-def _is_time(name: str, coordinate: xr.DataArray) -> bool:
-    attributes = coordinate.attrs
-    if attributes.get("standard_name") == "forecast_period":
-        return False
-    return (
-        attributes.get("standard_name") == "time"
-        or _SINCE.search(str(attributes.get("units", ""))) is not None
-        or name.lower() in ("time", "valid_time")
-        or attributes.get("axis") == "T"
-    )
-
-
-def calendar_name(attributes: dict) -> str:
-    """The calendar that a time coordinate's attributes give, one lower-case name per calendar; ``standard`` if none."""
-    name = str(attributes.get("calendar", "standard")).strip().lower() or "standard"
-    return _SAME.get(name, name)
-
-
-def decode(coordinate: xr.DataArray) -> tuple[cftime.datetime, ...]:
-    """Dates of a time coordinate, rounded to the second.
-
-    Raises
-    ------
-    InputError
-        Units or calendar that cannot be decoded, missing values, more than one dimension, no values.
-    """
-    name, units = coordinate.name, str(coordinate.attrs.get("units", ""))
-    if coordinate.ndim > 1 or coordinate.size == 0:
-        fault = "is empty" if coordinate.size == 0 else f"has {coordinate.ndim} dimensions, expected 1"
-        msg = f"time coordinate {name!r} {fault}; give a file with a plain time axis."
-        raise InputError(msg)
-    values = np.atleast_1d(coordinate.values)
-    if (
-        values.dtype.kind not in "fiu"
-        or not np.isfinite(values).all()
-        or np.abs(values.astype(np.float64)).max() > 1e19
-    ):
-        msg = (
-            f"time coordinate {name!r} holds missing or non-numeric values; repair it, for instance with cdo settaxis."
-        )
-        raise InputError(msg)
-    calendar = calendar_name(coordinate.attrs)
-    try:
-        dates = cftime.num2date(
-            values, units, calendar, only_use_cftime_datetimes=True, only_use_python_datetimes=False
-        )
-    except Exception as error:
-        msg = (
-            f"time units {units!r} with calendar {calendar!r} cannot be decoded, expected '<unit> since <date>'; "
-            "repair them, for instance with cdo settaxis."
-        )
-        raise InputError(msg) from error
-    return tuple(_to_second(date) for date in np.atleast_1d(dates))
-
-
-def _to_second(date: cftime.datetime) -> cftime.datetime:
-    if date.microsecond == 0:
-        return date
-    rounded = date + timedelta(microseconds=500_000)
-    return rounded - timedelta(microseconds=rounded.microsecond)
 
 
 def common_calendar(calendars: dict[str, str]) -> str:

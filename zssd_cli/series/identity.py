@@ -1,0 +1,129 @@
+"""What an array is, from all that it says of itself: standard name, long name, methods, GRIB keys, and never one name only.
+
+CAM calls wind speed ``U10``, ensembles store spreads under the name of the mean, archives store daily maxima beside moments.
+"""
+
+import re
+
+import numpy as np
+import xarray as xr
+
+from zssd_cli.errors import InputError
+from zssd_cli.variables import Variable
+
+_DIRECTION = re.compile(
+    r"\b(east|west|north|south|zonal|meridional|comp)|\b[uvxy]\b|\b[uv][-_ ]?(comp|wind|vel)", re.IGNORECASE
+)
+_STATISTICS = {
+    "an ensemble spread": r"\bspread\b",
+    "a standard deviation": r"\bstandard[ _-]deviation\b|\bstd\.?( ?dev)?\b|\bstdev\b",
+    "a variance": r"\bvariance\b",
+    "a gust": r"\bgusts?\b",
+    "a maximum": r"\bmaximum\b|\bmax\b",
+    "a minimum": r"\bminimum\b",
+    "an anomaly": r"\banomal(y|ies)\b|\bdeparture\b",
+    "a difference": r"\bdifference\b|\bbias\b|\btendency\b|\bincrement\b",
+    "a quantile": r"\bpercentile\b|\bquantile\b|\bmedian\b",
+    "an uncertainty": r"\buncertainty\b|\bstandard[ _]error\b",
+    "a stress": r"\bstress\b",
+}
+_METHODS = {
+    "maximum": "a maximum", "minimum": "a minimum", "standard_deviation": "a standard deviation", "variance": "a variance",
+    "range": "a range", "median": "a median", "mid_range": "a middle of a range", "mode": "a mode",
+}  # fmt: skip
+_GRIB_TYPES = {"es": "an ensemble spread", "ssd": "a standard deviation", "ep": "a probability"}
+_WIDE_LAT, _WIDE_LON, _WIDE_CELLS = 60.0, 90.0, 50
+"""Over so many degrees and cells the wind blows both ways: the trades of one ocean are narrower."""
+
+
+def is_speed(array: xr.DataArray) -> bool:
+    """True for a speed, whatever its short name: it says so, and of no direction."""
+    standard_name, long_name = (str(array.attrs.get(key, "")) for key in ("standard_name", "long_name"))
+    if standard_name:
+        return standard_name == "wind_speed"
+    return re.search(r"\bspeed\b", long_name, re.IGNORECASE) is not None and not _DIRECTION.search(long_name)
+
+
+def refuse_other(array: xr.DataArray, variable: Variable) -> None:
+    """Raise :class:`InputError` where an array with the variable's name, or its standard name, is something else.
+
+    Of a row without standard names nothing is known that could be contradicted.
+    """
+    if not variable.standard_names:
+        return
+    standard_name = str(array.attrs.get("standard_name", "")).strip()
+    if standard_name.split(" ")[0] in variable.refused or " " in standard_name:
+        msg = (
+            f"{array.name} has the standard_name {standard_name}, expected {' or '.join(variable.standard_names)}; "
+            "correct the attribute if the data are what the name says."
+        )
+        raise InputError(msg)
+    other = _other(array, variable)
+    if other is not None:
+        msg = (
+            f"{array.name} is {other}, expected {_article(variable.long_name)} as its name says; choose another file, "
+            "or correct the attribute if the data are what the name says."
+        )
+        raise InputError(msg)
+
+
+def _article(words: str) -> str:
+    return f"the {words[0].lower()}{words[1:]}"
+
+
+def _other(array: xr.DataArray, variable: Variable) -> str | None:
+    """What it is instead, with the words that say so."""
+    long_name = str(array.attrs.get("long_name", array.attrs.get("GRIB_name", "")))
+    for method in re.findall(r"\b(?:time|realization|ensemble|member|number)\s*:\s+(\w+)", _methods(array)):
+        if method.lower() in _METHODS:
+            return f"{_METHODS[method.lower()]} (cell_methods {_methods(array)})"
+    if (grib := str(array.attrs.get("GRIB_dataType", ""))) in _GRIB_TYPES:
+        return f"{_GRIB_TYPES[grib]} (GRIB dataType {grib})"
+    for what, words in _STATISTICS.items():
+        if re.search(words, long_name, re.IGNORECASE):
+            return f"{what} (long_name {long_name!r})"
+    surface = re.search(r"\b(surface|station) (air )?pressure\b", long_name, re.IGNORECASE)
+    if variable.name == "msl" and surface and not re.search(r"\bsea\b|\bmsl\b|\breduced\b", long_name, re.IGNORECASE):
+        return f"surface pressure (long_name {long_name!r})"
+    return None
+
+
+def _methods(array: xr.DataArray) -> str:
+    return str(array.attrs.get("cell_methods", ""))
+
+
+def is_ensemble_mean(array: xr.DataArray) -> bool:
+    """True for a mean over an ensemble, smoother than any weather."""
+    found = re.search(r"\b(realization|ensemble|member|number)\s*:\s+mean\b", _methods(array)) is not None
+    return (
+        found
+        or array.attrs.get("GRIB_dataType") == "em"
+        or "ensemble mean" in str(array.attrs.get("long_name", "")).lower()
+    )
+
+
+def named_at_length(long_name: str) -> str:
+    """A long name for comparison: ``10 metre wind speed`` and ``10m Wind-Speed`` alike."""
+    text = re.sub(r"[^a-z0-9 ]+", " ", long_name.lower())
+    text = re.sub(r"\b(metres?|meters?)\b", "m", text)
+    return " ".join(re.sub(r"(\d)\s+m\b", r"\1m", text).split())
+
+
+def refuse_one_sign(values: np.ndarray, lat: np.ndarray, lon: np.ndarray, variable: Variable) -> None:
+    """Raise :class:`InputError` where a wind component is nowhere negative over a wide area: a speed or a spread.
+
+    Parameters
+    ----------
+    values
+        A field in canonical units, any shape.
+    lat, lon
+        Centres in degrees.
+    """
+    seen = values[np.isfinite(values)]
+    wide = np.ptp(lat) >= _WIDE_LAT and np.ptp(lon) >= _WIDE_LON and seen.size >= _WIDE_CELLS
+    if variable.component and wide and seen.min() >= 0 and seen.max() > 0:
+        msg = (
+            f"{variable.name} is nowhere negative in {seen.size} cells ({seen.min():.3g} to {seen.max():.3g} {variable.units}), "
+            "as a speed or a spread is and no wind component over so wide an area; rename it to what it is (speed: sfcWind)."
+        )
+        raise InputError(msg)
