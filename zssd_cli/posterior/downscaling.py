@@ -153,7 +153,7 @@ def prepare(
     ConfigError
         Other static fields than the prior's, a filter scale finer than the input, a region of no whole block.
     InputError
-        Means over days or months; no value in the region at the first time.
+        Means over days or months; no value in the region at the first time; surface pressure in the place of msl.
     """
     if static.sha256 != prior.header.static_sha256:
         msg = (
@@ -192,6 +192,7 @@ def prepare(
     batch = 1 if method.backward(config) else plan_batch(cells, len(prior.variables), free, device)
     call = plan_call(prior.header.network.channels[0], free, precision)
     first = _block_means(source, prior, domain, regridders, 0, 1)
+    observing.refuse_surface_pressure(first[0], prior, source.variables, static, domain)
     return Job(
         source, prior, config, domain, channels_static, channels, regridders, name, batch, call, precision, first
     )

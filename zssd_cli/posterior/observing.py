@@ -13,12 +13,21 @@ from torch import Tensor
 
 from zssd_cli.climate.covariance import Band
 from zssd_cli.config import DownscaleConfig
+from zssd_cli.errors import InputError
+from zssd_cli.grids.regrid import separable
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.operators.wind import WindSpeed
+from zssd_cli.posterior.domain import Domain
 from zssd_cli.posterior.guidance import Observation, ObservedSpeed
 from zssd_cli.prior.checkpoint import Prior
+from zssd_cli.static import StaticFields
 
 SPEED = "si10"
+PRESSURE = "msl"
+FEWEST_BLOCKS, LEAST_RELIEF = 8, 100.0
+"""Blocks, and standard deviation of their altitude [m], from which on altitude tells surface pressure from sea level's."""
+STEEPEST, CERTAIN = -6.0, -0.9
+"""Slope [Pa m-1] and correlation with altitude that no sea-level pressure has: faults of the reduction reach 1 Pa m-1."""
 COMPONENTS = ("u10", "v10")
 
 
@@ -47,6 +56,32 @@ def standards(prior: Prior, names: Sequence[str]) -> tuple[np.ndarray, np.ndarra
     if len(index) == len(names):
         return mean, std
     return np.append(mean, np.float32(0)), np.append(std, np.float32(wind_speed(prior).scale))
+
+
+def refuse_surface_pressure(
+    blocks: np.ndarray, prior: Prior, names: Sequence[str], static: StaticFields, domain: Domain
+) -> None:
+    """Raise :class:`InputError` where msl falls with altitude as pressure at the ground does, about 11 Pa per metre.
+
+    Parameters
+    ----------
+    blocks
+        Standardised block means, (observed, h, w).
+    """
+    if PRESSURE not in names:
+        return
+    height = separable(domain.fine, domain.coarse)(static.channels(domain.fine)[0] * 1000.0)
+    pressure = blocks[list(names).index(PRESSURE)] * float(prior.std[prior.variables.index(PRESSURE)])
+    seen = np.isfinite(pressure) & np.isfinite(height)
+    if seen.sum() < FEWEST_BLOCKS or height[seen].std() < LEAST_RELIEF:
+        return
+    slope = np.polyfit(height[seen], pressure[seen], 1)[0]
+    if slope < STEEPEST and np.corrcoef(height[seen], pressure[seen])[0, 1] < CERTAIN:
+        msg = (
+            f"msl falls by {-slope:.1f} Pa per metre of altitude over {seen.sum()} blocks, as pressure at the ground does; "
+            "expected pressure reduced to sea level: give psl, or leave the pressure out."
+        )
+        raise InputError(msg)
 
 
 def unresolved_wind(prior: Prior, bands: Sequence[Band], device: torch.device) -> Callable[[float], Tensor | float]:

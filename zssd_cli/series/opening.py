@@ -15,6 +15,7 @@ import xarray as xr
 
 from zssd_cli.errors import InputError, ZssdError
 from zssd_cli.series.classic import missing_bytes
+from zssd_cli.series.contact import is_opendap, refuse_foreign, refuse_opendap, refuse_other_formats
 from zssd_cli.variables import Variable
 
 _LONGEST = 300
@@ -109,13 +110,21 @@ def open_datasets(path: Path, variables: Sequence[Variable]) -> tuple[xr.Dataset
         The file cannot be read as NetCDF, GRIB or Zarr, or is truncated.
     """
     with reading(path):
+        url = url_of(path)
+        if url is not None and is_opendap(url):
+            refuse_opendap(url)
         if is_zarr(path):
             return (_open_zarr(path),)
-        magic = _magic(path)
-        if magic == b"GRIB":
+        if refuse_other_formats(path) == b"GRIB":
             return _open_grib(path, variables)
         _check_complete(path)
-        return (xr.open_dataset(path, engine="netcdf4", decode_times=False, cache=False),)
+        dataset = xr.open_dataset(path, engine="netcdf4", decode_times=False, cache=False)
+        try:
+            refuse_foreign(dataset, path)
+        except InputError:
+            dataset.close()
+            raise
+        return (dataset,)
 
 
 def undecoded(dataset: xr.Dataset) -> xr.Dataset:
@@ -137,24 +146,6 @@ def _encoded(name: Hashable, array: xr.Variable) -> xr.Variable:
         encoded = xr.conventions.encode_cf_variable(array, name=name)
     encoded.attrs.pop("_FillValue", None)
     return encoded
-
-
-def _magic(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        magic = stream.read(4)
-    if not magic:
-        msg = "the file is empty (0 bytes); download or write it again."
-        raise InputError(msg)
-    if magic[:2] == b"PK":
-        msg = "is a zip archive, expected NetCDF; unzip it first."
-        raise InputError(msg)
-    if magic[:2] == b"\x1f\x8b":
-        msg = "is compressed with gzip, expected NetCDF; decompress it first with gunzip."
-        raise InputError(msg)
-    if magic.lstrip()[:1] in (b"<", b"{"):
-        msg = "is a text or web page, expected NetCDF; the download probably failed."
-        raise InputError(msg)
-    return magic
 
 
 def _check_complete(path: Path) -> None:
@@ -202,7 +193,7 @@ def _open_messages(path: Path, keys: dict[str, object], index: Path) -> xr.Datas
     """The messages that have these keys; the index of the whole file is kept in ``index`` for the next call."""
     import cfgrib  # noqa: PLC0415  optional, slow
 
-    options = {"filter_by_keys": keys, "indexpath": f"{index}.{{short_hash}}"}
+    options = {"filter_by_keys": keys, "read_keys": ["stream"], "indexpath": f"{index}.{{short_hash}}"}
     try:
         dataset = xr.open_dataset(path, engine="cfgrib", backend_kwargs=options, decode_times=False, cache=False)
     except (EOFError, cfgrib.DatasetBuildError) as error:
