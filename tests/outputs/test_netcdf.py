@@ -7,7 +7,9 @@ import pytest
 
 from zssd_cli.errors import OutputError
 from zssd_cli.grids.latlon import Region, fine_grid
+from zssd_cli.outputs.conventions import CONVENTIONS
 from zssd_cli.outputs.netcdf import FILL, create_output
+from zssd_cli.outputs.sink import Contents
 
 GRID = fine_grid(Region(-1, 1, 88, 90))
 VARIABLES = {"msl": {"zssd_observed": "yes"}, "u10": {"zssd_observed": "no"}}
@@ -18,12 +20,13 @@ def dates(*days, calendar="standard"):
 
 
 TIMES = dates((2010, 1, 1, 0), (2010, 1, 1, 6))
+EMPTY = Contents(GRID, TIMES, 1, VARIABLES, {})
 
 
 def write(path, times=TIMES, members=2, values=None):
     shape = (1, members, len(VARIABLES), *GRID.shape)
     values = np.zeros(shape, np.float32) if values is None else values
-    with create_output(path, GRID, times, members, VARIABLES, {"title": "t", "number": 2}) as out:
+    with create_output(path, Contents(GRID, times, members, VARIABLES, {"title": "t", "number": 2})) as out:
         for index in range(len(times)):
             out.write(slice(index, index + 1), slice(0, members), values + index)
         out.attribute("after", 1.5)
@@ -39,7 +42,7 @@ def test_values_and_missing_ones(tmp_path):
         np.testing.assert_array_equal(data["u10"][1].filled(np.nan), values[0, :, 1] + 1)
         assert data["msl"][0].mask.sum() == 1
         assert data["msl"]._FillValue == FILL
-        assert (data.Conventions, data.title, data.number, data.after) == ("CF-1.8", "t", 2, 1.5)
+        assert (data.Conventions, data.title, data.number, data.after) == (CONVENTIONS, "t", 2, 1.5)
         assert (data["u10"].of, data["u10"].zssd_observed) == ("x", "no")
 
 
@@ -77,7 +80,7 @@ def test_dates_come_back_exactly(tmp_path, times):
 @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), SystemExit(143)])
 def test_nothing_is_left_when_the_block_fails(tmp_path, error):
     seen = []
-    with pytest.raises(type(error)), create_output(tmp_path / "o.nc", GRID, TIMES, 1, VARIABLES, {}):  # noqa: PT012
+    with pytest.raises(type(error)), create_output(tmp_path / "o.nc", EMPTY):  # noqa: PT012
         seen.extend(tmp_path.iterdir())
         raise error
     assert [path.suffix for path in seen] == [".part"]
@@ -87,7 +90,7 @@ def test_nothing_is_left_when_the_block_fails(tmp_path, error):
 def test_an_old_file_stays_until_the_new_one_is_whole(tmp_path):
     path = tmp_path / "o.nc"
     path.write_text("old")
-    with pytest.raises(ValueError, match="x"), create_output(path, GRID, TIMES, 1, VARIABLES, {}):
+    with pytest.raises(ValueError, match="x"), create_output(path, EMPTY):
         raise ValueError("x")  # noqa: EM101
     assert path.read_text() == "old"
     write(path)
@@ -105,7 +108,7 @@ def test_an_old_file_stays_until_the_new_one_is_whole(tmp_path):
     ],
 )
 def test_failures_of_the_disk_are_output_errors(tmp_path, failure, words):
-    with pytest.raises(OutputError, match=words), create_output(tmp_path / "o.nc", GRID, TIMES, 1, VARIABLES, {}):
+    with pytest.raises(OutputError, match=words), create_output(tmp_path / "o.nc", EMPTY):
         raise failure
     assert list(tmp_path.iterdir()) == []
 
@@ -113,7 +116,7 @@ def test_failures_of_the_disk_are_output_errors(tmp_path, failure, words):
 def test_other_errors_keep_their_names(tmp_path):
     with (
         pytest.raises(RuntimeError, match="size mismatch"),
-        create_output(tmp_path / "o.nc", GRID, TIMES, 1, VARIABLES, {}),
+        create_output(tmp_path / "o.nc", EMPTY),
     ):
         raise RuntimeError("size mismatch")  # noqa: EM101
 
