@@ -19,6 +19,42 @@ def opened(path) -> xr.Dataset:
     return xr.open_dataset(path, decode_times=xr.coders.CFDatetimeCoder(use_cftime=True))
 
 
+def no_wind_in_the_east(values):
+    """No value east of 5 degrees at the second time."""
+    values = values.copy()
+    values[1, :, 1:4] = np.nan
+    return values
+
+
+def test_partly_observed_and_derived_variables_are_alike_too(model, zssd, prior_file, tmp_path):
+    path, out = model(names=("psl",)), tmp_path / "out.nc"
+    wind = model("wind.nc", ("uas", "vas"), change=no_wind_in_the_east, cell_methods="time: mean")
+    done = zssd("downscale", path, wind, *FAST, "--members", 2, "--seed", 4, "--vars", "si10,u10,msl", "-o", out)
+    assert done.code == 0, done.err
+    made = zssd_cli.downscale([path, wind], vars="si10,u10,msl", weights=prior_file, **OPTIONS)
+    made.to_netcdf(tmp_path / "again.nc")
+    for file in (opened(out), opened(tmp_path / "again.nc")):
+        assert set(made.variables) == set(file.variables) >= {"u10_observed", "si10_observed", "height"}
+        for name in file.variables:
+            xr.testing.assert_identical(made[name].variable, file[name].variable)
+        assert [file[name].encoding.get("coordinates") for name in ("si10", "msl")] == ["height", None]
+
+
+def test_speed_alone_is_derived_from_both_components(model, zssd, prior_file, tmp_path):
+    """Member by member, although neither component is written and the prior knows no speed."""
+    path = model("psl")
+    both = zssd_cli.downscale(path, vars="u10,v10", weights=prior_file, **OPTIONS)
+    speed = zssd_cli.downscale(path, vars="sfcWind", weights=prior_file, **OPTIONS)
+    assert set(speed.data_vars) == {"si10", "lat_bnds", "lon_bnds", "crs"}
+    np.testing.assert_allclose(speed["si10"], np.hypot(both["u10"], both["v10"]), rtol=1e-6)
+    assert speed["si10"].attrs["comment"].startswith("derived from u10 and v10")
+    assert (speed["si10"].attrs["zssd_observed"], speed["si10"].attrs["units"]) == ("no", "m s-1")
+    assert "cell_methods" not in speed["si10"].attrs
+    done = zssd("downscale", path, *FAST, "--vars", "si10", "-o", tmp_path / "x.nc", "--dry-run")
+    assert "Derived    si10: of each member's u10 and v10" in done.err
+    assert "Inferred" not in done.err
+
+
 @pytest.fixture
 def written(model, zssd, tmp_path):
     """A climate model's file and what the command makes of it."""

@@ -129,11 +129,14 @@ def _finish(console: Console, request: Request, job: Job, written: Written, seco
     fit = ", ".join(f"{name} {value:.4f}" for name, value in written.residual.items())
     say(console, f"Done       in {duration(seconds)}; the block means differ from the input's by at most")
     say(console, f"           {fit} standard deviations (root mean square of a field)")
-    for name, share in written.observed.items():
+    for share in dict.fromkeys(written.observed.values()):
+        alike = [name for name, other in written.observed.items() if other == share]
+        masks = ", ".join(map(mask_name, alike))
         say(
             console,
-            f"Partly     {name}: observed in {share:.1%} of area and times, drawn elsewhere ({mask_name(name)})",
+            f"Partly     {', '.join(alike)}: observed in {share:.1%} of area and times; drawn where these are 0:",
         )
+        say(console, f"           {masks}")
     say(console, f"Wrote      {request.output}" + (f" and {request.plot}" if request.plot else ""))
 
 

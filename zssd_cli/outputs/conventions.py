@@ -120,12 +120,12 @@ def mask_attributes(variable: str) -> dict[str, Attribute]:
         "flag_meanings": "inferred observed",
         "grid_mapping": REFERENCE_SYSTEM,
         "coverage_content_type": "qualityInformation",
-        "comment": "0: a draw from the prior given the other variables and blocks; says nothing where the field is missing",
+        "comment": "0: drawn from the prior given other variables and blocks. Says nothing where the field is missing.",
     }
 
 
 def global_attributes(contents: Contents) -> dict[str, Attribute]:
-    """What was given, and what follows from cells and times."""
+    """What was given, and what follows from cells and times; integers of the 32 bits that every NetCDF format has."""
     now = now_utc()
     return {
         "Conventions": CONVENTIONS,
@@ -136,7 +136,7 @@ def global_attributes(contents: Contents) -> dict[str, Attribute]:
         "date_metadata_modified": now,
         **_extent(contents),
         **_coverage(contents),
-        **contents.attributes,
+        **{key: np.int32(v) if type(v) is int else v for key, v in contents.attributes.items()},
     }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from zssd_cli.grids.latlon import LatLonGrid
 
-Attribute = str | float | int | np.ndarray
+Attribute = str | float | int | np.generic | np.ndarray
 TimeBounds = Sequence[tuple[cftime.datetime, cftime.datetime]]
 
 

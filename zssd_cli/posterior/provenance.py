@@ -36,7 +36,10 @@ def describe(job: Job, variables: Sequence[str], prior: str, sha256: str, comman
         "title": f"{given.get('source_id', 'Coarse fields')} downscaled to 0.25 degree by zssd",
         "summary": _summary(job, variables),
         "keywords": ", ".join(["downscaling", "climate model", *(VARIABLES[name].long_name for name in variables)]),
-        "comment": "What is finer than the blocks, and every variable whose zssd_observed is no, is drawn from the prior.",
+        "comment": (
+            "Drawn from the prior: what is finer than the blocks, variables whose zssd_observed is no, and of those "
+            "whose zssd_observed is partly the cells where their mask is 0."
+        ),
         "license": given.get("license"),
         "product_version": f"zssd {__version__}",
         "source": f"zssd {__version__}, prior {prior} (sha256 {sha256})",
