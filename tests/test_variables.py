@@ -12,6 +12,7 @@ from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.evaluation.plots import plot_output
 from zssd_cli.grids.latlon import Region, fine_grid
 from zssd_cli.outputs.netcdf import create_output
+from zssd_cli.outputs.sink import Contents
 from zssd_cli.prior.checkpoint import mirror_signs
 from zssd_cli.series.reading import open_source
 from zssd_cli.series.units import check_plausible, convert
@@ -104,7 +105,7 @@ def test_a_sixth_variable_is_a_row(sixth, tmp_path, units, offset):
     np.testing.assert_allclose(series.read(0, 1)[0, 0], values[0], rtol=1e-6)
     assert mirror_signs(("t2m", "v10")).tolist() == [1, -1]
     path, grid = tmp_path / "t.nc", fine_grid(Region(0, 10, 40, 50))
-    with create_output(path, grid, times, 1, {"t2m": {}}, {}) as out:
+    with create_output(path, Contents(grid, times, 1, {"t2m": {}}, {})) as out:
         out.write(slice(0, 1), slice(0, 1), np.full((1, 1, 1, *grid.shape), 280.0))
     with xr.open_dataset(path) as written:
         assert written["t2m"].attrs["long_name"] == "2 metre temperature"

@@ -21,12 +21,12 @@ from zssd_cli.evaluation.alignment import open_output
 from zssd_cli.evaluation.report import Evaluation, check_paired, choose_variables, evaluate_paired
 from zssd_cli.grids.latlon import Region, parse_region
 from zssd_cli.outputs.memory import MemorySink
-from zssd_cli.outputs.sink import Sink
+from zssd_cli.outputs.sink import Contents, Sink
 from zssd_cli.posterior import estimate
 from zssd_cli.posterior.downscaling import Job, prepare, run
 from zssd_cli.posterior.guidance import by_name
 from zssd_cli.posterior.observing import COMPONENTS, SPEED, observable
-from zssd_cli.posterior.provenance import describe, describe_variable
+from zssd_cli.posterior.provenance import Observed, describe, describe_variable
 from zssd_cli.prior import checkpoint, registry
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.series.reading import Input, Source, open_source
@@ -34,6 +34,22 @@ from zssd_cli.static import load_static
 from zssd_cli.variables import lookup
 
 Tick = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Written:
+    """How a downscaling went.
+
+    Attributes
+    ----------
+    residual
+        Observed variable -> the largest root mean square difference of block means, in standard deviations.
+    observed
+        Output variable that the input holds in part -> the observed share of area and times.
+    """
+
+    residual: dict[str, float]
+    observed: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -55,7 +71,7 @@ class Plan:
     prior: str
     sha256: str
 
-    def write(self, sink: Sink, command: str, tick: Tick = lambda _: None) -> dict[str, float]:
+    def write(self, sink: Sink, command: str, tick: Tick = lambda _: None) -> Written:
         """Sample into a sink.
 
         Parameters
@@ -66,24 +82,37 @@ class Plan:
             What was called, for the history.
         tick
             Called after every step with the number of fields that it advanced, of ``job.steps`` in all.
-
-        Returns
-        -------
-        Observed variable -> the largest root mean square difference of block means, in standard deviations.
         """
         job, worst = self.job, np.zeros(len(self.job.source.variables))
-        index = [job.prior.variables.index(name) for name in self.variables]
-        extra = {name: describe_variable(name, job) for name in self.variables}
-        attributes = describe(job, self.prior, self.sha256, command)
-        with sink(job.domain.output, job.source.times, job.config.members, extra, attributes) as out:
+        observed = Observed(self.variables, job)
+        with sink(self._contents(command)) as out:
             for result in run(job, tick):
                 member = slice(result.first_member, result.first_member + len(result.values))
-                out.write(slice(result.time, result.time + 1), member, result.values[None, :, index])
+                out.write(slice(result.time, result.time + 1), member, self._fields(result.values)[None])
                 worst = np.maximum(worst, result.residual)
+                for name, cells in observed.add(result).items() if result.first_member == 0 else ():
+                    out.mark_drawn(result.time, name, cells)
             residual = dict(zip(job.source.variables, (float(v) for v in worst), strict=True))
             for name, value in residual.items():
                 out.attribute(f"zssd_coarse_residual_{name}", value)
-        return residual
+            for name in observed.shares:
+                for key, said in observed.describe(name).items():
+                    out.attribute(key, said, name)
+        return Written(residual, observed.shares)
+
+    def _contents(self, command: str) -> Contents:
+        job = self.job
+        extra = {name: describe_variable(name, job) for name in self.variables}
+        attributes = describe(job, self.variables, self.prior, self.sha256, command)
+        bounds = getattr(job.source, "time_bounds", None)
+        return Contents(job.domain.output, job.source.times, job.config.members, extra, attributes, bounds)
+
+    def _fields(self, values: np.ndarray) -> np.ndarray:
+        """The output's variables out of the prior's, (members, C, lat, lon) -> (members, variables, lat, lon)."""
+        of = dict(zip(self.job.prior.variables, np.moveaxis(values, 1, 0), strict=True))
+        if SPEED not in of and SPEED in self.variables:
+            of[SPEED] = np.hypot(*(of[part] for part in COMPONENTS))
+        return np.stack([of[name] for name in self.variables], 1)
 
 
 @contextmanager
@@ -256,13 +285,13 @@ def _names(given: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def wanted_variables(given: str | Sequence[str], prior: Prior) -> tuple[str, ...]:
-    """Canonical names, each known to the prior."""
-    names = _names(given)
-    unknown = [name for name in names if name not in prior.variables]
+    """Canonical names, each known to the prior or derived from what it knows: the wind's speed from its components."""
+    names, known = _names(given), observable(prior.variables)
+    unknown = [name for name in names if name not in known]
     if unknown or not names:
         what = ", ".join(unknown) or "nothing"
         msg = (
-            f"--vars: the prior knows {', '.join(prior.variables)}, got {what}. "
+            f"--vars: the prior knows {', '.join(known)}, got {what}. "
             "Leave it out, or pass --weights of a prior that has it."
         )
         raise ConfigError(msg)

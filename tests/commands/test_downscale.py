@@ -87,7 +87,7 @@ def test_output_follows_cf(run, model):
     """Axes, bounds, attributes and fill values as CF-1.8 asks, read by a plain xarray."""
     out = run(model(), "--members", 2)
     with xr.open_dataset(out) as data:
-        assert data.attrs["Conventions"] == "CF-1.8"
+        assert data.attrs["Conventions"] == "CF-1.8, ACDD-1.3"
         assert dict(data.sizes) == {"time": 2, "member": 2, "lat": 41, "lon": 41, "bnds": 2}
         np.testing.assert_array_equal(data.lat, np.arange(40, 50.1, 0.25))
         np.testing.assert_array_equal(data.lon, np.arange(0, 10.1, 0.25))

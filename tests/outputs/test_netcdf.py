@@ -4,10 +4,14 @@ import cftime
 import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
 
 from zssd_cli.errors import OutputError
 from zssd_cli.grids.latlon import Region, fine_grid
+from zssd_cli.outputs.conventions import CONVENTIONS
+from zssd_cli.outputs.memory import MemorySink
 from zssd_cli.outputs.netcdf import FILL, create_output
+from zssd_cli.outputs.sink import Contents
 
 GRID = fine_grid(Region(-1, 1, 88, 90))
 VARIABLES = {"msl": {"zssd_observed": "yes"}, "u10": {"zssd_observed": "no"}}
@@ -18,12 +22,13 @@ def dates(*days, calendar="standard"):
 
 
 TIMES = dates((2010, 1, 1, 0), (2010, 1, 1, 6))
+EMPTY = Contents(GRID, TIMES, 1, VARIABLES, {})
 
 
 def write(path, times=TIMES, members=2, values=None):
     shape = (1, members, len(VARIABLES), *GRID.shape)
     values = np.zeros(shape, np.float32) if values is None else values
-    with create_output(path, GRID, times, members, VARIABLES, {"title": "t", "number": 2}) as out:
+    with create_output(path, Contents(GRID, times, members, VARIABLES, {"title": "t", "number": 2})) as out:
         for index in range(len(times)):
             out.write(slice(index, index + 1), slice(0, members), values + index)
         out.attribute("after", 1.5)
@@ -39,7 +44,7 @@ def test_values_and_missing_ones(tmp_path):
         np.testing.assert_array_equal(data["u10"][1].filled(np.nan), values[0, :, 1] + 1)
         assert data["msl"][0].mask.sum() == 1
         assert data["msl"]._FillValue == FILL
-        assert (data.Conventions, data.title, data.number, data.after) == ("CF-1.8", "t", 2, 1.5)
+        assert (data.Conventions, data.title, data.number, data.after) == (CONVENTIONS, "t", 2, 1.5)
         assert (data["u10"].of, data["u10"].zssd_observed) == ("x", "no")
 
 
@@ -74,10 +79,84 @@ def test_dates_come_back_exactly(tmp_path, times):
         assert [(d.timetuple()[:6], d.microsecond) for d in back] == [(d.timetuple()[:6], 0) for d in times]
 
 
+def test_bounds_of_time_are_kept_and_read_with_it(tmp_path):
+    """Dates of the input's own calendar, in both sinks, decoded by xarray as the times are."""
+    days = dates((2010, 2, 30, 0), (2010, 2, 30, 6), (2010, 2, 30, 12), calendar="360_day")
+    contents = Contents(GRID, days[1:], 1, VARIABLES, {}, list(zip(days[:-1], days[1:], strict=True)))
+    sink = MemorySink()
+    with create_output(tmp_path / "o.nc", contents), sink(contents):
+        pass
+    with netCDF4.Dataset(tmp_path / "o.nc") as data:
+        assert data["time"].bounds == "time_bnds"
+        assert data["time_bnds"].ncattrs() == []
+        np.testing.assert_array_equal(data["time_bnds"][:], [[0, 6], [6, 12]])
+    with xr.open_dataset(tmp_path / "o.nc") as data:
+        assert data["time_bnds"].values[1, 0] == days[1]
+        for name in ("time", "time_bnds"):
+            xr.testing.assert_identical(data[name].variable, sink.dataset[name].variable)
+
+
+def test_each_field_names_its_height_or_level(tmp_path):
+    contents = Contents(GRID, TIMES, 1, {name: {} for name in ("msl", "u10", "z500", "z250")}, {})
+    with create_output(tmp_path / "o.nc", contents):
+        pass
+    with netCDF4.Dataset(tmp_path / "o.nc") as data:
+        named = {name: getattr(data[name], "coordinates", None) for name in contents.variables}
+        assert named == {"msl": None, "u10": "height", "z500": "plev_50000", "z250": "plev_25000"}
+        height, level = data["height"], data["plev_25000"]
+        assert (float(height[...]), height.standard_name, height.units, height.positive, height.axis) == (
+            10.0, "height", "m", "up", "Z",
+        )  # fmt: skip
+        assert (float(level[...]), level.standard_name, level.units, level.positive) == (
+            25000,
+            "air_pressure",
+            "Pa",
+            "down",
+        )
+        assert (data["u10"].grid_mapping, data["crs"].grid_mapping_name, data["crs"].earth_radius) == (
+            "crs", "latitude_longitude", 6371229.0,
+        )  # fmt: skip
+
+
+def test_a_mask_is_made_when_first_needed(tmp_path):
+    """Times before and after count as observed everywhere; other variables get no mask."""
+    times = dates(*((2010, 1, 1, hour) for hour in (0, 6, 12)))
+    contents = Contents(GRID, times, 1, VARIABLES, {})
+    cells = np.zeros(GRID.shape, bool)
+    cells[2:4, 5] = True
+    sink = MemorySink()
+    with create_output(tmp_path / "o.nc", contents) as file, sink(contents) as memory:
+        for out in (file, memory):
+            out.mark_drawn(1, "u10", cells)
+    with xr.open_dataset(tmp_path / "o.nc") as data:
+        mask = data["u10_observed"]
+        assert (mask.dtype, mask.dims, "msl_observed" in data) == (np.int8, ("time", "lat", "lon"), False)
+        np.testing.assert_array_equal(mask, ~(np.array([False, True, False])[:, None, None] & cells))
+        assert (mask.attrs["flag_values"].tolist(), mask.attrs["flag_meanings"]) == ([0, 1], "inferred observed")
+        assert data["u10"].attrs["ancillary_variables"] == "u10_observed"
+        xr.testing.assert_identical(mask.variable, sink.dataset["u10_observed"].variable)
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        (dates((2010, 1, 31, 18), (2010, 2, 1, 0)), ("2010-01-31T18:00:00Z", "2010-02-01T00:00:00Z", "PT6H", "PT6H")),
+        (dates((2010, 1, 1), (2010, 1, 2), (2010, 1, 4, 6)), ("2010-01-01T00:00:00Z", "2010-01-04T06:00:00Z", "P3DT6H", None)),
+        (dates((2010, 1, 1, 7, 31, 52)), ("2010-01-01T07:31:52Z", "2010-01-01T07:31:52Z", "P0D", None)),
+        (dates((2010, 2, 30), (2010, 3, 1), calendar="360_day"), (None, None, None, None)),
+    ],
+)  # fmt: skip
+def test_coverage_in_time_is_that_of_the_real_calendar(tmp_path, times, expected):
+    write(tmp_path / "o.nc", times, members=1)
+    with netCDF4.Dataset(tmp_path / "o.nc") as data:
+        kinds = ("start", "end", "duration", "resolution")
+        assert tuple(getattr(data, f"time_coverage_{kind}", None) for kind in kinds) == expected
+
+
 @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), SystemExit(143)])
 def test_nothing_is_left_when_the_block_fails(tmp_path, error):
     seen = []
-    with pytest.raises(type(error)), create_output(tmp_path / "o.nc", GRID, TIMES, 1, VARIABLES, {}):  # noqa: PT012
+    with pytest.raises(type(error)), create_output(tmp_path / "o.nc", EMPTY):  # noqa: PT012
         seen.extend(tmp_path.iterdir())
         raise error
     assert [path.suffix for path in seen] == [".part"]
@@ -87,7 +166,7 @@ def test_nothing_is_left_when_the_block_fails(tmp_path, error):
 def test_an_old_file_stays_until_the_new_one_is_whole(tmp_path):
     path = tmp_path / "o.nc"
     path.write_text("old")
-    with pytest.raises(ValueError, match="x"), create_output(path, GRID, TIMES, 1, VARIABLES, {}):
+    with pytest.raises(ValueError, match="x"), create_output(path, EMPTY):
         raise ValueError("x")  # noqa: EM101
     assert path.read_text() == "old"
     write(path)
@@ -105,7 +184,7 @@ def test_an_old_file_stays_until_the_new_one_is_whole(tmp_path):
     ],
 )
 def test_failures_of_the_disk_are_output_errors(tmp_path, failure, words):
-    with pytest.raises(OutputError, match=words), create_output(tmp_path / "o.nc", GRID, TIMES, 1, VARIABLES, {}):
+    with pytest.raises(OutputError, match=words), create_output(tmp_path / "o.nc", EMPTY):
         raise failure
     assert list(tmp_path.iterdir()) == []
 
@@ -113,7 +192,7 @@ def test_failures_of_the_disk_are_output_errors(tmp_path, failure, words):
 def test_other_errors_keep_their_names(tmp_path):
     with (
         pytest.raises(RuntimeError, match="size mismatch"),
-        create_output(tmp_path / "o.nc", GRID, TIMES, 1, VARIABLES, {}),
+        create_output(tmp_path / "o.nc", EMPTY),
     ):
         raise RuntimeError("size mismatch")  # noqa: EM101
 

@@ -10,13 +10,14 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from zssd_cli.api import Plan, plan
+from zssd_cli.api import Plan, Written, plan
 from zssd_cli.commands.shared import bar, check_picture, check_targets, command_line, say
 from zssd_cli.grids.latlon import describe_centres
+from zssd_cli.outputs.conventions import mask_name
 from zssd_cli.outputs.netcdf import create_output
 from zssd_cli.posterior import estimate
 from zssd_cli.posterior.downscaling import Job, observe
-from zssd_cli.posterior.observing import standards
+from zssd_cli.posterior.observing import COMPONENTS, standards
 from zssd_cli.series.opening import expand
 from zssd_cli.times import format_time
 from zssd_cli.timing import duration, span
@@ -56,8 +57,8 @@ def execute(request: Request, settings: dict[str, Any]) -> None:
         started, sink = time.monotonic(), partial(create_output, request.output)
         with bar(console, *BAR) as progress:
             task = progress.add_task("", total=planned.job.steps)
-            residual = planned.write(sink, command_line(), lambda count: progress.advance(task, count))
-        _finish(console, request, planned.job, residual, time.monotonic() - started)
+            written = planned.write(sink, command_line(), lambda count: progress.advance(task, count))
+        _finish(console, request, planned.job, written, time.monotonic() - started)
 
 
 def _announce(console: Console, planned: Plan) -> None:
@@ -74,10 +75,14 @@ def _announce(console: Console, planned: Plan) -> None:
     first, last = format_time(source.times[0]), format_time(source.times[-1])
     span = f"1 time, {first}" if len(source.times) == 1 else f"{len(source.times)} times, {first} to {last}"
     say(console, f"Input      {', '.join(source.variables)}; {span} ({source.calendar} calendar)")
-    inferred = [name for name in wanted if name not in source.variables]
+    for line in _partly(job):
+        say(console, line)
+    inferred = [name for name in wanted if name not in source.variables and name in job.prior.variables]
     if inferred:
         given = ", ".join(source.variables)
         say(console, f"Inferred   {', '.join(inferred)}: not in the input, drawn from the prior given {given}")
+    if derived := [name for name in wanted if name not in job.prior.variables]:
+        say(console, f"Derived    {', '.join(derived)}: of each member's {' and '.join(COMPONENTS)}")
     draws = "1 member" if config.members == 1 else f"{config.members} members"
     say(console, f"Output     {', '.join(wanted)}; {draws}, {' x '.join(map(str, grid.shape))} cells of 0.25 degrees,")
     say(console, f"           {describe_centres(grid)}")
@@ -87,6 +92,20 @@ def _announce(console: Console, planned: Plan) -> None:
     )
     line = f"           {job.method.sampler_of(config)} with {job.method.steps_of(config)} steps, seed {config.seed}"
     say(console, line + (f", time noise {config.time_noise}" if config.time_noise != "independent" else ""))
+
+
+def _partly(job: Job) -> list[str]:
+    """Lines on the variables without a value in blocks of the output where others have one, at the first time."""
+    missing, inside = np.isnan(job.first[0]), job.domain.core > 0
+    counted = inside & ~missing.all(0)
+    names: dict[int, list[str]] = {}
+    for name, holes in zip(job.source.variables, missing, strict=True):
+        names.setdefault(int((holes & counted).sum()), []).append(name)
+    return [
+        f"Partly     {', '.join(several)}: {count} of {int(counted.sum())} blocks have no value at the first time; drawn there"
+        for count, several in names.items()
+        if count
+    ]
 
 
 def _estimate(console: Console, planned: Plan) -> None:
@@ -102,14 +121,22 @@ def _estimate(console: Console, planned: Plan) -> None:
     say(console, f"           (time from {based})")
 
 
-def _finish(console: Console, request: Request, job: Job, residual: dict[str, float], seconds: float) -> None:
+def _finish(console: Console, request: Request, job: Job, written: Written, seconds: float) -> None:
     if request.plot is not None:
         from zssd_cli.evaluation.plots import plot_output
 
         plot_output(request.output, coarse_blocks(job), request.plot)
-    fit = ", ".join(f"{name} {value:.4f}" for name, value in residual.items())
+    fit = ", ".join(f"{name} {value:.4f}" for name, value in written.residual.items())
     say(console, f"Done       in {duration(seconds)}; the block means differ from the input's by at most")
     say(console, f"           {fit} standard deviations (root mean square of a field)")
+    for share in dict.fromkeys(written.observed.values()):
+        alike = [name for name, other in written.observed.items() if other == share]
+        masks = ", ".join(map(mask_name, alike))
+        say(
+            console,
+            f"Partly     {', '.join(alike)}: observed in {share:.1%} of area and times; drawn where these are 0:",
+        )
+        say(console, f"           {masks}")
     say(console, f"Wrote      {request.output}" + (f" and {request.plot}" if request.plot else ""))
 
 

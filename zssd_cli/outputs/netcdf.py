@@ -1,7 +1,7 @@
 """The output: CF-1.8 NetCDF, written time by time, whole or not at all."""
 
 import errno
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,92 +11,89 @@ import numpy as np
 
 from zssd_cli.errors import OutputError
 from zssd_cli.files import atomic_path
-from zssd_cli.grids.latlon import LatLonGrid
-from zssd_cli.outputs.sink import LAT, LON, MEMBER, TIME, TITLE
+from zssd_cli.outputs import conventions
+from zssd_cli.outputs.conventions import DIMS, Part
+from zssd_cli.outputs.sink import Attribute, Contents
 from zssd_cli.times import format_time
-from zssd_cli.variables import VARIABLES
 
 FILL = np.float32(1e20)
+TILE = (361, 720)
+"""Rows and columns that are compressed together."""
 
 
 class FieldWriter:
     """An open output file with dimensions (time, member, lat, lon)."""
 
-    def __init__(self, file: netCDF4.Dataset, variables: Sequence[str]) -> None:
-        self._file, self._variables = file, tuple(variables)
+    def __init__(self, file: netCDF4.Dataset, contents: Contents) -> None:
+        self._file, self._contents = file, contents
 
     def write(self, time: slice, member: slice, values: np.ndarray) -> None:
         """Store (time, member, variable, lat, lon) in canonical units; NaN becomes missing."""
-        for i, name in enumerate(self._variables):
+        for i, name in enumerate(self._contents.variables):
             field = values[:, :, i]
             self._file[name][time, member] = np.where(np.isnan(field), FILL, field)
 
-    def attribute(self, name: str, value: str | float, variable: str | None = None) -> None:
+    def mark_drawn(self, time: int, variable: str, cells: np.ndarray) -> None:
+        """See :class:`zssd_cli.outputs.sink.Writer`."""
+        name = conventions.mask_name(variable)
+        if name not in self._file.variables:
+            mask = _compressed(self._file, name, "i1", ("time", "lat", "lon"), fill_value=None)
+            mask.setncatts(conventions.mask_attributes(variable))
+            for index in range(len(self._contents.times)):
+                mask[index] = 1
+            self.attribute("ancillary_variables", name, variable)
+        self._file[name][time] = ~cells
+
+    def attribute(self, name: str, value: Attribute, variable: str | None = None) -> None:
         """Set an attribute of the file or of one variable."""
         (self._file if variable is None else self._file[variable]).setncattr(name, value)
 
 
-def _axis(file: netCDF4.Dataset, name: str, centres: np.ndarray, edges: np.ndarray, attributes: dict[str, str]) -> None:
-    file.createDimension(name, centres.size)
-    variable = file.createVariable(name, "f8", (name,))
-    variable.setncatts({**attributes, "bounds": f"{name}_bnds"})
-    variable[:] = centres
-    file.createVariable(f"{name}_bnds", "f8", (name, "bnds"))[:] = np.stack([edges[:-1], edges[1:]], 1)
+def _compressed(
+    file: netCDF4.Dataset, name: str, kind: str, dims: tuple[str, ...], fill_value: np.float32 | None
+) -> netCDF4.Variable:
+    """A variable (..., lat, lon) that is compressed field by field."""
+    sides = [min(len(file.dimensions[side]), longest) for side, longest in zip(dims[-2:], TILE, strict=True)]
+    chunks = (*[1] * (len(dims) - 2), *sides)
+    return file.createVariable(
+        name, kind, dims, fill_value=fill_value, compression="zlib", complevel=1, shuffle=True, chunksizes=chunks
+    )
 
 
-def _create(
-    file: netCDF4.Dataset,
-    grid: LatLonGrid,
-    times: Sequence[cftime.datetime],
-    members: int,
-    variables: Mapping[str, Mapping[str, str]],
-) -> None:
-    file.createDimension("bnds", 2)
-    file.createDimension("time", None)
-    file.createDimension("member", members)
-    _axis(file, "lat", grid.lat, grid.lat_edges, LAT)
-    _axis(file, "lon", grid.lon, grid.lon_edges, LON)
-    time = file.createVariable("time", "f8", ("time",))
-    calendar = times[0].calendar
-    units = f"hours since {format_time(times[0]).partition('T')[0]} 00:00:00"
-    time.setncatts({**TIME, "units": units, "calendar": calendar})
-    time[:] = cftime.date2num(list(times), units, calendar)
-    member = file.createVariable("member", "i4", ("member",))
-    member.setncatts(MEMBER)
-    member[:] = np.arange(members)
-    for name, attributes in variables.items():
-        field = file.createVariable(
-            name,
-            "f4",
-            ("time", "member", "lat", "lon"),
-            fill_value=FILL,
-            compression="zlib",
-            complevel=1,
-            shuffle=True,
-            chunksizes=(1, 1, min(grid.lat.size, 361), min(grid.lon.size, 720)),
-        )
-        field.setncatts({**VARIABLES[name].attributes, **attributes})
+def _create(file: netCDF4.Dataset, contents: Contents) -> None:
+    sizes = {
+        "bnds": 2,
+        "time": None,
+        "member": contents.members,
+        **dict(zip(DIMS[2:], contents.grid.shape, strict=True)),
+    }
+    for name, size in sizes.items():
+        file.createDimension(name, size)
+    first = contents.times[0]
+    dates = {"units": f"hours since {format_time(first).partition('T')[0]} 00:00:00", "calendar": first.calendar}
+    for part in conventions.parts(contents):
+        _add(file, part, dates)
+    for name in contents.variables:
+        _compressed(file, name, "f4", DIMS, FILL).setncatts(conventions.field_attributes(contents, name))
+
+
+def _add(file: netCDF4.Dataset, part: Part, dates: dict[str, str]) -> None:
+    """A variable that is no field; dates as numbers, whose units bounds have from their coordinate."""
+    values, attributes = part.values, part.attributes
+    if values.dtype == object:
+        values = cftime.date2num(values, **dates)
+        attributes = attributes | (dates if part.coordinate else {})
+    kind = "i4" if part.values.dtype.kind == "i" else "f8"
+    variable = file.createVariable(part.name, kind, part.dims)
+    variable.setncatts(attributes)
+    variable[:] = values
 
 
 @contextmanager
-def create_output(
-    path: Path,
-    grid: LatLonGrid,
-    times: Sequence[cftime.datetime],
-    members: int,
-    variables: Mapping[str, Mapping[str, str]],
-    attributes: Mapping[str, str | float | int],
-) -> Iterator[FieldWriter]:
+def create_output(path: Path, contents: Contents) -> Iterator[FieldWriter]:
     """Open a new output file that appears under its name only when the block ends well.
 
     ``functools.partial(create_output, path)`` is a :class:`zssd_cli.outputs.sink.Sink`.
-
-    Parameters
-    ----------
-    path
-        Final name.
-    grid, times, members, variables, attributes
-        See :class:`zssd_cli.outputs.sink.Sink`.
 
     Raises
     ------
@@ -105,9 +102,9 @@ def create_output(
     """
     try:
         with atomic_path(path) as temporary, netCDF4.Dataset(temporary, "w", format="NETCDF4") as file:
-            file.setncatts({**TITLE, **attributes})
-            _create(file, grid, times, members, variables)
-            yield FieldWriter(file, list(variables))
+            file.setncatts(conventions.global_attributes(contents))
+            _create(file, contents)
+            yield FieldWriter(file, contents)
     except OSError as error:
         full = error.errno == errno.ENOSPC
         remedy = "Free space or choose another disk." if full else "Choose a folder that you may write to."

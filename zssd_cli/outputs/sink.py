@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 import cftime
@@ -9,11 +10,36 @@ import numpy as np
 
 from zssd_cli.grids.latlon import LatLonGrid
 
-TITLE = {"Conventions": "CF-1.8"}
-LAT = {"standard_name": "latitude", "units": "degrees_north", "axis": "Y"}
-LON = {"standard_name": "longitude", "units": "degrees_east", "axis": "X"}
-TIME = {"standard_name": "time", "axis": "T"}
-MEMBER = {"standard_name": "realization", "long_name": "draw from the posterior", "units": "1"}
+Attribute = str | float | int | np.generic | np.ndarray
+TimeBounds = Sequence[tuple[cftime.datetime, cftime.datetime]]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an output is to hold.
+
+    Attributes
+    ----------
+    grid
+        Output cells.
+    times
+        Dates in the input's own calendar.
+    members
+        Number of ensemble members.
+    variables
+        Canonical name -> extra attributes.
+    attributes
+        Global attributes.
+    time_bounds
+        Begin and end of the interval that each time stands for, where the input has some.
+    """
+
+    grid: LatLonGrid
+    times: Sequence[cftime.datetime]
+    members: int
+    variables: Mapping[str, Mapping[str, Attribute]]
+    attributes: Mapping[str, Attribute]
+    time_bounds: TimeBounds | None = None
 
 
 class Writer(Protocol):
@@ -22,33 +48,15 @@ class Writer(Protocol):
     def write(self, time: slice, member: slice, values: np.ndarray) -> None:
         """Store (time, member, variable, lat, lon) in canonical units; NaN is missing."""
 
-    def attribute(self, name: str, value: str | float, variable: str | None = None) -> None:
+    def mark_drawn(self, time: int, variable: str, cells: np.ndarray) -> None:
+        """Note the cells, boolean (lat, lon), where an observed variable had no observation at a time."""
+
+    def attribute(self, name: str, value: Attribute, variable: str | None = None) -> None:
         """Set an attribute of the output or of one variable."""
 
 
 class Sink(Protocol):
     """Opens an output that is whole when the block ends well and not there else."""
 
-    def __call__(
-        self,
-        grid: LatLonGrid,
-        times: Sequence[cftime.datetime],
-        members: int,
-        variables: Mapping[str, Mapping[str, str]],
-        attributes: Mapping[str, str | float | int],
-    ) -> AbstractContextManager[Writer]:
-        """Open.
-
-        Parameters
-        ----------
-        grid
-            Output cells.
-        times
-            Dates in the input's own calendar.
-        members
-            Number of ensemble members.
-        variables
-            Canonical name -> extra attributes.
-        attributes
-            Global attributes.
-        """
+    def __call__(self, contents: Contents) -> AbstractContextManager[Writer]:
+        """Open."""

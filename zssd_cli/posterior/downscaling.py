@@ -135,12 +135,16 @@ class Result:
     residual
         Root mean square of y - A x per observed variable over the blocks of the output, by area, in standard deviations of the
         variable, (observed,).
+    unobserved
+        Observed variable -> cells of the output grid that touch only blocks where it is missing and others are not,
+        boolean (lat, lon): drawn, not observed. Variables without such cells are left out.
     """
 
     time: int
     first_member: int
     values: np.ndarray
     residual: np.ndarray
+    unobserved: dict[str, np.ndarray]
 
 
 def prepare(
@@ -329,8 +333,13 @@ def _draw(
                 "Check the input's units, use more --steps, or a smaller --zeta."
             )
             raise InputError(msg)
-        part[:, :, job.domain.unseen(np.isnan(observed[k]).all(0))] = np.nan
-        yield Result(start + k, members.start, part, residual[k * count : (k + 1) * count].max(0))
+        missing = np.isnan(observed[k])
+        unseen = job.domain.unseen(missing.all(0))
+        part[:, :, unseen] = np.nan
+        holes = {name: part for name, part in zip(job.source.variables, missing, strict=True) if part.any()}
+        drawn = {name: job.domain.unseen(hole) & ~unseen for name, hole in holes.items()}
+        drawn = {name: cells for name, cells in drawn.items() if cells.any()}
+        yield Result(start + k, members.start, part, residual[k * count : (k + 1) * count].max(0), drawn)
 
 
 def _made_exact(field: Tensor, observation: Observation) -> Tensor:
