@@ -142,9 +142,9 @@ def _check_some(source: Source, name: str, dates: Sequence[cftime.datetime]) -> 
             bad.append(error)
         else:
             return
-    for error in bad:
-        if not isinstance(error, MissingValues):
-            raise error
+    refused = [error for error in bad if not isinstance(error, MissingValues)]
+    if refused:
+        raise refused[0]
 
 
 def whole_field(source: Source, name: str, date: cftime.datetime) -> np.ndarray:
@@ -206,7 +206,10 @@ class Faults:
 
 def faults(source: Source, name: str, done: Callable[[], object] = lambda: None) -> Faults:
     """Read every field of a variable at the source's times; ``done`` is called after each."""
-    empty, holed, refused, unreadable = [], [], {}, {}
+    empty: list[cftime.datetime] = []
+    holed: list[cftime.datetime] = []
+    refused: dict[cftime.datetime, str] = {}
+    unreadable: dict[cftime.datetime, str] = {}
     for date in source.times:
         try:
             whole_field(source, name, date)

@@ -115,7 +115,9 @@ class Part:
             else:
                 self.holes.good(other)
                 return other, result
-        msg = f"None of the {len(self.source.times)} times of the training files is without missing values; give others."
+        msg = (
+            f"None of the {len(self.source.times)} times of the training files is without missing values; give others."
+        )
         raise InputError(msg)
 
     def sample(self) -> Iterator[tuple[int, np.ndarray]]:

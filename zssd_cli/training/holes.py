@@ -70,7 +70,7 @@ class Holes:
     @property
     def met(self) -> tuple[cftime.datetime, ...]:
         """Dates that are left out, in order."""
-        return tuple(self._times[index] for index in np.flatnonzero(self._state > _GOOD))
+        return tuple(self._times[index] for index in np.flatnonzero(self._state > _GOOD).tolist())
 
     def words(self) -> str:
         """What was left out, for people; empty where nothing was."""
@@ -79,4 +79,6 @@ class Holes:
             return ""
         why = "missing or implausible" if _REFUSED in self._state else "missing"
         where = spans(dates, usual_step(self._times))
-        return f"left out {len(dates)} of {len(self._times)} times with {why} values: {where}"
+        read, total = np.count_nonzero(self._state), len(self._times)
+        known = f" ({read} of the times were read)" if read < total else ""
+        return f"left out {len(dates)} of {total} times with {why} values: {where}{known}"
