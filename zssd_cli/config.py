@@ -61,6 +61,10 @@ class TrainConfig(_Strict):
     """Standard deviation of a Gaussian filter on the sphere for data finer than what the prior should draw; 0: none."""
     more: tuple[MoreData, ...] = ()
     """Further files; the main ones, which must hold every variable, have what is left of the shares."""
+    max_missing: Annotated[float, Field(ge=0, lt=1)] = defaults.MAX_MISSING
+    """Largest share of the times of each origin that is left out because of missing or implausible values; more is an error."""
+    any_frequency: bool = False
+    """Accept means over hours, days or months although a prior is to know fields at one moment."""
     network: UNetConfig = UNetConfig()
     patch: Annotated[int, Field(ge=16, multiple_of=8)] = 64
     """Side of a training patch in 0.25 degree cells."""

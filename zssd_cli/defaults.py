@@ -4,6 +4,8 @@ VARIABLES = ("msl", "u10", "v10")
 """Also those of a training."""
 FILTER_SCALE = 5.0
 """Degrees."""
+MAX_MISSING = 0.05
+"""Share of a training's times that may have missing values."""
 MEMBERS = 1
 SEED = 0
 GUIDANCE = "analysis"

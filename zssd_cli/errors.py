@@ -9,6 +9,14 @@ class InputError(ZssdError):
     """An input file cannot be read or holds something that must not be used."""
 
 
+class BadField(InputError):
+    """The values of one field must not be used; those of other times may be good."""
+
+
+class MissingValues(BadField):
+    """A field without values, or with holes."""
+
+
 class ConfigError(ZssdError):
     """Options or configuration that contradict each other or the weights."""
 

@@ -15,9 +15,6 @@ from zssd_cli.errors import ConfigError
 from zssd_cli.posterior.downscaling import Job
 from zssd_cli.posterior.guidance import by_name
 
-ZETA = {"ucg": {1000: 0.15}, "dps": {1000: 2.5}}
-"""Step size by mode and number of steps, to be set from ``--tune-zeta``; other numbers of steps take the nearest."""
-
 LIBRARIES: dict[str, tuple[str, str, Draw]] = {
     "azula-dps": ("DPS", "azula, DDPM", azula_dps),
     "azula-mmps": ("MMPS", "azula, DDIM", azula_mmps),
@@ -74,14 +71,8 @@ class Row:
     def settings(self) -> dict[str, Any]:
         """What a measurement depends on besides field, network and machine."""
         return {"scale": self.config.filter_scale, "members": self.config.members, "seed": self.config.seed} | (
-            {"zeta": self.config.zeta} if self.mode in ZETA else {}
+            {"zeta": self.config.zeta} if self.config.zeta is not None else {}
         )
-
-
-def zeta_for(mode: str, steps: int) -> float:
-    """Tuned step size, 1 for modes without one."""
-    tuned = ZETA.get(mode)
-    return tuned[min(tuned, key=lambda count: abs(np.log(count / steps)))] if tuned else 1.0
 
 
 def parse_row(name: str, scale: float, members: int, zeta: float | None = None) -> Row:
@@ -99,9 +90,8 @@ def parse_row(name: str, scale: float, members: int, zeta: float | None = None) 
         return Row(name, shown, sampler, steps, DownscaleConfig(**shared), library)
     guidance, _, short = mode.partition("-")
     sampler = SAMPLERS.get(short) if short else "ddpm"
-    used = zeta_for(guidance, steps) if zeta is None else zeta
     try:
-        by_name(guidance)
+        used = by_name(guidance).zeta if zeta is None else zeta
         config = DownscaleConfig(**shared, guidance=guidance, sampler=sampler, steps=steps, zeta=used)
     except (ConfigError, ValidationError) as error:
         why = error if isinstance(error, ConfigError) else error.errors()[0]["msg"]

@@ -12,6 +12,7 @@ from harness.engine import make_job
 from harness.fields import training_lowpass
 from harness.libraries import Missing, Problem, azula_mmps, bounded, deepinv_diffpir, pose
 
+from zssd_cli.posterior.guidance import by_name
 from zssd_cli.prior.noise import SIGMA_MAX
 
 KEYS = {"name", "nfe", "seconds", "cpu_seconds", "crps", "spread_skill", "p99_error", "lsd_db", "residual"}
@@ -84,11 +85,12 @@ def test_names_that_are_no_row_end_in_one_line(bench):
         bench(["nonsense-7"])
 
 
-def test_step_size_is_that_of_the_nearest_tuned_number_of_steps(monkeypatch):
-    monkeypatch.setattr(rows, "ZETA", {"ucg": {1000: 1.0, 100: 9.0}})
-    assert rows.zeta_for("ucg", 900) == 1.0
-    assert rows.parse_row("ucg-120", 5, 2).config.zeta == 9.0
-    assert rows.parse_row("ucg-120", 5, 2, 4.0).config.zeta == 4.0
+@pytest.mark.parametrize("name", ["ucg", "dps", "analysis-2m"])
+def test_the_step_size_is_the_guidances_own_unless_told(name):
+    own = by_name(name.partition("-")[0]).zeta
+    assert rows.parse_row(f"{name}-120", 5, 2).config.zeta == own
+    assert rows.parse_row(f"{name}-120", 5, 2).settings.get("zeta") == own
+    assert rows.parse_row(f"{name}-120", 5, 2, 4.0).settings["zeta"] == 4.0
 
 
 @pytest.mark.parametrize("name", THEIRS)

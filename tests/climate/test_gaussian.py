@@ -157,8 +157,8 @@ def test_moving_to_the_observation_converges(shipped, region):
         x = x + solver.increment(residual, torch.ones_like(values, dtype=torch.bool), float("inf"))
         left.append(observation.residual(x).square().mean(3).sqrt()[0, 0])
     for before, after in itertools.pairwise(left):
-        assert (after < 1.02 * before).all()
-    assert (left[-1] < 0.9 * left[0]).all()
+        assert (after < before).all()
+    assert (left[-1] < 0.75 * left[0]).all()
 
 
 def test_pressure_is_drawn_with_the_spread_of_its_row(shipped):

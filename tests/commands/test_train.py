@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import netCDF4
+import numpy as np
 import pytest
 import torch
 from safetensors import SafetensorError
@@ -115,9 +116,30 @@ def test_flags_win_over_the_file_and_a_subset_of_variables_can_be_trained(capfd,
     assert prior.signs.tolist() == [-1, 1]
 
 
-@pytest.mark.parametrize(("sent", "expected"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGINT, 130)])
-def test_resume_goes_on_and_ends_where_an_unbroken_run_does(capfd, files, monkeypatch, sent, expected):
-    assert train(capfd, files, output="whole.safetensors")[0] == 0
+@pytest.fixture
+def holed(files):
+    """A file of forty times of which seven are bad: a run without values, some with holes, an implausible pressure."""
+    with netCDF4.Dataset(write_world(files / "holed.nc", BOX, times=40, seed=3), "a") as data:
+        data["u10"][10:14] = np.ma.masked
+        data["v10"][[0, 39], 3, 4] = np.ma.masked
+        data["msl"][20] = 1e7
+    return files
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected", "data"),
+    [
+        (signal.SIGTERM, 143, "era5_a.nc"),
+        (signal.SIGUSR1, 138, "era5_a.nc"),
+        (signal.SIGINT, 130, "era5_a.nc"),
+        (signal.SIGINT, 130, "holed.nc"),
+    ],
+)
+def test_resume_goes_on_and_ends_where_an_unbroken_run_does(capfd, holed, monkeypatch, sent, expected, data):
+    """Also where times are left out: which ones were met before the break must not matter."""
+    files = holed
+    (files / "tiny.yaml").write_text(TINY_YAML + "max_missing: 0.2\npatches_per_field: 1\n")
+    assert train(capfd, files, output="whole.safetensors", data=data)[0] == 0
     from zssd_cli.training import loop as training
 
     step, count = training.Trainer.train_step, []
@@ -129,14 +151,14 @@ def test_resume_goes_on_and_ends_where_an_unbroken_run_does(capfd, files, monkey
         return step(self, fields)
 
     monkeypatch.setattr(training.Trainer, "train_step", interrupted)
-    code, text = train(capfd, files)
+    code, text = train(capfd, files, data=data)
     assert code == expected, text
     assert "Stopped" in text
     assert not (files / "prior.safetensors").exists()
     assert read_safetensors(files / "prior.safetensors.state")[1]["step"] == "2"
     monkeypatch.setattr(training.Trainer, "train_step", step)
-    fails(capfd, "earlier training.*--resume", files)
-    code, text = train(capfd, files, "--resume")
+    fails(capfd, "earlier training.*--resume", files, data=data)
+    code, text = train(capfd, files, "--resume", data=data)
     assert code == 0, text
     assert "step 2 of 4" in text
     ours, theirs = (read_safetensors(files / f"{name}.safetensors")[0] for name in ("prior", "whole"))
@@ -156,6 +178,110 @@ def test_resume_without_a_state_starts_anew(capfd, files):
     code, text = train(capfd, files, "--resume")
     assert code == 0, text
     assert "step 0 of 4" in text
+
+
+def test_times_with_missing_values_are_left_out_and_counted(capfd, holed):
+    given = ("--held-out", holed / "holed.nc", "--max-missing", 0.2)
+    code, text = train(capfd, holed, "--max-missing", 0.2, data="holed.nc")
+    assert code == 0, text
+    said = (
+        "main: left out 7 of 40 times with missing or implausible values: "
+        "2020-01-01T00:00, 2020-01-03T12:00..2020-01-04T06:00 (4), 2020-01-06T00:00 and 1 more"
+    )
+    assert f"note       {said}" in text
+    record = load_prior(holed / "prior.safetensors").header.training["trained_on"][0]
+    assert (record["count"], record["left_out_count"]) == (40, 7)
+    assert record["left_out"][0] == "2020-01-01T00:00:00"
+    code, text = train(capfd, holed, *given, "--overwrite")
+    assert code == 0, text
+    assert said.replace("main", "held out") in text
+    (holed / "more.yaml").write_text(f"{TINY_YAML}more: [{{files: [{holed / 'holed.nc'}], share: 0.5}}]")
+    for words, config in (((), "more.yaml"), (("--held-out", holed / "holed.nc"), "tiny.yaml")):
+        fails(capfd, "bad times .* than --max-missing 0.05 allows", holed, "--overwrite", *words, config=config)
+
+
+def test_a_larger_share_may_be_allowed_when_a_training_goes_on(capfd, holed, monkeypatch):
+    """The state of a training that met too many holes goes on; what is allowed is no setting that must stay the same."""
+    assert train(capfd, holed, "--max-missing", 0.2, "--steps", 2, data="holed.nc")[0] == 0
+    resumed = ("--resume", "--overwrite")
+    fails(capfd, "--max-missing 0.05", holed, *resumed, data="holed.nc")
+    code, text = train(capfd, holed, *resumed, "--max-missing", 0.3, data="holed.nc")
+    assert code == 0, text
+    assert "step 2 of 4" in text
+
+
+def test_a_finished_training_needs_no_more(capfd, files):
+    assert train(capfd, files)[0] == 0
+    before = (files / "prior.safetensors").stat().st_mtime_ns
+    code, text = train(capfd, files, "--resume")
+    assert code == 0, text
+    assert re.search(r"Finished .*prior.safetensors is the prior of this training; nothing is left to do", text)
+    assert (files / "prior.safetensors").stat().st_mtime_ns == before
+    fails(capfd, "exists.*--overwrite", files, "--resume", "--steps", 6)
+    fails(capfd, "exists.*--overwrite", files, "--resume", "--batch", 4)
+    (files / "prior.safetensors").write_bytes(b"precious")
+    fails(capfd, "exists.*--overwrite", files, "--resume")
+
+
+def test_every_field_is_read_when_asked(capfd, holed):
+    before = sorted(p.name for p in holed.iterdir())
+    asked = ("--dry-run", "--thorough", "--held-out", holed / "held.nc")
+    code, text = train(capfd, holed, *asked, "--max-missing", 0.2, data="holed.nc")
+    assert code == 0, text
+    rows = [re.split(r"  +", line.strip()) for line in text.splitlines()]
+    assert [row for row in rows if row[0] in ("main", "held out")][-6:] == [
+        ["main", "msl", "40", "1 implausible: 2020-01-06T00:00"],
+        ["main", "u10", "40", "4 all missing: 2020-01-03T12:00..2020-01-04T06:00 (4)"],
+        ["main", "v10", "40", "2 partly missing: 2020-01-01T00:00, 2020-01-10T18:00"],
+        *(["held out", name, "1", "none"] for name in ("msl", "u10", "v10")),
+    ]
+    assert re.search(r"note .*holed.nc: msl: values 1e\+07.*outside the plausible range", text)
+    assert "Nothing was written" in text
+    code, text = train(capfd, holed, *asked, data="holed.nc")
+    assert code == 1
+    match = r"\(main\) have missing or implausible values at 7 of 40 times, the first 2020-01-01T00:00: .*--max-missing 0.05"
+    assert re.search(match, text.splitlines()[-1])
+    assert "4 all missing" in text
+    assert sorted(p.name for p in holed.iterdir()) == before
+    assert train(capfd, holed, "--thorough")[0] == 2
+
+
+def test_fields_that_cannot_be_read_are_no_holes(capfd, holed, monkeypatch):
+    from zssd_cli.series import pieces
+
+    read = pieces._values
+
+    def torn(piece, positions):
+        if piece.variable.name == "v10" and 15 in positions:
+            msg = "NetCDF: HDF error"
+            raise OSError(msg)
+        return read(piece, positions)
+
+    monkeypatch.setattr(pieces, "_values", torn)
+    given = ("--dry-run", "--thorough", "--max-missing", 0.9)
+    code, text = train(capfd, holed, *given, data="holed.nc")
+    assert code == 1
+    assert "1 unreadable: 2020-01-04T18:00" in text
+    assert re.search(r"error: .*HDF error.*\(1 fields of v10 cannot be read\)\.$", text.splitlines()[-1])
+    fails(capfd, "HDF error", holed, "--max-missing", 0.9, data="holed.nc")
+
+
+@pytest.mark.parametrize("where", ["main", "held out", "more 1"])
+def test_means_are_no_moments(capfd, files, where):
+    with netCDF4.Dataset(write_world(files / "daily.nc", BOX, times=3, seed=3), "a") as data:
+        data["time"][:] = 24.0 * np.arange(3) + 12
+    text = TINY_YAML + (f"more: [{{files: [{files / 'daily.nc'}], share: 0.5}}]" if where == "more 1" else "")
+    (files / "tiny.yaml").write_text(text)
+    data = "daily.nc" if where == "main" else "era5_a.nc"
+    given = ("--held-out", files / "daily.nc") if where == "held out" else ()
+    match = rf"\({where}.*\) hold means: daily data; .*or pass --any-frequency"
+    fails(capfd, match, files, *given, data=data)
+    code, shown = train(capfd, files, *given, "--any-frequency", data=data)
+    assert code == 0, shown
+    training = load_prior(files / "prior.safetensors").header.training
+    assert training["settings"]["any_frequency"] is True
+    record = training["held_out"] if where == "held out" else training["trained_on"][-1]
+    assert record["averaging"] == "daily data"
 
 
 def test_resume_with_other_settings(capfd, files):

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cftime
 import torch
 from rich.console import Console
 
+from zssd_cli.commands.train_checks import Checks, averaging_of, is_finished, read_all, refuse_means, say_left_out
 from zssd_cli.commands.train_report import TrainingLog, data_table, estimate, progress_bar, report_console
 from zssd_cli.commands.train_shared import check_name, check_output, leave_stopped, state_of, stop_signals
 from zssd_cli.config import TrainConfig
@@ -82,6 +84,11 @@ class Material:
     scales: Scales
     start: Start | None
 
+    @property
+    def named(self) -> dict[str, Part]:
+        """Every origin of data by the name that it has on screen."""
+        return _named(self.parts, self.held_out)
+
     def training(self) -> TrainingData:
         """The fields to train on."""
         fields = tuple(SourceFields(part, self.static, self.scales) for part in self.parts)
@@ -103,11 +110,10 @@ def load_start(name: str | None) -> Start | None:
 def execute(
     files: TrainFiles,
     config: TrainConfig,
+    checks: Checks,
     *,
     resume: bool = False,
     overwrite: bool = False,
-    dry_run: bool = False,
-    allow_missing: bool = False,
 ) -> None:
     """Train a prior from open files to the last line on screen, together with the other processes of ``torchrun``."""
     with joined() as world:
@@ -116,8 +122,13 @@ def execute(
             msg = f"--batch {config.batch} is shared by {world.size} processes; expected a multiple of {world.size}."
             raise ConfigError(msg)
         check_name(files.output)
-        world.shared(lambda: None if dry_run else _check_files(files, resume=resume, overwrite=overwrite))
-        material = _gather(console, world, files, config, allow_missing=allow_missing)
+        if resume and not (overwrite or checks.dry_run) and world.shared(lambda: is_finished(files.output, config)):
+            console.print(
+                f"Finished   {files.output} is the prior of this training; nothing is left to do", soft_wrap=True
+            )
+            return
+        world.shared(lambda: None if checks.dry_run else _check_files(files, resume=resume, overwrite=overwrite))
+        material = _gather(console, world, files, config, checks)
         trainer = Trainer(config, data_name(material), world)
         if material.start is not None:
             trainer.start_from(material.start.prior)
@@ -125,12 +136,13 @@ def execute(
         if resume:
             _go_on(trainer, files.state)
         sampler = Sampler(material.training(), config, rank=world.rank, ranks=world.size)
-        if dry_run:
+        if checks.dry_run:
             estimate(console, trainer, sampler)
             return
         _say_start(console, trainer, material)
         stopped = _train(console, trainer, sampler, material, files, resume=resume)
         if stopped:
+            say_left_out(console, material.named)
             leave_stopped(console, trainer.step, stopped)
         if world.first:
             _finish(console, trainer, material, files)
@@ -166,27 +178,33 @@ def _check_files(files: TrainFiles, *, resume: bool, overwrite: bool) -> None:
         raise OutputError(msg)
 
 
-def _gather(console: Console, world: World, files: TrainFiles, config: TrainConfig, *, allow_missing: bool) -> Material:
+def _named(parts: Sequence[Part], held_out: Part | None) -> dict[str, Part]:
+    """Every origin of data by the name that it has on screen."""
+    named = {f"main ({parts[0].share:.0%})" if len(parts) > 1 else "main": parts[0]}
+    named |= {f"more {k} ({part.share:.0%})": part for k, part in enumerate(parts[1:], 1)}
+    return named | ({"held out": held_out} if held_out else {})
+
+
+def _gather(console: Console, world: World, files: TrainFiles, config: TrainConfig, checks: Checks) -> Material:
     """Open and check everything; the first process shows what the data hold and measures their scales for all."""
     static = load_static(files.static)
     opened: list[tuple[tuple[Part, ...], Part | None]] = []
 
     def check() -> Scales:
         opened.append(open_parts(files.inputs, files.held_out, config))
-        parts, held_out = opened[0]
-        named = {f"main ({parts[0].share:.0%})" if len(parts) > 1 else "main": parts[0]}
-        named |= {f"more {k} ({part.share:.0%})": part for k, part in enumerate(parts[1:], 1)}
-        named |= {"held out": held_out} if held_out else {}
+        named = _named(*opened[0])
         rows = {name: coverage(part.source) for name, part in named.items()}
         console.print(data_table(list(rows.items())))
         for note in _notes(named):
             console.print(f"note       {note}", highlight=False, soft_wrap=True, markup=False)
         for name, part in named.items():
             check_training_source(part.source, config.variables, config.patch, partial=name.startswith("more"))
-            if not allow_missing:
+            if not checks.allow_missing:
                 refuse_lacking(rows[name])
-            check_first_fields(part.source)
-        return scales(parts[0])
+        refuse_means(named, any_frequency=config.any_frequency)
+        if checks.thorough:
+            read_all(console, named)
+        return _measured(console, named)
 
     measured = world.shared(check)
     parts, held_out = opened[0] if opened else open_parts(files.inputs, files.held_out, config)
@@ -196,6 +214,19 @@ def _gather(console: Console, world: World, files: TrainFiles, config: TrainConf
     _compare_scales(console, start, measured)
     kept = Scales(start.mean.double().numpy(), start.std.double().numpy(), start.denoiser.detail_std.double().numpy())
     return Material(parts, held_out, static, kept, files.start)
+
+
+def _measured(console: Console, named: dict[str, Part]) -> Scales:
+    """Scales of the main files, after a look at each file and at a sample of the times of each origin."""
+    for part in named.values():
+        check_first_fields(part.source)
+    main, *others = named.values()
+    measured = scales(main)
+    for part in others:
+        for _ in part.sample():
+            pass
+    say_left_out(console, named)
+    return measured
 
 
 def _notes(named: dict[str, Part]) -> list[str]:
@@ -232,7 +263,8 @@ def open_parts(
         return paths
 
     def opened(files: Sequence[str | Path], **options: Any) -> Part:
-        return Part(open_source(files, config.variables, allow_no_time=True), config.variables, **options)
+        source = open_source(files, config.variables, allow_no_time=True)
+        return Part(source, config.variables, max_missing=config.max_missing, **options)
 
     rest = 1 - sum(more.share for more in config.more)
     if rest <= 0:
@@ -265,15 +297,23 @@ def training_record(material: Material, config: TrainConfig, steps: int) -> dict
 
 
 def _part_record(part: Part) -> dict[str, Any]:
-    times = [format_time(t) for t in part.source.times]
     return {
         "files": part.source.attributes.get("source_files", ""),
         "title": part.source.attributes.get("title", ""),
         "variables": [name for name in part.source.variables if name not in part.smooth],
         "lowpass_km": part.lowpass_km,
-        "times": times if len(times) <= 20 else [times[0], "...", times[-1]],
-        "count": len(times),
+        "averaging": averaging_of(part.source),
+        "times": _ends(part.source.times),
+        "count": len(part.source.times),
+        "left_out": _ends(part.holes.met),
+        "left_out_count": len(part.holes.met),
     }
+
+
+def _ends(dates: Sequence[cftime.datetime]) -> list[str]:
+    """All of a few dates, the first and the last of many."""
+    times = [format_time(date) for date in dates]
+    return times if len(times) <= 20 else [times[0], "...", times[-1]]
 
 
 def _say_start(console: Console, trainer: Trainer, material: Material) -> None:
@@ -323,6 +363,7 @@ def _finish(console: Console, trainer: Trainer, material: Material, files: Train
     console.print("Measuring climatological covariances ...")
     config, known = trainer.config, material.scales
     climate = climatology(material.parts, known, mirror_signs(config.variables).numpy(), material.static)
+    say_left_out(console, material.named)
     header = PriorHeader(
         variables=config.variables,
         network=config.network,

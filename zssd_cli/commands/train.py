@@ -78,12 +78,28 @@ def train(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Leave out times that not every variable has.")
     ] = False,
+    max_missing: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="SHARE",
+            help="Share of the times that may be left out because values are missing or implausible; "
+            f"default {defaults.MAX_MISSING:g}.",
+            show_default=False,
+        ),
+    ] = None,
+    any_frequency: Annotated[
+        bool, typer.Option("--any-frequency", help="Accept means over hours, days or months.")
+    ] = False,
     log: Annotated[
         Path | None,
         typer.Option(metavar="FILE.jsonl", help="Log; default: OUTPUT.log.jsonl.", show_default=False),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the data, time a few steps, say what the training needs.")
+    ] = False,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="With --dry-run: read every field, say which are missing or implausible.")
     ] = False,
 ) -> None:
     """Train a prior on 0.25 degree reanalysis, or on random conductivity fields (--config with kind: latent).
@@ -106,7 +122,8 @@ def train(
 
     flags = {
         "variables": None if variables is None else variables.split(","), "steps": steps, "batch": batch, "patch": patch,
-        "learning_rate": learning_rate, "time_dropout": time_dropout, "seed": seed,
+        "learning_rate": learning_rate, "time_dropout": time_dropout, "seed": seed, "max_missing": max_missing,
+        "any_frequency": any_frequency or None,
     }  # fmt: skip
     latent = run_train_latent.read_latent(config)
     if latent is not None:
@@ -116,6 +133,7 @@ def train(
             "--log": log,
             "--allow-missing": allow_missing,
             "--dry-run": dry_run,
+            "--thorough": thorough,
         }
         given = {"FILES": inputs, "--held-out": held_out, "--static": static, **others, **flags}
         run_train_latent.execute(latent, given, output, resume=resume, overwrite=overwrite)
@@ -123,8 +141,12 @@ def train(
     if not inputs:
         msg = "Missing argument 'FILES...': reanalysis to train on, or --config with kind: latent."
         raise typer.BadParameter(msg)
+    if thorough and not dry_run:
+        msg = "--thorough reads every field before nothing is trained: add --dry-run, or leave it out."
+        raise typer.BadParameter(msg)
     given = {k: v for k, v in flags.items() if v is not None}
     begun = run_train.load_start(start)
     settings = read_settings(config, given, preset, begun.prior if begun else None)
     files = run_train.TrainFiles(tuple(inputs), tuple(held_out or ()), static, output, log, begun)
-    run_train.execute(files, settings, resume=resume, overwrite=overwrite, dry_run=dry_run, allow_missing=allow_missing)
+    checks = run_train.Checks(dry_run=dry_run, allow_missing=allow_missing, thorough=thorough)
+    run_train.execute(files, settings, checks, resume=resume, overwrite=overwrite)

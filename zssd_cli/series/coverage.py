@@ -1,6 +1,6 @@
 """What a series of files covers: per variable the files and times it has, those it lacks, and the gaps."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -8,13 +8,15 @@ from pathlib import Path
 import cftime
 import numpy as np
 
-from zssd_cli.errors import InputError
+from zssd_cli.errors import BadField, InputError, MissingValues, ZssdError
 from zssd_cli.series.reading import Source
 from zssd_cli.series.timeline import is_unknown
 from zssd_cli.times import format_time
 
 _REGULAR = 0.75
 """Share of the steps that must be equal before a longer one counts as a gap."""
+_EMPTY = "every value is missing"
+"""What the reader says of a field without values."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,11 @@ def _gaps(times: Sequence[cftime.datetime]) -> tuple[tuple[cftime.datetime, ...]
     return tuple(gaps), step
 
 
+def usual_step(times: Sequence[cftime.datetime]) -> timedelta | None:
+    """The step of a regular series, None of another."""
+    return _gaps(times)[1]
+
+
 def spans(dates: Iterable[cftime.datetime], step: timedelta | None, most: int = 3) -> str:
     """Dates in words: runs of regular dates as first..last (count), the first ``most`` of them."""
     runs: list[list[cftime.datetime]] = []
@@ -108,35 +115,109 @@ def refuse_lacking(rows: Sequence[Coverage]) -> None:
 
 
 def check_first_fields(source: Source) -> None:
-    """Read the first field of every variable of every file: units, values and holes are known before a long run.
+    """Read a field of every variable of every file: units and values are known before a long run.
+
+    It is the first one of the file; where that is bad, the middle and the last one must be: single bad times are left out.
 
     Raises
     ------
     InputError
-        A field is not plausible or not whole; file and time are named.
+        A file whose fields are not plausible or cannot be read; file and time are named.
     """
     for name in source.variables:
-        seen: set[Path] = set()
+        dates: dict[Path, list[cftime.datetime]] = {}
         for date, path in source.held(name).items():
-            if path not in seen:
-                seen.add(path)
-                whole_field(source, name, date)
+            dates.setdefault(path, []).append(date)
+        for several in dates.values():
+            _check_some(source, name, tuple(dict.fromkeys((several[0], several[len(several) // 2], several[-1]))))
+
+
+def _check_some(source: Source, name: str, dates: Sequence[cftime.datetime]) -> None:
+    """Pass with the first good field; else raise what is wrong with the first that has values, if any."""
+    bad: list[BadField] = []
+    for date in dates:
+        try:
+            whole_field(source, name, date)
+        except BadField as error:
+            bad.append(error)
+        else:
+            return
+    refused = [error for error in bad if not isinstance(error, MissingValues)]
+    if refused:
+        raise refused[0]
 
 
 def whole_field(source: Source, name: str, date: cftime.datetime) -> np.ndarray:
-    """A field without missing values, (lat, lon); errors name file, variable and time."""
+    """A field without missing values, (lat, lon).
+
+    Raises
+    ------
+    BadField
+        Values that are missing (:class:`MissingValues`) or not plausible; file, variable and time are named.
+    InputError
+        The file cannot be read.
+    """
     try:
         values = source.field(name, date)
     except InputError as error:
         text = str(error)
         when = format_time(date)
         msg = text if when in text or is_unknown(date) else f"{text.rstrip('.')} (first seen at {when})."
-        raise InputError(msg) from error
+        raise _kind(error)(msg) from error
     holes = int(np.isnan(values).sum())
     if holes:
         msg = (
             f"{source.file(name, date)}: {name} at {format_time(date)} has {holes} missing values; "
-            "training needs whole fields. Leave that time out, and start the training anew without it."
+            "training needs whole fields."
         )
-        raise InputError(msg)
+        raise MissingValues(msg)
     return values
+
+
+def _kind(error: InputError) -> type[InputError]:
+    """What an error of reading a field is: of a library, or our own about its values."""
+    if error.__cause__ is not None and not isinstance(error.__cause__, ZssdError):
+        return InputError
+    return MissingValues if _EMPTY in str(error) else BadField
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What is wrong with the fields of one variable, by date.
+
+    Attributes
+    ----------
+    variable
+        Canonical name.
+    empty, holed
+        Dates without a single value, and with some missing.
+    refused
+        Dates of values that are not plausible, with what is said about them.
+    unreadable
+        Dates that cannot be read at all, with what is said about them.
+    """
+
+    variable: str
+    empty: tuple[cftime.datetime, ...]
+    holed: tuple[cftime.datetime, ...]
+    refused: dict[cftime.datetime, str]
+    unreadable: dict[cftime.datetime, str]
+
+
+def faults(source: Source, name: str, done: Callable[[], object] = lambda: None) -> Faults:
+    """Read every field of a variable at the source's times; ``done`` is called after each."""
+    empty: list[cftime.datetime] = []
+    holed: list[cftime.datetime] = []
+    refused: dict[cftime.datetime, str] = {}
+    unreadable: dict[cftime.datetime, str] = {}
+    for date in source.times:
+        try:
+            whole_field(source, name, date)
+        except MissingValues as error:
+            (empty if _EMPTY in str(error) else holed).append(date)
+        except BadField as error:
+            refused[date] = str(error)
+        except InputError as error:
+            unreadable[date] = str(error)
+        done()
+    return Faults(name, tuple(empty), tuple(holed), refused, unreadable)

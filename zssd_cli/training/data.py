@@ -1,8 +1,10 @@
 """Training data: 0.25 degree reanalysis as standardised fields with their static channels, read when needed."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from zssd_cli.climate.balance import (
     surfaces,
 )
 from zssd_cli.climate.covariance import LagSums, merged
-from zssd_cli.errors import InputError
+from zssd_cli.errors import BadField, InputError
 from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid
 from zssd_cli.prior.denoiser import details
 from zssd_cli.series.coverage import whole_field
@@ -28,10 +30,13 @@ from zssd_cli.series.timeline import is_unknown
 from zssd_cli.static import StaticFields
 from zssd_cli.times import year_day_fractions
 from zssd_cli.training.batches import TrainingField
+from zssd_cli.training.holes import Holes, stand_ins
 from zssd_cli.training.lowpass import lowpass
 
 SAMPLE = 48
 CACHED = 24
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class Part:
         Filter, see :mod:`zssd_cli.training.lowpass`.
     share
         Share of the training patches.
+    max_missing
+        Largest share of the times that may be bad; others stand in for these, see :mod:`zssd_cli.training.holes`.
     """
 
     source: Source
@@ -57,6 +64,7 @@ class Part:
     smooth: tuple[str, ...] = ()
     lowpass_km: float = 0.0
     share: float = 1.0
+    max_missing: float = 0.0
 
     @property
     def complete(self) -> bool:
@@ -72,11 +80,54 @@ class Part:
         return self.source.grid
 
     def read(self, index: int) -> np.ndarray:
-        """One time, (C, lat, lon), filtered, NaN where a variable is absent; errors name file, variable and time."""
+        """One time, (C, lat, lon), filtered, NaN where a variable is absent; errors name file, variable and time.
+
+        Raises
+        ------
+        BadField
+            Values that are missing or not plausible.
+        """
         whole = np.full((len(self.variables), *self.grid.shape), np.nan, np.float32)
         for name in self.source.variables:
             whole[self.variables.index(name)] = whole_field(self.source, name, self.source.times[index])
         return lowpass(whole, self.grid.lat, self.lowpass_km, circular=self.grid.circular)
+
+    @cached_property
+    def holes(self) -> Holes:
+        """The times that were found to be bad."""
+        return Holes(self.source.times, self.max_missing)
+
+    def good(self, index: int, read: Callable[[int], Read]) -> tuple[int, Read]:
+        """A time, or the one that stands in for it where it is bad, and what ``read`` gives for it.
+
+        Raises
+        ------
+        InputError
+            Too many times are bad.
+        """
+        for other in stand_ins(index, len(self.source.times)):
+            if other in self.holes:
+                continue
+            try:
+                result = read(other)
+            except BadField as error:
+                self.holes.bad(other, error)
+            else:
+                self.holes.good(other)
+                return other, result
+        msg = (
+            f"None of the {len(self.source.times)} times of the training files is without missing values; give others."
+        )
+        raise InputError(msg)
+
+    def sample(self) -> Iterator[tuple[int, np.ndarray]]:
+        """At most SAMPLE different good times, evenly spread, and their fields as of :meth:`read`."""
+        seen: set[int] = set()
+        for index in sampled_times(self.source):
+            found, values = self.good(index, self.read)
+            if found not in seen:
+                seen.add(found)
+                yield found, values
 
 
 def check_training_source(source: Source, variables: tuple[str, ...], patch: int, *, partial: bool = False) -> None:
@@ -122,14 +173,13 @@ class Scales:
 def scales(part: Part) -> Scales:
     """Over a sample of times of a complete part."""
     weights = part.grid.area / part.grid.area.sum()
-    first, second, fine = np.zeros((3, 1))
-    times = sampled_times(part.source)
-    for index in times:
-        values = part.read(index).astype(np.float64)
-        first = first + (values * weights).sum((1, 2)) / len(times)
-        second = second + (values**2 * weights).sum((1, 2)) / len(times)
+    moments: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for _, field in part.sample():
+        values = field.astype(np.float64)
         bands = np.stack([band.numpy() for band in details(torch.as_tensor(values), part.grid.circular)])
-        fine = fine + (bands**2 * weights).sum((2, 3)) / len(times)
+        squares = ((values**2 * weights).sum((1, 2)), (bands**2 * weights).sum((2, 3)))
+        moments.append(((values * weights).sum((1, 2)), *squares))
+    first, second, fine = (np.mean(several, axis=0) for several in zip(*moments, strict=True))
     variance = second - first**2
     for name, value, mean in zip(part.variables, variance, first, strict=True):
         if not value > 1e-12 * mean**2:
@@ -149,12 +199,14 @@ class Climatology:
 
 def climatology(parts: Sequence[Part], known: Scales, signs: np.ndarray, static: StaticFields) -> Climatology:
     """Over a sample of times of the complete parts; rows without data repeat the nearest."""
-    whole = [(part, index) for part in parts if part.complete for index in sampled_times(part.source)]
+    whole: list[tuple[Part, int]] = []
     total, count = np.zeros((len(signs), 721)), np.zeros(721)
-    for part, index in whole:
+    for part in (part for part in parts if part.complete):
         rows = global_rows(part.grid.lat)
-        total[:, rows] += (part.read(index).mean(2) - known.mean[:, None]) / known.std[:, None]
-        count[rows] += 1
+        for index, values in part.sample():
+            whole.append((part, index))
+            total[:, rows] += (values.mean(2) - known.mean[:, None]) / known.std[:, None]
+            count[rows] += 1
     there = np.flatnonzero(count)
     nearest = there[np.abs(np.arange(721)[:, None] - there).argmin(1)]
     zonal = total[:, nearest] / count[nearest]
@@ -203,7 +255,7 @@ def global_rows(lat: np.ndarray) -> np.ndarray:
 
 
 class SourceFields(Sequence[TrainingField]):
-    """The times of a part as training fields; the last few read stay in memory."""
+    """The times of a part as training fields, bad ones replaced by others; the last few read stay in memory."""
 
     def __init__(self, part: Part, static: StaticFields, known: Scales) -> None:
         self._part, self._scales = part, known
@@ -214,8 +266,17 @@ class SourceFields(Sequence[TrainingField]):
         return len(self._part.source.times)
 
     def __getitem__(self, index: int) -> TrainingField:  # type: ignore[override]
-        """One time, standardised; NaN where a variable is absent or too smooth, and for the season and hour of an unknown time."""
-        source = self._part.source
+        """One time, standardised; NaN where a variable is absent or too smooth, and for the season and hour of an unknown time.
+
+        The season and hour are those of the time that stands in where this one is bad.
+        """
+        found, values = self._part.good(index, self._standardised)
+        date = self._part.source.times[found]
+        fractions = (np.nan, np.nan) if is_unknown(date) else year_day_fractions(date)
+        time = torch.tensor(fractions, dtype=torch.float32)
+        return TrainingField(values, self._static, time, self._part.grid.circular)
+
+    def _standardised(self, index: int) -> Tensor:
         if index not in self._cache:
             values = (self._part.read(index) - self._scales.mean[:, None, None]) / self._scales.std[:, None, None]
             for name in self._part.smooth:
@@ -224,10 +285,7 @@ class SourceFields(Sequence[TrainingField]):
             if len(self._cache) > CACHED:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(index)
-        date = source.times[index]
-        fractions = (np.nan, np.nan) if is_unknown(date) else year_day_fractions(date)
-        time = torch.tensor(fractions, dtype=torch.float32)
-        return TrainingField(self._cache[index], self._static, time, self._part.grid.circular)
+        return self._cache[index]
 
     def __iter__(self) -> Iterator[TrainingField]:
         return (self[i] for i in range(len(self)))

@@ -91,7 +91,7 @@ class Trainer(Resumable):
 
     FORMAT = "zssd-training-1"
     SLOWER = "--learning-rate"
-    FREE = ("steps", "checkpoint_minutes", "validate_every", "log_every")
+    FREE = ("steps", "checkpoint_minutes", "validate_every", "log_every", "max_missing", "any_frequency")
 
     def __init__(self, config: TrainConfig, data: str = "", world: World | None = None) -> None:
         torch.set_flush_denormal(True)
