@@ -6,8 +6,8 @@ the part of a cell :math:`P` in the block :math:`[\lambda_k, \lambda_{k+1}] \tim
 .. math:: \Big| \oint_{\partial P} \min(\max(s - s_j, 0), s_{j+1} - s_j) \; 1[\lambda_k < \lambda < \lambda_{k+1}] \;
           d\lambda \Big|.
 
-Each side is cut at the blocks' meridians and parallels; what is left of it lies in one block and is a trapezoid. Sides along
-a parallel are that parallel, others great circles, as chords of at most :data:`CHORD` degrees. Cells share
+Each side is cut at the blocks' meridians and parallels; what is left of it lies in one block and is a trapezoid. Sides are
+great circles, as chords of at most :data:`CHORD` degrees, but where all cells are boxes of parallels and meridians. Cells share
 their sides, so that whatever the sides are, nothing is counted twice or lost. A corner at a pole has no longitude of its own: the
 boundary goes along the pole from the one side's meridian to the other's. A boundary that winds round a pole holds it.
 """
@@ -25,8 +25,8 @@ CHUNK = 50_000
 """Cells whose overlaps are computed together: some 100 MB."""
 _POLE = 90.0 - 1e-7
 """A corner beyond, in degrees, is the pole."""
-_PARALLEL = 1e-6
-"""Latitudes of a side's ends that differ by less, in degrees, make it a parallel."""
+_ALONG = 1e-6
+"""Latitudes, or longitudes, of a side's ends that differ by less, in degrees, are equal."""
 _NOTHING = 1e-12
 """A smaller share of a block is rounding."""
 _NOWHERE = 1e-11
@@ -71,22 +71,33 @@ def overlap_weights(lat: np.ndarray, lon: np.ndarray, target: LatLonGrid) -> csr
     (h w, n); rows sum to the covered share of the block.
     """
     given = np.flatnonzero(np.isfinite(lat).all(1) & np.isfinite(lon).all(1))
-    parts = [csr_matrix((target.lat.size * target.lon.size, len(lat)))]
-    for first in range(0, given.size, CHUNK):
-        some = given[first : first + CHUNK]
-        block, cell, share = _overlaps(lat[some], lon[some], target)
-        parts.append(csr_matrix((share, (block, some[cell])), shape=parts[0].shape))
-    return sum(parts[1:], parts[0])
+    chunks = [given[first : first + CHUNK] for first in range(0, given.size, CHUNK)]
+    curved = not all(_boxes(lat[some], lon[some]) for some in chunks)
+    weights = csr_matrix((target.lat.size * target.lon.size, len(lat)))
+    for some in chunks:
+        block, cell, share = _overlaps(lat[some], lon[some], target, curved=curved)
+        weights += csr_matrix((share, (block, some[cell])), shape=weights.shape)
+    return weights
 
 
-def _overlaps(lat: np.ndarray, lon: np.ndarray, target: LatLonGrid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _boxes(lat: np.ndarray, lon: np.ndarray) -> bool:
+    """True where all sides of all cells lie along parallels and meridians, and no cell's along parallels only."""
+    before, after = _meridians(lat, lon)
+    parallel = np.abs(np.roll(lat, -1, axis=1) - lat) < _ALONG
+    meridian = np.abs(_turned(np.roll(before, -1, axis=1) - after)) < _ALONG
+    return bool((parallel | meridian).all() and (meridian & ~parallel).any(1).all())
+
+
+def _overlaps(
+    lat: np.ndarray, lon: np.ndarray, target: LatLonGrid, *, curved: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Blocks, cells and shares of the blocks, (overlaps,) each."""
     (height, width), west = target.shape, target.lon_edges[0]
     # the rest of the sphere is further blocks, which are left out at the end
     rows = np.unique(np.concatenate([[-1.0], np.sin(np.deg2rad(target.lat_edges)), [1.0]]))
     circle = np.append(target.lon_edges[: width + (not target.circular)], west + 360.0)
     columns = np.concatenate([circle[:-1] - 360.0, circle[:-1], circle + 360.0])
-    pieces = _boundary(lat, lon, west)
+    pieces = _boundary(lat, lon, west, curved=curved)
     pieces = _cut(pieces, columns, pieces.lon0, pieces.lon1)
     pieces = _cut(pieces, rows, pieces.s0, pieces.s1)
     column = _interval(columns, (pieces.lon0 + pieces.lon1) / 2) % (circle.size - 1)
@@ -101,7 +112,7 @@ def _overlaps(lat: np.ndarray, lon: np.ndarray, target: LatLonGrid) -> tuple[np.
     return summed.row[real], summed.col[real], summed.data[real]
 
 
-def _boundary(lat: np.ndarray, lon: np.ndarray, west: float) -> Pieces:
+def _boundary(lat: np.ndarray, lon: np.ndarray, west: float, *, curved: bool) -> Pieces:
     """The sides of cells, and along the pole on their side of the equator what closes them."""
     before, after = _meridians(lat, lon)
     side = _turned(np.roll(before, -1, axis=1) - after)
@@ -110,7 +121,7 @@ def _boundary(lat: np.ndarray, lon: np.ndarray, west: float) -> Pieces:
     start = np.concatenate([begin, begin + way], axis=1)
     end = start + side
     cell = np.repeat(np.arange(len(lat)), lat.shape[1])
-    sides = _sides(cell, start.ravel(), lat.ravel(), end.ravel(), np.roll(lat, -1, axis=1).ravel())
+    sides = _sides(cell, start.ravel(), lat.ravel(), end.ravel(), np.roll(lat, -1, axis=1).ravel(), curved=curved)
     pole = np.where(np.sin(np.deg2rad(lat)).mean(1) > 0, 1.0, -1.0)[cell]
     closing = Pieces(cell, np.roll(end, 1, axis=1).ravel(), pole, start.ravel(), pole)
     both = Pieces(*(np.concatenate(pair) for pair in zip(sides, closing, strict=True)))
@@ -135,14 +146,16 @@ def _meridians(lat: np.ndarray, lon: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return before, after
 
 
-def _sides(cell: np.ndarray, lon0: np.ndarray, lat0: np.ndarray, lon1: np.ndarray, lat1: np.ndarray) -> Pieces:
-    """Sides in degrees as chords: one of a short side or of a parallel, several of other great circles."""
+def _sides(
+    cell: np.ndarray, lon0: np.ndarray, lat0: np.ndarray, lon1: np.ndarray, lat1: np.ndarray, *, curved: bool
+) -> Pieces:
+    """Sides in degrees as chords: one of a short side or a side of a box, several of other great circles."""
     s0, s1 = np.sin(np.deg2rad(lat0)), np.sin(np.deg2rad(lat1))
-    span, climb = np.abs(lon1 - lon0), np.abs(lat1 - lat0)
-    chords = np.ceil(np.maximum(span, climb) / CHORD).astype(int)
-    long = (chords > 1) & (climb > _PARALLEL) & (span > _NOWHERE)
+    span = np.abs(lon1 - lon0)
+    chords = np.ceil(np.maximum(span, np.abs(lat1 - lat0)) / CHORD).astype(int)
+    long = (chords > 1) & (span > _NOWHERE)
     whole = Pieces(cell, lon0, s0, lon1, s1)
-    if not long.any():
+    if not (curved and long.any()):
         return whole
     count = chords[long]
     side = np.repeat(np.flatnonzero(long), count)
