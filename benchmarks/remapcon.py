@@ -59,7 +59,9 @@ def rotated_box(pole: tuple[float, float], lat: np.ndarray, lon: np.ndarray, *, 
         x, y, z = np.moveaxis(to_vectors(*np.meshgrid(lat, lon, indexing="ij")), -1, 0)
         tilt = np.deg2rad(90.0 - pole[0])
         # the prime meridian of CF's rotated grids lies away from the pole
-        lats, lons = to_degrees(np.stack([z * np.sin(tilt) - x * np.cos(tilt), -y, z * np.cos(tilt) + x * np.sin(tilt)], -1))
+        lats, lons = to_degrees(
+            np.stack([z * np.sin(tilt) - x * np.cos(tilt), -y, z * np.cos(tilt) + x * np.sin(tilt)], -1)
+        )
         return lats, lons + pole[1]
 
     def edges(centres: np.ndarray) -> np.ndarray:
@@ -118,7 +120,9 @@ def by_cdo(path: Path, variable: str, folder: Path) -> tuple[np.ndarray, float]:
     )
     steps = ["-seltimestep,1", f"-selname,{variable}", str(path)] if variable != "field" else [str(path)]
     begin = time.perf_counter()
-    subprocess.run(["cdo", "-s", "-O", "-b", "F64", f"remapcon,{grid}", *steps, str(out)], check=True, capture_output=True)
+    subprocess.run(
+        ["cdo", "-s", "-O", "-b", "F64", f"remapcon,{grid}", *steps, str(out)], check=True, capture_output=True
+    )
     seconds = time.perf_counter() - begin
     with xr.open_dataset(out, decode_times=False) as data:
         return data[variable].values.reshape(BLOCKS.shape), seconds
@@ -169,7 +173,9 @@ def truth() -> np.ndarray:
     """Its block means, by 200 x 200 points of a block."""
     part = (np.arange(200) + 0.5) / 200
     means = np.empty(BLOCKS.shape)
-    for row, (south, north) in enumerate(np.sin(np.deg2rad(np.stack([BLOCKS.lat_edges[:-1], BLOCKS.lat_edges[1:]], 1)))):
+    for row, (south, north) in enumerate(
+        np.sin(np.deg2rad(np.stack([BLOCKS.lat_edges[:-1], BLOCKS.lat_edges[1:]], 1)))
+    ):
         lat = np.rad2deg(np.arcsin(south + part * (north - south)))
         lon = (BLOCKS.lon_edges[:-1, None] + STEP * part).ravel()
         means[row] = pressure(*np.meshgrid(lat, lon, indexing="ij")).reshape(part.size, -1, part.size).mean((0, 2))
@@ -202,7 +208,8 @@ def known(root: Path) -> Iterator[str]:
         nearest = cKDTree(to_vectors(field.points.lat[valid], field.points.lon[valid])).query(places)[1]
         whole &= whole_too & ~np.isnan(theirs)
         errors = (
-            np.sqrt(np.mean((result - right)[whole] ** 2)) for result in (means, guess, theirs, field.values[valid][nearest])
+            np.sqrt(np.mean((result - right)[whole] ** 2))
+            for result in (means, guess, theirs, field.values[valid][nearest])
         )
         yield f"| {name} | {field.values.size:,} | {whole.sum():,} | " + " | ".join(f"{e:.2f}" for e in errors) + " |"
 

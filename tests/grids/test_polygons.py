@@ -34,7 +34,9 @@ def separable_weights(lat_edges, lon_edges, target):
 
 
 @pytest.mark.parametrize("start", [0.0, -180.0, 359.0, 17.3])
-@pytest.mark.parametrize("target", [GLOBE, block_grid(5.0, Region(-20, 45, 30, 75)), block_grid(10.0, Region(170, 200, -90, 0))])
+@pytest.mark.parametrize(
+    "target", [GLOBE, block_grid(5.0, Region(-20, 45, 30, 75)), block_grid(10.0, Region(170, 200, -90, 0))]
+)
 def test_rectilinear_cells_give_the_separable_weights(start, target):
     rng = np.random.default_rng(0)
     lat_edges = np.concatenate([[-90.0], np.sort(rng.uniform(-89, 89, 40)), [90.0]])
@@ -43,7 +45,9 @@ def test_rectilinear_cells_give_the_separable_weights(start, target):
     np.testing.assert_allclose(got, separable_weights(lat_edges, lon_edges, target), rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("turn", ["reversed", "shifted", "filled up", "longitudes of polar corners lost", "other turns"])
+@pytest.mark.parametrize(
+    "turn", ["reversed", "shifted", "filled up", "longitudes of polar corners lost", "other turns"]
+)
 def test_the_same_cells_written_otherwise(turn):
     lat_edges, lon_edges = np.linspace(-90, 90, 46), np.linspace(0, 360, 91)
     lat, lon = box_corners(lat_edges, lon_edges)
@@ -141,6 +145,8 @@ def test_blocks_of_a_region_have_the_weights_of_the_globes_blocks():
 
 
 def test_uneven_blocks():
-    target = LatLonGrid(np.array([0.0, 50]), np.array([10.0, 100]), np.array([-40.0, 40, 60]), np.array([-20.0, 40, 160]))
+    target = LatLonGrid(
+        np.array([0.0, 50]), np.array([10.0, 100]), np.array([-40.0, 40, 60]), np.array([-20.0, 40, 160])
+    )
     lat, lon, _ = voronoi(300, 3)
     np.testing.assert_allclose(overlap_weights(lat, lon, target).sum(1), 1.0, rtol=0, atol=1e-9)

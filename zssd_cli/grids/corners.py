@@ -85,7 +85,9 @@ def _given(
 
 def _sound(lat: np.ndarray, lon: np.ndarray, corner_lat: np.ndarray, corner_lon: np.ndarray) -> np.ndarray:
     """Cells with corners that are numbers, lie in order round the cell, and have the centre among them."""
-    numbers = np.isfinite(corner_lat) & np.isfinite(corner_lon) & (np.abs(corner_lat) <= 90.01) & (np.abs(corner_lon) < 1e4)
+    numbers = (
+        np.isfinite(corner_lat) & np.isfinite(corner_lon) & (np.abs(corner_lat) <= 90.01) & (np.abs(corner_lon) < 1e4)
+    )
     numbers = numbers.all(1)
     corners = to_vectors(np.where(numbers[:, None], corner_lat, 0), np.where(numbers[:, None], corner_lon, 0))
     middle = corners.mean(1)
@@ -101,8 +103,10 @@ def _sound(lat: np.ndarray, lon: np.ndarray, corner_lat: np.ndarray, corner_lon:
 def _filled(own: np.ndarray, guess: np.ndarray, sound: np.ndarray) -> np.ndarray:
     """The guessed four corners, the last one repeated, where a file's own are not sound."""
     index = np.minimum(np.arange(own.shape[1]), 3)
-    return np.where(sound[:, None], own, guess[:, index]) if own.shape[1] >= 4 else np.where(
-        sound[:, None], own[:, np.minimum(np.arange(4), own.shape[1] - 1)], guess
+    return (
+        np.where(sound[:, None], own, guess[:, index])
+        if own.shape[1] >= 4
+        else np.where(sound[:, None], own[:, np.minimum(np.arange(4), own.shape[1] - 1)], guess)
     )
 
 
