@@ -20,6 +20,8 @@ BEYOND = 1.7
 """A Voronoi cell that reaches so many times further than is usual, measured in spacings, lies at a rim."""
 MOSTLY = 0.99
 """With a smaller share of sound cells none of a file's corners is believed."""
+Corners = tuple[np.ndarray, np.ndarray]
+"""Latitudes and longitudes in degrees, (cells, corners) each."""
 _POLE = 90.0 - 1e-4
 _OVERLAP = 4
 """Columns that a grid may store twice at its seam, at most."""
@@ -27,7 +29,7 @@ _OVERLAP = 4
 
 def cell_corners(
     lat: np.ndarray, lon: np.ndarray, lat_vertices: np.ndarray | None = None, lon_vertices: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Corners:
     """Corners of every cell in degrees, (cells, corners) each, in order round the cell; NaN where it does not count.
 
     Parameters
@@ -46,20 +48,17 @@ def cell_corners(
     sound = np.zeros(lat.size, dtype=bool) if given is None else _sound(lat.ravel(), lon.ravel(), *given)
     if sound.mean() < MOSTLY:
         given = None
-    repeated = _repeated(lat, lon, polar_differ=lat.ndim == 2 or given is not None)
+    left_out = _repeated(lat, lon, polar_differ=lat.ndim == 2 or given is not None)
     if given is None:
-        corners = _quadrilaterals(lat, lon) if lat.ndim == 2 else _voronoi(lat, lon, ~repeated)
+        corners = _quadrilaterals(lat, lon) if lat.ndim == 2 else _voronoi(lat, lon, ~left_out)
+    elif sound.all() or lat.ndim == 1:
+        corners, left_out = given, left_out | ~sound
     else:
-        corners = given
-        if not sound.all() and lat.ndim == 2:
-            mended = _quadrilaterals(lat, lon)
-            corners = tuple(_filled(own, guess, sound) for own, guess in zip(given, mended, strict=True))
-            sound = np.ones(lat.size, dtype=bool)
-        repeated |= ~sound
-    return tuple(np.where(repeated[:, None], np.nan, part) for part in corners)
+        corners = _mended(given, _quadrilaterals(lat, lon), sound)
+    return np.where(left_out[:, None], np.nan, corners[0]), np.where(left_out[:, None], np.nan, corners[1])
 
 
-def to_vectors(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
+def to_vectors(lat: np.ndarray | float, lon: np.ndarray | float) -> np.ndarray:
     """Points of the unit sphere, (..., 3), from degrees."""
     lat, lon = np.deg2rad(lat), np.deg2rad(lon)
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
@@ -71,9 +70,7 @@ def to_degrees(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.rad2deg(np.arctan2(z, np.hypot(x, y))), np.rad2deg(np.arctan2(y, x))
 
 
-def _given(
-    count: int, lat_vertices: np.ndarray | None, lon_vertices: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray] | None:
+def _given(count: int, lat_vertices: np.ndarray | None, lon_vertices: np.ndarray | None) -> Corners | None:
     """The file's corners, (cells, corners) each, at least three."""
     if lat_vertices is None or lon_vertices is None or lat_vertices.shape != lon_vertices.shape:
         return None
@@ -100,14 +97,15 @@ def _sound(lat: np.ndarray, lon: np.ndarray, corner_lat: np.ndarray, corner_lon:
     return numbers & in_order & (reach > 0) & (near | ~np.isfinite(centre).all(1))
 
 
-def _filled(own: np.ndarray, guess: np.ndarray, sound: np.ndarray) -> np.ndarray:
-    """The guessed four corners, the last one repeated, where a file's own are not sound."""
-    index = np.minimum(np.arange(own.shape[1]), 3)
-    return (
-        np.where(sound[:, None], own, guess[:, index])
-        if own.shape[1] >= 4
-        else np.where(sound[:, None], own[:, np.minimum(np.arange(4), own.shape[1] - 1)], guess)
-    )
+def _mended(own: Corners, guess: Corners, sound: np.ndarray) -> Corners:
+    """The guessed four corners where a file's own are not sound; the last one fills up the fewer of both."""
+    count = max(own[0].shape[1], guess[0].shape[1])
+
+    def mend(own: np.ndarray, guess: np.ndarray) -> np.ndarray:
+        own, guess = (part[:, np.minimum(np.arange(count), part.shape[1] - 1)] for part in (own, guess))
+        return np.where(sound[:, None], own, guess)
+
+    return mend(own[0], guess[0]), mend(own[1], guess[1])
 
 
 def _repeated(lat: np.ndarray, lon: np.ndarray, *, polar_differ: bool) -> np.ndarray:
@@ -130,12 +128,15 @@ def _repeated(lat: np.ndarray, lon: np.ndarray, *, polar_differ: bool) -> np.nda
     return repeated
 
 
-def _quadrilaterals(lat: np.ndarray, lon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _quadrilaterals(lat: np.ndarray, lon: np.ndarray) -> Corners:
     """Corners of the cells of a curvilinear grid, (n_y n_x, 4) each."""
-    return tuple(
-        np.stack([part[:-1, :-1], part[:-1, 1:], part[1:, 1:], part[1:, :-1]], axis=-1).reshape(-1, 4)
-        for part in curvilinear_corners(lat, lon)
-    )
+
+    def around(lattice: np.ndarray) -> np.ndarray:
+        sides = lattice[:-1, :-1], lattice[:-1, 1:], lattice[1:, 1:], lattice[1:, :-1]
+        return np.stack(sides, axis=-1).reshape(-1, 4)
+
+    corner_lat, corner_lon = curvilinear_corners(lat, lon)
+    return around(corner_lat), around(corner_lon)
 
 
 def curvilinear_corners(lat: np.ndarray, lon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -177,7 +178,7 @@ def _closing_overlap(vectors: np.ndarray) -> int | None:
     return 0 if 0.5 < np.nanmedian(distance(-1, 0) / spacing) < 1.5 else None
 
 
-def _voronoi(lat: np.ndarray, lon: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _voronoi(lat: np.ndarray, lon: np.ndarray, kept: np.ndarray) -> Corners:
     """Corners of Voronoi cells, (cells, corners) each, cut back at a rim."""
     vectors = to_vectors(lat, lon)
     used = np.flatnonzero(kept & np.isfinite(vectors).all(1))
