@@ -1,10 +1,12 @@
 """Where the cells of a field lie: on a rectilinear grid, or anywhere."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
+from zssd_cli.grids.corners import cell_corners
 from zssd_cli.grids.latlon import LatLonGrid
 
 
@@ -24,6 +26,11 @@ class CellCenters:
     lon: np.ndarray
     lat_vertices: np.ndarray | None = None
     lon_vertices: np.ndarray | None = None
+
+    @cached_property
+    def corners(self) -> tuple[np.ndarray, np.ndarray]:
+        """Latitudes and longitudes of the corners, (cells, corners) each; see :func:`~zssd_cli.grids.corners.cell_corners`."""
+        return cell_corners(self.lat, self.lon, self.lat_vertices, self.lon_vertices)
 
 
 class Cells(Protocol):

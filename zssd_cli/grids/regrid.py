@@ -7,11 +7,16 @@ Other grids: :mod:`zssd_cli.grids.regridders`.
 from collections.abc import Callable
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from zssd_cli.grids.conservative import latitude_weights, longitude_weights
 from zssd_cli.grids.latlon import LatLonGrid
 
 MIN_COVERAGE = 0.5
+POINTS_COVERAGE = 0.97
+"""The same for cells that form no rectilinear grid: the mean of a part stands for the whole block only where the part is nearly
+all of it. Block means of pressure are off by some 60 to 100 Pa rms at a coverage of .5 to .7, 35 to 125 at .7 to .9, 3 to 15 at
+.97; grids of this kind (limited areas at an angle to the blocks, oceans with coasts) have such blocks all along their rim."""
 WHOLE = 1 - 1e-6
 """Coverage of a block that is whole but for rounding."""
 Regrid = Callable[[np.ndarray], np.ndarray]
@@ -32,5 +37,25 @@ def separable(source: LatLonGrid, target: LatLonGrid, coverage: float = MIN_COVE
         total = rows @ np.where(valid, values, 0.0).astype(np.float64) @ columns
         share = whole if valid.all() else rows @ valid.astype(np.float64) @ columns
         return np.where(share >= coverage, total / np.maximum(share, 1e-12), np.nan)
+
+    return regrid
+
+
+def weighted(weights: csr_matrix, shape: tuple[int, int], axes: int, coverage: float = POINTS_COVERAGE) -> Regrid:
+    """Regridding by sparse weights, (h w, cells), to blocks of that shape; sums in double precision.
+
+    The cells are the last ``axes`` dimensions of the values. Blocks of which less than ``coverage`` is covered by values
+    become NaN.
+    """
+    whole = np.asarray(weights.sum(1)).ravel()
+
+    def regrid(values: np.ndarray) -> np.ndarray:
+        lead = values.shape[: values.ndim - axes]
+        flat = values.reshape(int(np.prod(lead, dtype=int)), -1).astype(np.float64).T
+        valid = ~np.isnan(flat)
+        total = weights @ np.where(valid, flat, 0.0)
+        share = whole[:, None] if valid.all() else weights @ valid.astype(np.float64)
+        result = np.where(share >= coverage, total / np.maximum(share, 1e-12), np.nan)
+        return result.T.reshape(*lead, *shape)
 
     return regrid

@@ -17,8 +17,8 @@ def make(cells: Cells, target: LatLonGrid) -> Regrid:
     """Conservative; other cells than those of a rectilinear grid are a :class:`ConfigError`."""
     if cells.grid is None:
         msg = (
-            "The input's grid is not rectilinear; the built-in regridder cannot take it. "
-            "Use --regridder xesmf or remap it first (cdo remapcon,r180x90)."
+            "The input's grid is not rectilinear; --regridder builtin cannot take it. "
+            "Use --regridder conservative or leave --regridder out."
         )
         raise ConfigError(msg)
     return separable(cells.grid, target)

@@ -1,24 +1,28 @@
-"""Regridding of curvilinear and unstructured input by xESMF, imported only here.
+"""Conservative weights of ESMF by way of xESMF, imported only here.
 
-ESMF itself has no wheel on PyPI; it comes with conda (see environment.yml). The weights are computed once and applied
-as a sparse matrix; cells that ESMF does not map are missing, never 0.
+ESMF itself has no wheel on PyPI; it comes with conda (see environment.yml). Cells that form no rectilinear grid become an ESMF
+mesh of polygons, with the same corners as :mod:`~zssd_cli.grids.regridders.conservative` uses. The weights are computed once
+and applied as a sparse matrix; blocks that ESMF does not map are missing, never 0.
 """
 
+import contextlib
+import tempfile
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from zssd_cli.errors import ConfigError
-from zssd_cli.grids.cells import Cells
-from zssd_cli.grids.latlon import LatLonGrid, Region, block_grid
-from zssd_cli.grids.regrid import MIN_COVERAGE, Regrid, separable
+from zssd_cli.grids.cells import CellCenters, Cells
+from zssd_cli.grids.corners import to_vectors
+from zssd_cli.grids.latlon import LatLonGrid
+from zssd_cli.grids.regrid import MIN_COVERAGE, POINTS_COVERAGE, Regrid, weighted
 
 ORDER = 10
 
 MISSING = (
-    "--regridder xesmf and grids that are not rectilinear need xESMF with ESMF, which pip alone cannot install. "
-    "Use 'conda env create -f environment.yml' (then pip install 'zssd[esmf]'), "
-    "or remap first: cdo remapcon,r180x90 in.nc out.nc."
+    "--regridder xesmf needs xESMF with ESMF, which pip alone cannot install. Use 'conda env create -f environment.yml' "
+    "(then pip install 'zssd[esmf]'), or leave --regridder out: what is built in takes every grid."
 )
 
 
@@ -28,54 +32,87 @@ def takes(cells: Cells) -> bool:
 
 
 def make(cells: Cells, target: LatLonGrid) -> Regrid:
-    """Conservative for rectilinear cells; others by way of a 0.5 degree grid, whose cells are then averaged.
+    """Conservative; a :class:`~zssd_cli.errors.ConfigError` says what ESMF lacks or where it failed."""
+    # ESMF writes PET0.ESMF_LogFile into the working folder
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        backend = _backend()
+        try:
+            weights = _weights(backend, cells, target)
+        except Exception as error:
+            msg = f"ESMF cannot make the weights: {_line(error)}. Use another --regridder or leave it out."
+            raise ConfigError(msg) from error
+    if cells.points is None:
+        return weighted(weights, target.shape, 2, MIN_COVERAGE)
+    return weighted(weights, target.shape, cells.points.lat.ndim, POINTS_COVERAGE)
 
-    To the 0.5 degree grid curvilinear cells go bilinearly and unstructured ones by the nearest centre: a mean over
-    every part of a block, not a sample at its middle.
-    """
+
+def _backend() -> Any:
+    """The module that wraps ESMF."""
     try:
-        import xesmf
+        from xesmf import backend
     except Exception as error:
-        raise ConfigError(MISSING) from error
-    from scipy.sparse import csr_matrix
-
-    west, east, south, north = target.lon_edges[0], target.lon_edges[-1], target.lat_edges[0], target.lat_edges[-1]
-    middle = target if cells.points is None else block_grid(0.5, Region(west, east, south, north))
-    average = separable(middle, target) if middle is not target else None
-    weights = csr_matrix(_regridder(xesmf, cells, middle).weights.data.to_scipy_sparse())
-    axes = 2 if cells.points is None else cells.points.lat.ndim
-
-    def regrid(values: np.ndarray) -> np.ndarray:
-        lead = values.shape[:-axes]
-        flat = values.reshape(int(np.prod(lead, dtype=int)), -1).astype(np.float64)
-        valid = ~np.isnan(flat)
-        total = (weights @ np.where(valid, flat, 0).T).T
-        share = (weights @ valid.T.astype(np.float64)).T
-        share[~np.isfinite(total)] = 0
-        with np.errstate(invalid="ignore"):
-            result = np.where(share >= MIN_COVERAGE, total / np.maximum(share, 1e-12), np.nan)
-        result = result.reshape(*lead, *middle.shape)
-        return result if average is None else average(result)
-
-    return regrid
+        # xESMF tries two names of ESMF's package: what broke the first is only in the context
+        chain: list[BaseException] = [error]
+        while (earlier := chain[-1].__cause__ or chain[-1].__context__) is not None:
+            chain.append(earlier)
+        broken = [one for one in chain if not isinstance(one, ModuleNotFoundError)]
+        if not broken:
+            raise ConfigError(MISSING) from error
+        msg = (
+            f"xESMF is installed but does not start: {_line(broken[-1])}. Activate its conda environment, which sets "
+            "ESMFMKFILE, or leave --regridder out: what is built in takes every grid."
+        )
+        raise ConfigError(msg) from error
+    return backend
 
 
-def _regridder(xesmf: Any, cells: Cells, target: LatLonGrid) -> Any:
-    """The xesmf.Regridder that suits the kind of cells."""
-    import xarray as xr
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".strip().splitlines()[0].rstrip(".")
 
-    def as_dataset(grid: LatLonGrid) -> xr.Dataset:
-        edges = {"lat_b": ("lat_b", grid.lat_edges), "lon_b": ("lon_b", grid.lon_edges)}
-        return xr.Dataset(coords={"lat": grid.lat, "lon": grid.lon, **edges})
 
-    points = cells.points
+def _weights(backend: Any, cells: Cells, target: LatLonGrid) -> csr_matrix:
+    """Shares of the blocks, (h w, cells)."""
     if cells.grid is not None:
-        return xesmf.Regridder(as_dataset(cells.grid), as_dataset(target), "conservative", periodic=cells.grid.circular)
-    if points is None:
+        source, count = _grid(backend, cells.grid), cells.grid.lat.size * cells.grid.lon.size
+        index = np.arange(count)
+    elif cells.points is not None:
+        source, index = _mesh(backend, cells.points)
+        count = cells.points.lat.size
+    else:
         msg = "a source has a grid or points"
         raise ValueError(msg)
-    if points.lat.ndim == 2:
-        grid = xr.Dataset(coords={"lat": (("y", "x"), points.lat), "lon": (("y", "x"), points.lon)})
-        return xesmf.Regridder(grid, as_dataset(target), "bilinear", unmapped_to_nan=True)
-    stream = xr.Dataset(coords={"lat": ("cell", points.lat), "lon": ("cell", points.lon)})
-    return xesmf.Regridder(stream, as_dataset(target), "nearest_s2d", locstream_in=True)
+    regrid = backend.esmf_regrid_build(source, _grid(backend, target), "conservative", ignore_degenerate=True)
+    found = regrid.get_weights_dict(deep_copy=True)
+    share, block, cell = (np.asarray(found[name]) for name in ("weights", "row_dst", "col_src"))
+    shape = (target.lat.size * target.lon.size, count)
+    return csr_matrix((np.nan_to_num(share), (block.astype(int) - 1, index[cell.astype(int) - 1])), shape=shape)
+
+
+def _grid(backend: Any, grid: LatLonGrid) -> Any:
+    """A rectilinear grid; ESMF's first dimension is the longitude."""
+    lon, lat = np.meshgrid(grid.lon, grid.lat, indexing="ij")
+    lon_edges, lat_edges = np.meshgrid(grid.lon_edges, grid.lat_edges, indexing="ij")
+    result = backend.Grid.from_xarray(np.asfortranarray(lon), np.asfortranarray(lat))
+    backend.add_corner(result, np.asfortranarray(lon_edges), np.asfortranarray(lat_edges))
+    return result
+
+
+def _mesh(backend: Any, points: CellCenters) -> tuple[Any, np.ndarray]:
+    """A mesh of the cells that count, corners anticlockwise and none twice in a row, and their indices."""
+    lat, lon = points.corners
+    vectors = to_vectors(lat, lon)
+    middle = vectors.mean(1)
+    turns = np.einsum("nkx,nx->n", np.cross(vectors, np.roll(vectors, -1, axis=1)), middle)
+    clockwise = (turns < 0)[:, None]
+    lat, lon = np.where(clockwise, lat[:, ::-1], lat), np.where(clockwise, lon[:, ::-1], lon)
+    vectors = to_vectors(lat, lon)
+    new = np.linalg.norm(vectors - np.roll(vectors, 1, axis=1), axis=2) > 1e-9
+    used = np.flatnonzero(np.isfinite(turns) & (new.sum(1) > 2))
+    new = new[used]
+    nodes = np.stack([lon[used][new], lat[used][new]], axis=1)
+    number = np.arange(len(nodes), dtype=np.int32)
+    mesh = backend.Mesh(2, 2, coord_sys=backend.ESMF.CoordSys.SPH_DEG)
+    mesh.add_nodes(len(nodes), number + 1, nodes.ravel(), np.zeros(len(nodes), dtype=np.int32))
+    elements = np.arange(used.size, dtype=np.int32) + 1
+    mesh.add_elements(used.size, elements, new.sum(1).astype(np.int32), number)
+    return mesh, used
