@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from zssd_cli import defaults
 from zssd_cli.config import DownscaleConfig
-from zssd_cli.errors import ConfigError
+from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.evaluation.alignment import open_output
 from zssd_cli.evaluation.report import Evaluation, check_paired, choose_variables, evaluate_paired
 from zssd_cli.grids.latlon import Region, parse_region
@@ -98,14 +98,17 @@ class Plan:
             for name in observed.shares:
                 for key, said in observed.describe(name).items():
                     out.attribute(key, said, name)
+            for name, lines in (("zssd_notes", job.source.notes), ("zssd_doubts", job.source.doubts)):
+                if lines:
+                    out.attribute(name, "\n".join(lines))
         return Written(residual, observed.shares)
 
     def _contents(self, command: str) -> Contents:
         job = self.job
         extra = {name: describe_variable(name, job) for name in self.variables}
         attributes = describe(job, self.variables, self.prior, self.sha256, command)
-        bounds = getattr(job.source, "time_bounds", None)
-        return Contents(job.domain.output, job.source.times, job.config.members, extra, attributes, bounds)
+        source = job.source
+        return Contents(job.domain.output, source.times, job.config.members, extra, attributes, source.time_bounds)
 
     def _fields(self, values: np.ndarray) -> np.ndarray:
         """The output's variables out of the prior's, (members, C, lat, lon) -> (members, variables, lat, lon)."""
@@ -126,6 +129,7 @@ def plan(
     static: str | Path | None = None,
     device: str = defaults.AUTO,
     offline: bool = False,
+    strict: bool = False,
     **settings: Any,
 ) -> Iterator[Plan]:
     """Open everything and check that it fits; parameters and errors as of :func:`downscale`."""
@@ -135,7 +139,7 @@ def plan(
     prior = checkpoint.load_prior(path, pick_device(device))
     wanted = wanted_variables(vars, prior)
     box = parse_region(region) if isinstance(region, str) else None if region is None else Region(*region)
-    with closing(open_observed(source, prior, time_range(time))) as observed:
+    with closing(open_observed(source, prior, time_range(time), strict=strict)) as observed:
         job = prepare(observed, prior, load_static(None if static is None else Path(static)), config, box)
         estimate.check_memory(job)
         yield Plan(job, wanted, path.stem, sha256)
@@ -151,6 +155,7 @@ def downscale(
     static: str | Path | None = None,
     device: str = defaults.AUTO,
     offline: bool = False,
+    strict: bool = False,
     progress: Tick | None = None,
     **settings: Any,
 ) -> xr.Dataset:
@@ -174,6 +179,8 @@ def downscale(
         auto, cpu or cuda.
     offline
         Never download.
+    strict
+        Impossible fields (undeclared fill values, wrapped packing, repeated fields ...) are errors, not notes.
     progress
         Called after every step with the number of fields that it advanced.
     settings
@@ -192,7 +199,7 @@ def downscale(
     sink = MemorySink()
     with plan(
         source, vars=vars, region=region, time=time, weights=weights, static=static, device=device, offline=offline,
-        **settings,
+        strict=strict, **settings,
     ) as planned:  # fmt: skip
         shown = {"vars": planned.variables, "region": region, "time": time, **settings}
         call = ", ".join(f"{name}={value!r}" for name, value in shown.items() if value is not None)
@@ -207,6 +214,7 @@ def evaluate(
     vars: str | Sequence[str] | None = None,  # noqa: A002
     scale: float | None = None,
     paired: bool = False,
+    any_frequency: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Evaluation:
     """Score an output against a reanalysis of the same times: ``zssd evaluate``.
@@ -223,6 +231,8 @@ def evaluate(
         Blocks of the baselines in degrees; None: the output's filter scale.
     paired
         Vouch that the model's weather follows the reference.
+    any_frequency
+        Accept a reference of daily or monthly means.
     progress
         Called with times done and times in all.
 
@@ -234,6 +244,12 @@ def evaluate(
         check_paired(out, paired)
         chosen = replace(out, variables=choose_variables(out, None if vars is None else _names(vars)))
         with closing(open_source(reference, chosen.variables)) as truth:
+            if truth.averaging is not None and not (any_frequency or out.any_frequency):
+                msg = (
+                    f"The reference holds {truth.averaging}, the output fields at one moment; "
+                    "give a reference of moments, or pass --any-frequency."
+                )
+                raise InputError(msg)
             return evaluate_paired(chosen, truth, _shown(reference), scale, progress)
 
 
@@ -309,12 +325,14 @@ def time_range(text: str | None) -> tuple[str | None, str | None] | None:
     return (start or None, (end if slash else start) or None)
 
 
-def open_observed(source: Input, prior: Prior, times: tuple[str | None, str | None] | None) -> Source:
+def open_observed(
+    source: Input, prior: Prior, times: tuple[str | None, str | None] | None, *, strict: bool = False
+) -> Source:
     """What a source holds of all that the prior can be guided by; wind speed only where its components are not there."""
-    found = open_source(source, observable(prior.variables), time_range=times)
+    found = open_source(source, observable(prior.variables), time_range=times, strict=strict)
     if SPEED not in prior.variables and {SPEED, *COMPONENTS} <= set(found.variables):
         found.close()
-        found = open_source(source, prior.variables, time_range=times)
+        found = open_source(source, prior.variables, time_range=times, strict=strict)
         note = f"{SPEED} (sfcWind) is not used because {' and '.join(COMPONENTS)} are there"
         found = replace(found, notes=(*found.notes, note))
     return found

@@ -14,9 +14,9 @@ import cftime
 import numpy as np
 
 from zssd_cli.evaluation.alignment import covered_blocks
+from zssd_cli.grids.extent import covered_region
 from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid, Region
 from zssd_cli.grids.regrid import WHOLE, separable
-from zssd_cli.posterior.domain import covered_region
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.series.reading import open_source
 

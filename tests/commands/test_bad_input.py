@@ -60,7 +60,7 @@ def refused(zssd, tmp_path):
     [
         (None, ("no such file",)),
         (b"", ("empty (0 bytes)",)),
-        (b"time,psl\n1,2\n", ("cannot be read",)),
+        (b"time,psl\n1,2\n", ("is text",)),
         (b"<html>not found</html>", ("web page",)),
         (b"CDF\x01", ("header is broken",)),
         (b"\x89HDF\r\n\x1a\n" + b"\x00" * 500, ("cannot be read",)),
@@ -169,13 +169,31 @@ def write_cells(path: Path, dims: dict[str, int], attributes: dict[str, str]) ->
     return path
 
 
-@pytest.mark.skipif("xesmf" in sys.modules, reason="needs a machine without ESMF")
-@pytest.mark.parametrize("dims", [{"j": 12, "i": 14}, {"cell": 30}])
-def test_other_grids_without_esmf(refused, tmp_path, monkeypatch, dims):
+def curvilinear(path: Path) -> Path:
+    """A pressure on cells of 1.5 degrees, 30 to 60 N and 10 W to 30 E, whose rows are not parallels."""
+    j, i = np.meshgrid(np.arange(26), np.arange(36), indexing="ij")
+    write_cells(path, {"j": 26, "i": 36}, {})
+    with netCDF4.Dataset(path, "a") as data:
+        data["lat"][:], data["lon"][:] = 28 + 1.5 * j + 0.1 * i, -15 + 1.5 * i - 0.1 * j
+    return path
+
+
+def test_curvilinear_cells_need_no_further_library(zssd, refused, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "xesmf", None)
-    path = write_cells(tmp_path / "cells.nc", dims, {})
-    refused(("not rectilinear", "xESMF", "cdo remapcon"), path)
-    refused(("not rectilinear", "--regridder xesmf"), path, "--regridder", "builtin")
+    path, out = curvilinear(tmp_path / "cells.nc"), tmp_path / "o.nc"
+    done = zssd("downscale", path, "-o", out, *FAST[2:])
+    assert done.code == 0, done.err
+    with netCDF4.Dataset(out) as data:
+        assert data.zssd_regridder == "conservative"
+        assert 28 <= data["lat"][0] <= 40
+        assert data["lat"][-1] <= 68
+        assert data["lon"].size < 240  # the region is what the cells cover, not the globe
+    refused(("not rectilinear", "--regridder"), path, settings=(*FAST[2:], "--regridder", "builtin"))
+    refused(
+        ("no value in the region", "the input covers longitude"),
+        path,
+        settings=(*FAST[2:], "--region", "100,120,30,50"),
+    )
 
 
 def test_stations(refused, tmp_path, monkeypatch):
@@ -268,7 +286,7 @@ def test_options(refused, model, options, words):
 
 def test_xesmf_on_request_without_it(refused, model, monkeypatch):
     monkeypatch.setitem(sys.modules, "xesmf", None)
-    refused(("--regridder xesmf", "need xESMF", "conda"), model(), settings=(*FAST, "--regridder", "xesmf"))
+    refused(("--regridder xesmf", "needs xESMF", "conda"), model(), settings=(*FAST, "--regridder", "xesmf"))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

@@ -116,7 +116,6 @@ def test_unequal_cells_of_evenly_spaced_centres_are_not_believed():
     assert "unequal cells" in axis.notes[0]
 
 
-
 def test_longitude_bounds_across_the_seam():
     lon = np.arange(0.0, 360.0, 90.0)
     bounds = np.array([[315.0, 45.0], [45.0, 135.0], [135.0, 225.0], [225.0, 315.0]])

@@ -6,7 +6,7 @@ import pytest
 from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.grids.cells import CellCenters
 from zssd_cli.grids.corners import cell_corners, to_degrees, to_vectors
-from zssd_cli.grids.extent import covered_region, typical_width
+from zssd_cli.grids.extent import covered_by_points, typical_width
 from zssd_cli.grids.latlon import Region, block_grid
 from zssd_cli.grids.polygons import overlap_weights
 
@@ -168,27 +168,27 @@ def test_too_few_cells_do_not_tell_their_size():
 def test_the_region_of_an_area_is_the_box_of_its_whole_blocks(shift, west, east):
     lat, lon = np.meshgrid(np.arange(31.0, 74, 1.0), np.arange(-20.5, 46.5, 1.0) + shift, indexing="ij")
     lon = (lon + 180) % 360 - 180
-    region = covered_region(CellCenters(lat, lon), 5.0)
+    region = covered_by_points(CellCenters(lat, lon), 5.0)
     assert region == Region(west, east, 35, 70)
 
 
 def test_the_region_of_a_rotated_area_and_of_globes():
     points = CellCenters(*EUROPE)
-    region = covered_region(points, 5.0)
+    region = covered_by_points(points, 5.0)
     covered = share(points.corners, block_grid(5.0, region)) >= 0.97
     assert all(covered[side].any() for side in (0, -1, (slice(None), 0), (slice(None), -1)))
     assert covered.sum() == (share(points.corners) >= 0.97).sum()
     assert region.west < 0 < region.east < 90
-    assert covered_region(CellCenters(LAT, LON), 5.0) == Region(0, 360, -90, 90)
-    assert covered_region(CellCenters(*fibonacci(3000)), 10.0) == Region(0, 360, -90, 90)
+    assert covered_by_points(CellCenters(LAT, LON), 5.0) == Region(0, 360, -90, 90)
+    assert covered_by_points(CellCenters(*fibonacci(3000)), 10.0) == Region(0, 360, -90, 90)
     cap = CellCenters(*(part[np.abs(LAT) > 62] for part in (LAT, LON)))
-    assert covered_region(cap, 5.0) == Region(0, 360, -90, 90)
+    assert covered_by_points(cap, 5.0) == Region(0, 360, -90, 90)
 
 
 def test_an_area_of_no_whole_block_is_refused():
     small = CellCenters(*turned(np.arange(-2, 2, 0.5), np.arange(-2, 2, 0.5)))
     with pytest.raises(ConfigError, match="not even one whole block of 5 degrees"):
-        covered_region(small, 5.0)
+        covered_by_points(small, 5.0)
 
 
 def test_typical_widths():

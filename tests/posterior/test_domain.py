@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from zssd_cli.errors import ConfigError
 from zssd_cli.grids.bounds import rectilinear_grid
+from zssd_cli.grids.extent import common_region, covered_region
 from zssd_cli.grids.latlon import (
     GLOBE,
     NAMED_REGIONS,
@@ -18,7 +19,7 @@ from zssd_cli.grids.latlon import (
     parse_region,
 )
 from zssd_cli.operators.coarsen import Coarsen
-from zssd_cli.posterior.domain import common_region, covered_region, make_domain
+from zssd_cli.posterior.domain import make_domain
 from zssd_cli.series.layout import Layout
 
 REGIONS = NAMED_REGIONS | {

@@ -31,7 +31,7 @@ def refused(paths) -> str:
         (b"PK\x03\x04rest", "is a zip archive"),
         (b"\x1f\x8b\x08\x00rest", "is compressed with gzip"),
         (b"<!DOCTYPE html><html>", "is a text or web page"),
-        (b"time,psl\n2010,101325\n", "cannot be read"),
+        (b"time,psl\n2010,101325\n", "is text ('time,psl' ...)"),
         (b"CDF\x01", "the NetCDF header is broken"),
         (b"CDF\x05" + b"\xff" * 40, "the NetCDF header is broken"),
         (b"\x89HDF\r\n\x1a\n" + b"\x00" * 200, "cannot be read"),

@@ -45,7 +45,7 @@ def downscale(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, with time and memory, and stop.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and doubts about the input only.")] = False,
     filter_scale: Annotated[
         float,
         typer.Option(
@@ -120,6 +120,14 @@ def downscale(
     any_frequency: Annotated[
         bool, typer.Option("--any-frequency", help="Accept daily or monthly means.", rich_help_panel="Method")
     ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="Doubts about fields (undeclared fill values, wrapped packing, repeated fields) are errors.",
+            rich_help_panel="Method",
+        ),
+    ] = False,
     regridder: Annotated[
         str,
         typer.Option(
@@ -178,7 +186,7 @@ def downscale(
 
     settings = {
         "vars": variables, "region": region, "time": time, "weights": weights, "static": static, "device": device,
-        "offline": offline,
+        "offline": offline, "strict": strict,
         "filter_scale": filter_scale, "members": members, "seed": seed, "guidance": guidance, "sampler": sampler,
         "steps": steps, "spacing": spacing, "obs_error": obs_error, "time_noise": time_noise,
         "products": products, "zeta": zeta, "regridder": regridder, "any_frequency": any_frequency, "precision": precision,

@@ -44,6 +44,9 @@ def evaluate(
     paired: Annotated[
         bool, typer.Option("--paired", help="Vouch that the model's weather follows the reference.")
     ] = False,
+    any_frequency: Annotated[
+        bool, typer.Option("--any-frequency", help="Accept a reference of daily or monthly means.")
+    ] = False,
 ) -> None:
     """Score an output against the truth: error, bias, extremes, ensemble and spectra, beside simple interpolations.
 
@@ -65,7 +68,9 @@ def evaluate(
         def show(done: int, total: int) -> None:
             status.update(f"Scoring time {done} of {total}")
 
-        evaluation = api.evaluate(output, reference, vars=variables, scale=scale, paired=paired, progress=show)
+        evaluation = api.evaluate(
+            output, reference, vars=variables, scale=scale, paired=paired, any_frequency=any_frequency, progress=show
+        )
     console.print(as_table(evaluation))
     for note in evaluation.notes:
         say(console, f"Note: {note}", style="yellow")

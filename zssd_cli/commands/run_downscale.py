@@ -51,6 +51,7 @@ def execute(request: Request, settings: dict[str, Any]) -> None:
     )
     with plan(request.inputs, **settings) as planned:
         _announce(console, planned)
+        _warn(planned.job)
         if request.dry_run:
             _estimate(console, planned)
             return
@@ -58,7 +59,15 @@ def execute(request: Request, settings: dict[str, Any]) -> None:
         with bar(console, *BAR) as progress:
             task = progress.add_task("", total=planned.job.steps)
             written = planned.write(sink, command_line(), lambda count: progress.advance(task, count))
+        _warn(planned.job, after=True)
         _finish(console, request, planned.job, written, time.monotonic() - started)
+
+
+def _warn(job: Job, *, after: bool = False) -> None:
+    """Doubts about the input's fields, which not even --quiet keeps back: those of the first time, or all after the run."""
+    console = Console(stderr=True)
+    for doubt in job.source.doubts if not after or len(job.source.times) > 1 else ():
+        say(console, f"Doubt      {doubt}", style="bold yellow")
 
 
 def _announce(console: Console, planned: Plan) -> None:
@@ -115,8 +124,10 @@ def _estimate(console: Console, planned: Plan) -> None:
     memory = estimate.memory(job) / 1e9
     size = job.samples * int(np.prod(job.domain.output.shape)) * len(wanted) * 2.7e-9
     disk = f"{size:.1f} GB" if size >= 0.1 else f"{size * 1000:.1f} MB"
-    work = f"{job.steps} steps, {job.steps} network calls"
-    say(console, f"Dry run    {work}, {taken}, {memory:.1f} GB of memory, {disk} on disk; nothing written")
+    say(
+        console,
+        f"Dry run    {job.steps} network calls, {taken}, {memory:.1f} GB of memory, {disk} on disk; nothing written",
+    )
     based = f"{call.count} timed calls of the network on {cells} cells: the fastest, as if idle, and the median"
     say(console, f"           (time from {based})")
 

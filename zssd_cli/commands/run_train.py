@@ -10,7 +10,7 @@ import cftime
 import torch
 from rich.console import Console
 
-from zssd_cli.commands.train_checks import Checks, averaging_of, is_finished, read_all, refuse_means, say_left_out
+from zssd_cli.commands.train_checks import Checks, is_finished, read_all, refuse_means, say_left_out
 from zssd_cli.commands.train_report import TrainingLog, data_table, estimate, progress_bar, report_console
 from zssd_cli.commands.train_shared import check_name, check_output, leave_stopped, state_of, stop_signals
 from zssd_cli.config import TrainConfig
@@ -302,7 +302,7 @@ def _part_record(part: Part) -> dict[str, Any]:
         "title": part.source.attributes.get("title", ""),
         "variables": [name for name in part.source.variables if name not in part.smooth],
         "lowpass_km": part.lowpass_km,
-        "averaging": averaging_of(part.source),
+        "averaging": part.source.averaging,
         "times": _ends(part.source.times),
         "count": len(part.source.times),
         "left_out": _ends(part.holes.met),

@@ -14,10 +14,8 @@ from rich.table import Table
 from zssd_cli.commands.shared import bar, say
 from zssd_cli.config import TrainConfig
 from zssd_cli.errors import InputError, WeightsError
-from zssd_cli.posterior.downscaling import MEANS
 from zssd_cli.prior.checkpoint import load_prior
 from zssd_cli.series.coverage import Faults, faults, short, spans, usual_step
-from zssd_cli.series.reading import Source
 from zssd_cli.training.data import Part
 from zssd_cli.training.loop import Trainer
 
@@ -41,21 +39,13 @@ class Checks:
     thorough: bool = False
 
 
-def averaging_of(source: Source) -> str | None:
-    """Why the fields are means and no moments, in a few words; None where they are moments."""
-    found = getattr(source, "averaging", None)
-    if found is None and source.frequency in MEANS:
-        return f"{MEANS[source.frequency]} data"
-    return found
-
-
 def refuse_means(named: Mapping[str, Part], *, any_frequency: bool) -> None:
     """Raise :class:`InputError` where files of any origin hold means; ``named`` are the origins."""
     for name, part in named.items():
-        why = averaging_of(part.source)
+        why = part.source.averaging
         if why is not None and not any_frequency:
             msg = (
-                f"The training files ({name}) hold means: {why}; a prior has to know fields at one moment, and one "
+                f"The training files ({name}) hold {why}; a prior has to know fields at one moment, and one "
                 "trained on means would draw weather that is too smooth. Use 6-hourly or finer fields, or pass --any-frequency."
             )
             raise InputError(msg)

@@ -202,7 +202,13 @@ def _edges_from_bounds(
     if not encloses and _encloses(low[::-1], high[::-1], centres, slack[::-1]):
         return _edges_from_bounds(centres, bounds[::-1], what)
     joins = np.all(np.abs(high[:-1] - low[1:]) <= np.minimum(slack[:-1], slack[1:]))
-    fault = "do not enclose the centres" if not encloses else "overlap or leave gaps" if not joins else _misfit(centres, low, high, what)
+    fault = (
+        "do not enclose the centres"
+        if not encloses
+        else "overlap or leave gaps"
+        if not joins
+        else _misfit(centres, low, high, what)
+    )
     if fault:
         return None, (f"{what} bounds {fault}; midpoints between the centres are used instead",)
     return np.concatenate([low[:1], (high[:-1] + low[1:]) / 2, high[-1:]]), ()
@@ -218,7 +224,12 @@ def _misfit(centres: np.ndarray, low: np.ndarray, high: np.ndarray, what: str) -
     if np.any(np.abs(middle - centres[inner]) > _OFF_MIDDLE * width):
         return "do not have their centres in the middle"
     steps = np.diff(centres)
-    if centres.size > 2 and np.ptp(steps) < 1e-3 * steps.mean() and width.size and np.ptp(width) > _OFF_MIDDLE * width.mean():
+    if (
+        centres.size > 2
+        and np.ptp(steps) < 1e-3 * steps.mean()
+        and width.size
+        and np.ptp(width) > _OFF_MIDDLE * width.mean()
+    ):
         return "give unequal cells to evenly spaced centres"
     return ""
 

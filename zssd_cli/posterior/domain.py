@@ -1,14 +1,12 @@
 """Where the sampling happens: whole coarse blocks around the wanted region, with a halo that is cut off at the end."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from zssd_cli.errors import ConfigError
-from zssd_cli.grids.cells import Cells
-from zssd_cli.grids.latlon import FINE_STEP, GLOBE, LatLonGrid, Region, block_grid, describe_extent, fine_grid
+from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid, Region, block_grid, fine_grid
 
 HALO_DEGREES = 4.0
 
@@ -98,38 +96,3 @@ def make_domain(region: Region, step: float) -> Domain:
     turn = 360 if west < -360 else -360 if east > 540 else 0
     around = Region(west + turn, east + turn, south, north)
     return Domain(fine_grid(region), fine_grid(around), block_grid(step, around))
-
-
-def covered_region(cells: Cells, step: float) -> Region:
-    """The whole blocks that a source's cells cover; the globe where they cover that. Raises where they cover not even one."""
-    grid = cells.grid
-    if grid is None:
-        return GLOBE
-    south, north = np.ceil(grid.lat_edges[0] / step - 1e-3), np.floor(grid.lat_edges[-1] / step + 1e-3)
-    west, east = np.ceil(grid.lon_edges[0] / step - 1e-3), np.floor(grid.lon_edges[-1] / step + 1e-3)
-    if grid.circular:
-        west, east = 0, round(360 / step)
-    if north <= south or east <= west:
-        msg = (
-            f"The input covers {describe_extent(grid)}, not even one whole block of {step:g} degrees. "
-            "Give a larger area or a smaller --filter-scale."
-        )
-        raise ConfigError(msg)
-    return Region(west * step, east * step, south * step, north * step)
-
-
-def common_region(regions: Sequence[Region]) -> Region:
-    """What all regions share; raises :class:`ConfigError` where that is nothing."""
-    common = regions[0]
-    for other in regions[1:]:
-        south, north = max(common.south, other.south), min(common.north, other.north)
-        if common.whole_circle or other.whole_circle:
-            west, east = (other.west, other.east) if common.whole_circle else (common.west, common.east)
-        else:
-            turn = 360.0 * round((common.west - other.west) / 360.0)
-            west, east = max(common.west, other.west + turn), min(common.east, other.east + turn)
-        if north <= south or east <= west:
-            msg = "The variables cover no region in common. Give files of one region, or choose a --region."
-            raise ConfigError(msg)
-        common = Region(west, east, south, north)
-    return common

@@ -17,12 +17,13 @@ from zssd_cli.climate.gaussian import ClimateFields
 from zssd_cli.config import DownscaleConfig
 from zssd_cli.defaults import OBS_ERROR
 from zssd_cli.errors import ConfigError, InputError
-from zssd_cli.grids.latlon import LatLonGrid, Region, describe_centres, describe_extent
+from zssd_cli.grids.extent import cell_width, common_region, covered_region, describe_cells
+from zssd_cli.grids.latlon import LatLonGrid, Region, describe_centres
 from zssd_cli.grids.regrid import Regrid
 from zssd_cli.grids.regridders import make_regrid
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.posterior import observing
-from zssd_cli.posterior.domain import Domain, common_region, covered_region, make_domain
+from zssd_cli.posterior.domain import Domain, make_domain
 from zssd_cli.posterior.guidance import Guidance, Method, Observation, Setup, by_name
 from zssd_cli.posterior.guidance.projection import match, match_speed
 from zssd_cli.posterior.machine import free_memory, network_precision, plan_batch, plan_call
@@ -183,8 +184,7 @@ def prepare(
     if region is None:
         region = common_region([covered_region(place, step) for place in source.cells.values()])
     for place in source.cells.values():
-        if place.grid is not None:
-            _check_scale(place.grid, step)
+        _check_scale(cell_width(place), step)
     domain = make_domain(region, step)
     regridders, name = _regridders(source, domain.coarse, config.regridder)
     channels = observing.channels(prior, source.variables)
@@ -212,8 +212,7 @@ def _regridders(source: CoarseSeries, blocks: LatLonGrid, choice: str) -> tuple[
     return tuple(made[id(source.cells[name])][0] for name in source.variables), ",".join(names)
 
 
-def _check_scale(grid: LatLonGrid, step: float) -> None:
-    widest = max(float(np.median(np.diff(grid.lat_edges))), float(np.median(np.diff(grid.lon_edges))))
+def _check_scale(widest: float, step: float) -> None:
     if widest > 1.05 * step:
         enough = next((s for s in (1, 1.5, 2, 2.5, 3, 5, 6, 7.5, 10) if 1.05 * s >= widest), None)
         remedy = f"Use --filter-scale {enough:g}." if enough else "Input coarser than 10 degrees cannot be downscaled."
@@ -248,8 +247,7 @@ def _block_means(
     blocks = np.stack(means, 1)
     for k in range(stop - start):
         if domain.unseen(np.isnan(blocks[k]).all(0)).all():
-            grid = next(iter(source.cells.values())).grid
-            where = describe_extent(grid) if grid is not None else "elsewhere"
+            where = describe_cells(next(iter(source.cells.values())))
             time = format_time(source.times[start + k])
             msg = (
                 f"The input has no value in the region at {time}: expected data for "

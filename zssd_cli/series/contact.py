@@ -22,7 +22,6 @@ _KINDS = (
     (b"BUFR", "BUFR, which holds observations", "give gridded NetCDF files"),
 )
 _TEXT_LIKE = 0.95
-_FOLDER_HELP = "give its files, for instance '{0}/*.nc'"
 
 
 def refuse_other_formats(path: Path) -> bytes:
@@ -80,7 +79,7 @@ def _groups_with_fields(path: Path) -> list[str]:
     """Full names of the groups of a NetCDF-4 file that hold arrays of two dimensions or more."""
     if not path.is_file():
         return []
-    found = []
+    found: list[str] = []
     with netCDF4.Dataset(path) as file:
         waiting = list(file.groups.values())
         while waiting and len(found) < 100:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from zssd_cli.errors import InputError
-from zssd_cli.series.direction import refuse_turned
+from zssd_cli.series.direction import Turn, turn_of
 from zssd_cli.series.doubts import Checks, Watch
 from zssd_cli.series.finding import Found, find
 from zssd_cli.series.identity import refuse_one_sign
@@ -51,6 +51,8 @@ class Piece:
         Where doubts about its fields go.
     notes
         One-line warnings.
+    turn
+        For a wind along the axes of its grid.
     """
 
     path: Path
@@ -63,6 +65,7 @@ class Piece:
     origin: Origin
     watch: Watch
     notes: tuple[str, ...] = ()
+    turn: Turn | None = None
 
     @property
     def times(self) -> tuple[cftime.datetime, ...]:
@@ -82,7 +85,7 @@ class Piece:
             Values that cannot be read, a field without a single value, values that are not plausible.
         """
         with reading(self.path, "its data cannot be read"):
-            raw = self.layout.arrange(_blanked(_values(self, positions), self.array.encoding))
+            raw = _raw(self, positions)
             empty = np.flatnonzero(~np.isfinite(raw).any(axis=tuple(range(1, raw.ndim))))
             if empty.size:
                 msg = f"{self.variable.name}: every value is missing at {self._when(positions[empty[0]])}; leave this time or file out."
@@ -95,7 +98,7 @@ class Piece:
     def check(self, position: int) -> None:
         """Raise :class:`InputError` where the field at a position is not plausible; an empty field passes."""
         with reading(self.path, "its data cannot be read"):
-            raw = self.layout.arrange(_blanked(_values(self, [position]), self.array.encoding))
+            raw = _raw(self, [position])
             values = convert(raw, self.units, self.variable)
             check_plausible(values, self.units, self.variable)
             if np.isfinite(values).any():
@@ -121,9 +124,17 @@ class Piece:
         return Checks(self.variable, lat, lon, span)
 
 
-def _values(piece: Piece, positions: list[int]) -> np.ndarray:
-    """Raw values (time, *dims) of the file, versions of ERA5 (final and preliminary) merged."""
-    array = piece.array
+def _raw(piece: Piece, positions: list[int]) -> np.ndarray:
+    """Values in the file's units and the layout's order, (time, lat, lon) or (time, *points), NaN where missing."""
+    mine = _blanked(_values(piece, piece.array, positions), piece.array.encoding)
+    if piece.turn is not None:
+        other = piece.turn.other
+        mine = piece.turn(mine, _blanked(_values(piece, other, positions), other.encoding))
+    return piece.layout.arrange(mine)
+
+
+def _values(piece: Piece, array: xr.DataArray, positions: list[int]) -> np.ndarray:
+    """Values (time, *dims) of an array of the piece's file, versions of ERA5 (final and preliminary) merged."""
     if piece.stamps.dim is not None:
         run = len(positions) == positions[-1] - positions[0] + 1 and positions == list(
             range(positions[0], positions[-1] + 1)
@@ -174,14 +185,17 @@ def find_piece(
             msg = f"{array.name} holds {array.dtype} values, expected numbers; correct the file."
             raise InputError(msg)
         layout = find_layout(dataset, array)
-        refuse_turned(dataset, array, layout, variable)
+        turn = turn_of(dataset, array, layout, variable)
         when = stamps(dataset, array) or _no_time(array, allow_no_time=allow_no_time)
         time = find_time(array)
         array = _reduced(array, layout, when.dim)
         evidence = evidence_of(dataset.attrs, array, path.name, str(time.name) if time is not None else "", when.widths)
         notes = (*found.notes, *when.notes, *layout.notes, *_eaten(array, variable))
         origin = origin_of(dataset.attrs)
-        return _with_units(Piece(path, variable, "", array, layout, when, evidence, origin, watch, notes))
+        if turn is not None:
+            turn = replace(turn, other=_reduced(turn.other, layout, when.dim))
+            notes = (*notes, f"{array.name} is turned from the grid's axes to {'east' if turn.east else 'north'}")
+        return _with_units(Piece(path, variable, "", array, layout, when, evidence, origin, watch, notes, turn))
 
 
 def _reduced(array: xr.DataArray, layout: Layout, time_dim: str | None) -> xr.DataArray:
@@ -223,7 +237,7 @@ def _with_units(piece: Piece) -> Piece:
     units = str(piece.array.attrs.get("units", piece.array.attrs.get("GRIB_units", ""))).strip()
     if units:
         return replace(piece, units=units)
-    sample = _blanked(_values(piece, [0]), piece.array.encoding)
+    sample = _raw(piece, [0])
     inferred = infer_units(sample, piece.variable)
     name = piece.variable.name
     note = f"{name}: units attribute missing, taken as {inferred}, the only known unit that makes the values plausible"

@@ -1,0 +1,116 @@
+"""First contact: what a file is, where it is not what the tool reads."""
+
+import netCDF4
+import numpy as np
+import pytest
+
+from zssd_cli.errors import InputError
+from zssd_cli.series.reading import open_source
+
+
+def refused(paths, variables=("msl", "u10", "v10")):
+    with pytest.raises(InputError) as caught:
+        open_source(paths, variables)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("group", ["data", "forecast/surface"])
+def test_fields_in_groups(tmp_path, group):
+    path = tmp_path / "grouped.nc"
+    with netCDF4.Dataset(path, "w") as data:
+        inner = data.createGroup(group)
+        inner.createDimension("lat", 3)
+        inner.createDimension("lon", 4)
+        inner.createVariable("psl", "f4", ("lat", "lon"))[:] = 1e5
+    last = group.rsplit("/", 1)[-1]
+    assert f"in the group '{group}', the root holds none; take them out with ncks -G : -g {last} grouped.nc" in refused(
+        path
+    )
+
+
+def test_raw_wrf_output(tmp_path):
+    path = tmp_path / "wrfout_d01_2010-01-01"
+    with netCDF4.Dataset(path, "w") as data:
+        for name, size in (("Time", 1), ("south_north", 3), ("west_east", 4), ("DateStrLen", 19)):
+            data.createDimension(name, size)
+        for name in ("XLAT", "XLONG", "U10", "V10", "PSFC"):
+            data.createVariable(name, "f4", ("Time", "south_north", "west_east"))[:] = np.arange(12).reshape(3, 4)
+    assert "is raw WRF output: its winds point along the model's axes" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("https://esgf.example.org/thredds/dodsC/psl.nc", "fetch it first: nccopy 'https://esgf.example.org/thredds/dodsC/psl.nc'"),
+        ("http://esgf.example.org/thredds/fileServer/a/psl.nc", "fetch it first: wget 'http://esgf.example.org/thredds/fileServer"),
+        ("https://example.org/psl_6hr.nc", "fetch it first: wget 'https://example.org/psl_6hr.nc'"),
+    ],
+)  # fmt: skip
+def test_addresses_that_serve_netcdf(url, words):
+    assert words in refused(url)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"BZh91AY", "compressed with bzip2"), (b"\xfd7zXZ\x00", "compressed with xz"), (b"\x0e\x03\x13\x01rest", "is HDF4"),
+        (b"II*\x00rest", "gdal_translate"), (b"time,psl\n2010,101325\n", "is text ('time,psl' ...), expected NetCDF"),
+        (b"%PDF-1.4", "a PDF document"),
+    ],
+)  # fmt: skip
+def test_other_formats(tmp_path, content, words):
+    path = tmp_path / "in.nc"
+    path.write_bytes(content)
+    assert words in refused(path)
+
+
+# Whose output
+
+SSP = {"source_id": "X", "experiment_id": "ssp126", "variant_label": "r1i1p1f1"}
+
+
+@pytest.mark.parametrize(
+    ("other", "what"),
+    [
+        ({"experiment_id": "ssp585"}, "experiment ssp126 and ssp585"),
+        ({"variant_label": "r2i1p1f1"}, "member r1i1p1f1 and r2"),
+    ],
+)
+def test_two_scenarios_or_members_for_the_same_times(make, other, what):
+    files = [make("p.nc", globals_=SSP), make("u.nc", name="uas", units="m s-1", globals_=SSP | other)]
+    assert f"are of {what}" in refused(files)
+
+
+def test_one_experiment_after_another(make):
+    past = make("a.nc", globals_=SSP | {"experiment_id": "historical"})
+    source = open_source([past, make("b.nc", hours=(18.0, 24.0), globals_=SSP)], "msl")
+    assert len(source.times) == 5
+    assert source.notes == ("the files go from one to another in time: experiment historical and ssp126",)
+    assert source.attributes["experiment_id"] == "historical;ssp126"
+
+
+# Staggered winds
+
+
+def test_each_variable_has_its_own_cells(make):
+    lat, lon = np.arange(-67.5, 68, 15.0), np.arange(7.5, 360, 15.0)
+    files = [
+        make("p.nc", lat=lat, lon=lon),
+        make("u.nc", name="uas", units="m s-1", lat=lat, lon=lon - 7.5),
+        make("v.nc", name="vas", units="m s-1", lat=np.arange(-75.0, 76, 15.0), lon=lon),
+    ]
+    source = open_source(files, ["msl", "u10", "v10"])
+    assert [source.cells[name].grid.shape for name in source.variables] == [(10, 24), (10, 24), (11, 24)]
+    assert source.cells["u10"].grid.lon[0] == 0
+    assert source.fields("v10", 0, 2).shape == (2, 11, 24)
+    with pytest.raises(InputError, match="u10 is on another grid"):
+        source.read(0, 1)
+
+
+def test_the_same_cells_with_another_origin_are_one_grid(make):
+    lon = np.arange(0.0, 360, 15.0)
+    files = [make("p.nc", lon=lon), make("u.nc", name="uas", units="m s-1", lon=lon - 180 + 1e-4)]
+    source = open_source(files, ["msl", "u10"])
+    assert source.cells["msl"] is source.cells["u10"]
+    fields = source.read(0, 1)[0, 1]
+    np.testing.assert_allclose(fields, make.values("uas", source.grid.lat, source.grid.lon, np.zeros(1))[0], atol=1e-3)
