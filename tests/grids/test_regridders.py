@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.sparse import coo_matrix
 
-from zssd_cli.errors import ConfigError
+from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.grids import regridders
 from zssd_cli.grids.cells import CellCenters
 from zssd_cli.grids.conservative import latitude_weights, longitude_weights
@@ -97,6 +97,15 @@ def test_blocks_beyond_the_cells_are_missing():
     blocks = regrid(np.ones(CURVILINEAR.points.lat.shape))
     assert np.isnan(blocks[:, 0]).all()
     assert np.isfinite(blocks).sum() == 6 * 6
+
+
+def test_cells_that_overlap_are_refused():
+    points = CURVILINEAR.points
+    wide = [
+        part + side for part, side in ((points.lat[..., None], [-2, -2, 2, 2]), (points.lon[..., None], [-3, 3, 3, -3]))
+    ]
+    with pytest.raises(InputError, match="cells overlap: .* covered more than once, up to"):
+        make_regrid(Given(points=CellCenters(points.lat, points.lon, *wide)), BOX)
 
 
 def test_the_conservative_one_leaves_rectilinear_cells_to_the_builtin_one():

@@ -21,7 +21,7 @@ from zssd_cli.grids.regrid import MIN_COVERAGE, POINTS_COVERAGE, Regrid, weighte
 ORDER = 10
 
 MISSING = (
-    "--regridder xesmf needs xESMF with ESMF, which pip alone cannot install. Use 'conda env create -f environment.yml' "
+    "The weights of --regridder xesmf need xESMF with ESMF, which pip alone cannot install. Use 'conda env create -f environment.yml' "
     "(then pip install 'zssd[esmf]'), or leave --regridder out: what is built in takes every grid."
 )
 
