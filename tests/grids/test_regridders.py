@@ -39,6 +39,11 @@ _twice = np.append(np.arange(3600), np.arange(50))
 HOLED = Given(points=CellCenters(SCATTERED.points.lat[_twice], SCATTERED.points.lon[_twice]))
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path_factory.mktemp(name))
+
+
 @pytest.fixture
 def new_package(tmp_path, monkeypatch):
     """A package of one module, found first."""
@@ -178,6 +183,29 @@ def test_xesmf_is_conservative_for_all_cells(cells, monkeypatch, tmp_path):
     field = np.random.default_rng(0).normal(size=(2, *(cells.grid.shape if cells.grid else cells.points.lat.shape)))
     field[0].flat[3] = np.nan
     np.testing.assert_allclose(regrid(field), make_regrid(cells, BOX)[0](field), rtol=0, atol=1e-9)
+
+
+def test_xesmf_makes_the_weights_of_a_grid_once(monkeypatch, tmp_path):
+    made = []
+
+    def build(source, target, *arguments, **options):
+        made.append(target)
+        return PretendedESMF.esmf_regrid_build(source, target, *arguments, **options)
+
+    pretend(monkeypatch, type("Counting", (PretendedESMF,), {"esmf_regrid_build": staticmethod(build)}))
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / name)
+    field = np.random.default_rng(0).normal(size=CURVILINEAR.points.lat.shape)
+    first = make_regrid(CURVILINEAR, BOX, "xesmf")[0](field)
+    (kept,) = (tmp_path / "zssd" / "esmf").iterdir()
+    np.testing.assert_array_equal(make_regrid(CURVILINEAR, BOX, "xesmf")[0](field), first)
+    assert len(made) == 1
+    moved = Given(points=CellCenters(CURVILINEAR.points.lat + 1e-3, CURVILINEAR.points.lon))
+    make_regrid(moved, BOX, "xesmf")
+    make_regrid(CURVILINEAR, block_grid(2.5, Region(0, 20, 40, 60)), "xesmf")
+    assert len(made) == 3
+    kept.write_bytes(b"broken")
+    np.testing.assert_array_equal(make_regrid(CURVILINEAR, BOX, "xesmf")[0](field), first)
+    assert len(made) == 4
 
 
 def test_xesmf_that_is_not_there(monkeypatch):
