@@ -2,12 +2,13 @@
 
     python benchmarks/remapcon.py ../shared/data/cmip6
 
-Needs cdo on the path (apt-get install cdo). Prints two tables in Markdown, those of docs/grids.md:
+Needs cdo on the path (apt-get install cdo). Prints three tables in Markdown, those of docs/grids.md:
 
 * files of models: the largest and the root mean square difference over the blocks that valid cells cover wholly, relative to the
   field's standard deviation over them;
 * a formula on the cells of those grids and of made ones: root mean square error in Pa of zssd, of cdo, and of the value
-  at the centre that is nearest to the block's.
+  at the centre that is nearest to the block's;
+* how far the mean of a part of a block is from that of the whole.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from zssd_cli.grids.cells import CellCenters
 from zssd_cli.grids.corners import to_degrees, to_vectors
 from zssd_cli.grids.latlon import LatLonGrid, block_grid
 from zssd_cli.grids.polygons import overlap_weights
+from zssd_cli.grids.regrid import separable
 from zssd_cli.grids.regridders import make_regrid
 from zssd_cli.series.layout import find_layout
 
@@ -214,16 +216,33 @@ def known(root: Path) -> Iterator[str]:
         yield f"| {name} | {field.values.size:,} | {whole.sum():,} | " + " | ".join(f"{e:.2f}" for e in errors) + " |"
 
 
+def partly(root: Path) -> Iterator[str]:
+    """Rows of the third table: the mean of a part of a block, cut by a meridian or a parallel, as that of the whole block."""
+    yield "| covered, at most | by a meridian: covered | rms, Pa | largest, Pa | by a parallel: covered | rms, Pa | largest, Pa |"
+    yield "|---|---|---|---|---|---|---|"
+    field = read(root / "stand_in/mslp.nc", "msl")
+    right = separable(field.grid, BLOCKS)(field.values)
+    yield f"| spread of the block means | | {right.std():.0f} | | | | |"
+    for part in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95):
+        row = f"| {part:g} "
+        for axis, centres in ((1, field.grid.lon), (0, field.grid.lat)):
+            lost = np.expand_dims((centres + 90) % STEP > part * STEP, 1 - axis)
+            values = np.where(lost, np.nan, field.values)
+            errors = separable(field.grid, BLOCKS, 0.01)(values) - right
+            share = separable(field.grid, BLOCKS)((~np.isnan(values)).astype(float)).mean()
+            row += f"| {share:.2f} | {np.sqrt(np.mean(errors**2)):.0f} | {np.abs(errors).max():.0f} "
+        yield row + "|"
+
+
 def main() -> None:
-    """Both tables."""
+    """The tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, help="the folder with global, grids, odd and stand_in")
     root = parser.parse_args().root
-    for row in compare(root):
-        print(row, flush=True)
-    print()
-    for row in known(root):
-        print(row, flush=True)
+    for table in (compare, known, partly):
+        for row in table(root):
+            print(row, flush=True)
+        print()
 
 
 if __name__ == "__main__":

@@ -196,3 +196,13 @@ def test_typical_widths():
     assert typical_width(CellCenters(*fibonacci(5000))) == pytest.approx(
         np.rad2deg(np.sqrt(4 * np.pi / 5000)), rel=0.01
     )
+
+
+def test_points_of_a_regular_grid_in_a_row_keep_their_narrow_polar_cells():
+    lat, lon = (part.ravel() for part in np.meshgrid(np.arange(-89, 90, 2.0), np.arange(0, 360, 2.0), indexing="ij"))
+    np.testing.assert_allclose(share(cell_corners(lat, lon)), 1, rtol=0, atol=1e-9)
+
+
+def test_points_along_a_line_cover_no_area():
+    place = np.linspace(-1, 1, 60)
+    assert share(cell_corners(45 + 20 * place, 100 + 30 * place**3)).max() < 0.9

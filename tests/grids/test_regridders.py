@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.sparse import coo_matrix
 
-from zssd_cli.errors import ConfigError
+from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.grids import regridders
 from zssd_cli.grids.cells import CellCenters
 from zssd_cli.grids.conservative import latitude_weights, longitude_weights
@@ -37,6 +37,11 @@ SCATTERED = Given(points=CellCenters((_lat + _spread[0]).ravel(), (_lon + _sprea
 CURVILINEAR = Given(points=CellCenters(_lat + 0.02 * (_lon - 10), _lon + 0.1 * (_lat - 50)))
 _twice = np.append(np.arange(3600), np.arange(50))
 HOLED = Given(points=CellCenters(SCATTERED.points.lat[_twice], SCATTERED.points.lon[_twice]))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path_factory.mktemp(name))
 
 
 @pytest.fixture
@@ -97,6 +102,15 @@ def test_blocks_beyond_the_cells_are_missing():
     blocks = regrid(np.ones(CURVILINEAR.points.lat.shape))
     assert np.isnan(blocks[:, 0]).all()
     assert np.isfinite(blocks).sum() == 6 * 6
+
+
+def test_cells_that_overlap_are_refused():
+    points = CURVILINEAR.points
+    wide = [
+        part + side for part, side in ((points.lat[..., None], [-2, -2, 2, 2]), (points.lon[..., None], [-3, 3, 3, -3]))
+    ]
+    with pytest.raises(InputError, match="cells overlap: .* covered more than once, up to"):
+        make_regrid(Given(points=CellCenters(points.lat, points.lon, *wide)), BOX)
 
 
 def test_the_conservative_one_leaves_rectilinear_cells_to_the_builtin_one():
@@ -169,6 +183,29 @@ def test_xesmf_is_conservative_for_all_cells(cells, monkeypatch, tmp_path):
     field = np.random.default_rng(0).normal(size=(2, *(cells.grid.shape if cells.grid else cells.points.lat.shape)))
     field[0].flat[3] = np.nan
     np.testing.assert_allclose(regrid(field), make_regrid(cells, BOX)[0](field), rtol=0, atol=1e-9)
+
+
+def test_xesmf_makes_the_weights_of_a_grid_once(monkeypatch, tmp_path):
+    made = []
+
+    def build(source, target, *arguments, **options):
+        made.append(target)
+        return PretendedESMF.esmf_regrid_build(source, target, *arguments, **options)
+
+    pretend(monkeypatch, type("Counting", (PretendedESMF,), {"esmf_regrid_build": staticmethod(build)}))
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / name)
+    field = np.random.default_rng(0).normal(size=CURVILINEAR.points.lat.shape)
+    first = make_regrid(CURVILINEAR, BOX, "xesmf")[0](field)
+    (kept,) = (tmp_path / "zssd" / "esmf").iterdir()
+    np.testing.assert_array_equal(make_regrid(CURVILINEAR, BOX, "xesmf")[0](field), first)
+    assert len(made) == 1
+    moved = Given(points=CellCenters(CURVILINEAR.points.lat + 1e-3, CURVILINEAR.points.lon))
+    make_regrid(moved, BOX, "xesmf")
+    make_regrid(CURVILINEAR, block_grid(2.5, Region(0, 20, 40, 60)), "xesmf")
+    assert len(made) == 3
+    kept.write_bytes(b"broken")
+    np.testing.assert_array_equal(make_regrid(CURVILINEAR, BOX, "xesmf")[0](field), first)
+    assert len(made) == 4
 
 
 def test_xesmf_that_is_not_there(monkeypatch):

@@ -20,6 +20,8 @@ BEYOND = 1.7
 """A Voronoi cell that reaches so many times further than is usual, measured in spacings, lies at a rim."""
 MOSTLY = 0.99
 """With a smaller share of sound cells none of a file's corners is believed."""
+_ROUND = 1.5
+"""Cells are never usually longer, in spacings: hexagons reach .6, squares .7, triangles 1. Points on a line would have such."""
 Corners = tuple[np.ndarray, np.ndarray]
 """Latitudes and longitudes in degrees, (cells, corners) each."""
 _POLE = 90.0 - 1e-4
@@ -201,8 +203,10 @@ def _voronoi(lat: np.ndarray, lon: np.ndarray, kept: np.ndarray) -> Corners:
 def _cut_back(centres: np.ndarray, corners: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Corners further from their centre than is usual moved towards it, (n, corners, 3)."""
     angle = 2 * np.arcsin(np.clip(np.linalg.norm(corners - centres[:, None], axis=2) / 2, 0, 1))
-    usual = np.median(angle.max(1) / spacing)
-    new = np.where(angle > BEYOND * usual * spacing[:, None], usual * spacing[:, None], angle)[..., None]
+    usual = min(float(np.median(angle.max(1) / spacing)), _ROUND)
+    # the usual spacing counts where cells are narrow, as those of meridians that meet at a pole
+    far = angle > BEYOND * usual * np.maximum(spacing, np.median(spacing))[:, None]
+    new = np.where(far, usual * spacing[:, None], angle)[..., None]
     along = corners - (corners * centres[:, None]).sum(2, keepdims=True) * centres[:, None]
     along /= np.maximum(np.linalg.norm(along, axis=2, keepdims=True), 1e-300)
     return centres[:, None] * np.cos(new) + along * np.sin(new)

@@ -19,7 +19,7 @@ from scipy.sparse import coo_matrix, csr_matrix
 
 from zssd_cli.grids.latlon import LatLonGrid
 
-CHORD = 1.0
+CHORD = 0.25
 """Degrees of longitude or latitude."""
 CHUNK = 50_000
 """Cells whose overlaps are computed together: some 100 MB."""

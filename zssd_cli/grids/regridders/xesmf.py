@@ -1,18 +1,22 @@
 """Conservative weights of ESMF by way of xESMF, imported only here.
 
 ESMF itself has no wheel on PyPI; it comes with conda (see environment.yml). Cells that form no rectilinear grid become an ESMF
-mesh of polygons, with the same corners as :mod:`~zssd_cli.grids.regridders.conservative` uses. The weights are computed once
-and applied as a sparse matrix; blocks that ESMF does not map are missing, never 0.
+mesh of polygons, with the same corners as :mod:`~zssd_cli.grids.regridders.conservative` uses. The weights are computed once,
+kept in the user's cache, and applied as a sparse matrix; blocks that ESMF does not map are missing, never 0.
 """
 
 import contextlib
+import hashlib
 import tempfile
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, load_npz, save_npz
 
 from zssd_cli.errors import ConfigError
+from zssd_cli.files import atomic_path
 from zssd_cli.grids.cells import CellCenters, Cells
 from zssd_cli.grids.corners import to_vectors
 from zssd_cli.grids.latlon import LatLonGrid
@@ -21,7 +25,7 @@ from zssd_cli.grids.regrid import MIN_COVERAGE, POINTS_COVERAGE, Regrid, weighte
 ORDER = 10
 
 MISSING = (
-    "--regridder xesmf needs xESMF with ESMF, which pip alone cannot install. Use 'conda env create -f environment.yml' "
+    "The weights of --regridder xesmf need xESMF with ESMF, which pip alone cannot install. Use 'conda env create -f environment.yml' "
     "(then pip install 'zssd[esmf]'), or leave --regridder out: what is built in takes every grid."
 )
 
@@ -37,7 +41,7 @@ def make(cells: Cells, target: LatLonGrid) -> Regrid:
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         backend = _backend()
         try:
-            weights = _weights(backend, cells, target)
+            weights = _kept(backend, cells, target)
         except Exception as error:
             msg = f"ESMF cannot make the weights: {_line(error)}. Use another --regridder or leave it out."
             raise ConfigError(msg) from error
@@ -70,17 +74,44 @@ def _line(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".strip().splitlines()[0].rstrip(".")
 
 
+def _kept(backend: Any, cells: Cells, target: LatLonGrid) -> csr_matrix:
+    """The weights from the user's cache, where they lie under a hash of the grids' numbers, the method and ESMF's version."""
+    import pooch
+
+    grids = [target] if cells.points is not None else [target, _rectilinear(cells)]
+    numbers = [edges for grid in grids for edges in (grid.lat_edges, grid.lon_edges)]
+    if cells.points is not None:
+        numbers += cells.points.corners
+    digest = hashlib.sha256(f"conservative {getattr(backend.ESMF, '__version__', None)}".encode())
+    for part in numbers:
+        digest.update(str(part.shape).encode() + np.asarray(part, dtype=np.float64).tobytes())
+    path = Path(pooch.os_cache("zssd")) / "esmf" / f"{digest.hexdigest()[:32]}.npz"
+    with contextlib.suppress(OSError, ValueError, zipfile.BadZipFile):
+        return csr_matrix(load_npz(path))
+    weights = _weights(backend, cells, target)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            save_npz(file, weights)
+    return weights
+
+
+def _rectilinear(cells: Cells) -> LatLonGrid:
+    if cells.grid is None:
+        msg = "a source has a grid or points"
+        raise ValueError(msg)
+    return cells.grid
+
+
 def _weights(backend: Any, cells: Cells, target: LatLonGrid) -> csr_matrix:
     """Shares of the blocks, (h w, cells)."""
-    if cells.grid is not None:
-        source, count = _grid(backend, cells.grid), cells.grid.lat.size * cells.grid.lon.size
-        index = np.arange(count)
-    elif cells.points is not None:
+    if cells.points is not None:
         source, index = _mesh(backend, cells.points)
         count = cells.points.lat.size
     else:
-        msg = "a source has a grid or points"
-        raise ValueError(msg)
+        source = _grid(backend, _rectilinear(cells))
+        count = _rectilinear(cells).area.size
+        index = np.arange(count)
     regrid = backend.esmf_regrid_build(source, _grid(backend, target), "conservative", ignore_degenerate=True)
     found = regrid.get_weights_dict(deep_copy=True)
     share, block, cell = (np.asarray(found[name]) for name in ("weights", "row_dst", "col_src"))
