@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from zssd_cli import defaults
 from zssd_cli.config import DownscaleConfig
 from zssd_cli.errors import ConfigError, InputError
-from zssd_cli.evaluation.alignment import open_output
+from zssd_cli.evaluation.alignment import open_output, with_speed
 from zssd_cli.evaluation.report import Evaluation, check_paired, choose_variables, evaluate_paired
 from zssd_cli.grids.latlon import Region, parse_region
 from zssd_cli.outputs.memory import MemorySink
@@ -243,14 +243,16 @@ def evaluate(
     with closing(open_output(output)) as out:
         check_paired(out, paired)
         chosen = replace(out, variables=choose_variables(out, None if vars is None else _names(vars)))
-        with closing(open_source(reference, chosen.variables)) as truth:
+        wanted = (*chosen.variables, *(COMPONENTS if SPEED in chosen.variables else ()))
+        with closing(open_source(reference, wanted)) as truth:
             if truth.averaging is not None and not (any_frequency or out.any_frequency):
                 msg = (
                     f"The reference holds {truth.averaging}, the output fields at one moment; "
                     "give a reference of moments, or pass --any-frequency."
                 )
                 raise InputError(msg)
-            return evaluate_paired(chosen, truth, _shown(reference), scale, progress)
+            series = with_speed(truth) if SPEED in chosen.variables else truth
+            return evaluate_paired(chosen, series, _shown(reference), scale, progress)
 
 
 def open_series(

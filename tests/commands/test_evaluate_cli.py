@@ -44,6 +44,20 @@ def test_scores_of_an_output(zssd, output, truth, tmp_path):
     assert (tmp_path / "s.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_derived_speed_is_scored_against_the_speed_of_the_truth(zssd, model, truth, tmp_path):
+    """Written alone, beside a reference that holds the components only; as what evaluate derives of both itself."""
+    scores, coarse = {}, model()
+    for names in ("si10", "u10,v10"):
+        out, report = tmp_path / f"{names}.nc", tmp_path / f"{names}.json"
+        assert zssd("downscale", coarse, "-o", out, *FAST, "--vars", names).code == 0
+        done = zssd("evaluate", out, "-r", truth, "--paired", "--json", report)
+        assert done.code == 0, done.err
+        rows = json.loads(report.read_text())["scores"]
+        scores |= {row["variable"]: row for row in rows if row["method"] == "zssd"}
+    assert set(scores) == {"si10", "u10", "v10", "wind_speed"}
+    assert scores["si10"]["mae"] == pytest.approx(scores["wind_speed"]["mae"], rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("extra", "words"),
     [

@@ -4,9 +4,17 @@ import cftime
 import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
 
 from zssd_cli.errors import InputError
-from zssd_cli.evaluation.alignment import common_points, common_times, covered_blocks, longest_run, open_output
+from zssd_cli.evaluation.alignment import (
+    common_points,
+    common_times,
+    covered_blocks,
+    longest_run,
+    open_output,
+    with_speed,
+)
 from zssd_cli.grids.latlon import LatLonGrid, fine_grid, parse_region
 
 
@@ -94,3 +102,90 @@ def test_files_of_another_layout(tmp_path) -> None:
         data.createVariable("msl", "f4", ("lat",))
     with pytest.raises(InputError, match=r"expected fields with dimensions \(time, member, lat, lon\)"):
         open_output(tmp_path / "x.nc")
+
+
+@pytest.fixture
+def output(tmp_path, make_output) -> xr.Dataset:
+    """Three times, two members, pressure and wind."""
+    with xr.open_dataset(make_output(tmp_path / "out.nc", "-3,0,40,42")) as data:
+        return data.load()
+
+
+@pytest.mark.parametrize(
+    "order", [("time", "lon", "lat", "member"), ("member", "lat", "lon", "time"), ("lon", "lat", "time", "member")]
+)
+@pytest.mark.parametrize("down", [False, True])
+def test_dimensions_in_any_order(tmp_path, output, order, down) -> None:
+    turned = output.isel(lat=slice(None, None, -1)) if down else output
+    turned.transpose(*order).to_netcdf(tmp_path / "turned.nc")
+    file = open_output(tmp_path / "turned.nc")
+    assert (file.members, len(file.times), file.grid.shape) == (2, 3, (9, 13))
+    np.testing.assert_array_equal(file.read("u10", 2), output["u10"][2])
+    file.close()
+
+
+def test_a_file_without_members_in_another_order(tmp_path, output) -> None:
+    output.isel(member=1, drop=True).transpose("lon", "time", "lat").to_netcdf(tmp_path / "one.nc")
+    file = open_output(tmp_path / "one.nc")
+    assert file.members == 1
+    np.testing.assert_array_equal(file.read("msl", 1), output["msl"][1, 1:])
+    file.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "units"),
+    [
+        ("msl", 0.01, "hPa"),
+        ("msl", 0.01, "mbar"),
+        ("msl", 0.01, None),
+        ("u10", 1.0, "ms-1"),
+        ("u10", 3.6, "km/h"),
+        ("u10", 100.0, "cm s-1"),
+    ],
+)
+def test_other_units_are_converted(output, name, factor, units) -> None:
+    other = output.copy()
+    other[name] = output[name] * np.float32(factor)
+    other[name].attrs = {} if units is None else {"units": units}
+    file = open_output(other)
+    assert file.units[name] == {"msl": "Pa", "u10": "m s-1"}[name]
+    np.testing.assert_allclose(file.read(name, 1), output[name][1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("factor", "units", "words"),
+    [
+        (0.01, "Pa", "out.nc: msl: values .* look like hPa but the units attribute says 'Pa'"),
+        (1.0, "hPa", "out.nc: msl: values .* look like Pa but the units attribute says 'hPa'"),
+        (1.0, "K", "out.nc: msl: units 'K' cannot be converted to Pa"),
+    ],
+)
+def test_units_that_the_values_belie_are_refused(tmp_path, output, factor, units, words) -> None:
+    """What ``cdo divc,100`` leaves: other values under the old units."""
+    other = output.copy()
+    other["msl"] = output["msl"] * factor
+    other["msl"].attrs = {"units": units}
+    other.encoding["source"] = str(tmp_path / "out.nc")
+    with pytest.raises(InputError, match=words):
+        open_output(other).read("msl", 0)
+
+
+def test_masks_and_bounds_are_no_fields(output) -> None:
+    other = output.assign(
+        u10_observed=output["u10"][:, 0].astype(np.int8), time_bnds=(("time", "bnds"), np.zeros((3, 2)))
+    )
+    other["u10"].attrs["zssd_observed"] = "partly"
+    file = open_output(other)
+    assert file.variables == ("msl", "u10", "v10")
+    assert file.observed == {"msl": True, "u10": True, "v10": False}
+
+
+def test_speed_of_a_reference_that_has_only_components(world) -> None:
+    source = world("-3,0,40,42")
+    derived = with_speed(source)
+    assert derived.variables == ("msl", "u10", "v10", "si10")
+    fields = derived.read(1, 3)
+    np.testing.assert_array_equal(fields[:, :3], source.read(1, 3))
+    np.testing.assert_allclose(fields[:, 3], np.hypot(fields[:, 1], fields[:, 2]), rtol=1e-6)
+    assert with_speed(derived) is derived
+    assert with_speed(world("-3,0,40,42", ("msl", "u10"))).variables == ("msl", "u10")

@@ -24,6 +24,7 @@ MSL, U10, Z500 = VARIABLES["msl"], VARIABLES["u10"], VARIABLES["z500"]
         (U10, "m s-1", 1.0),
         (U10, "m s**-1", 1.0),
         (U10, "m/s", 1.0),
+        (U10, "ms-1", 1.0),
         (U10, "m.s-1", 1.0),
         (U10, "meter/second", 1.0),
         (U10, "knots", 0.514444),

@@ -11,15 +11,19 @@ import xarray as xr
 from zssd_cli.errors import InputError
 from zssd_cli.grids.conservative import latitude_weights, longitude_weights
 from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid, Region, block_grid, regular_grid
-from zssd_cli.series.opening import one_line, undecoded
+from zssd_cli.series.opening import one_line, reading, undecoded
+from zssd_cli.series.protocol import Series
+from zssd_cli.series.units import check_plausible, convert, infer_units, plausible_units
 from zssd_cli.variables import VARIABLES
 
 COLUMNS_ROUND = round(360 / FINE_STEP)
+LAYOUTS = ({"time", "member", "lat", "lon"}, {"time", "lat", "lon"})
+SPEED, COMPONENTS = "si10", ("u10", "v10")
 
 
 @dataclass(frozen=True)
 class OutputFile:
-    """What ``zssd downscale`` wrote, or gave.
+    """What ``zssd downscale`` wrote, or gave, or what another tool made of that: dimensions in any order, other units.
 
     Attributes
     ----------
@@ -28,7 +32,7 @@ class OutputFile:
     variables
         Canonical names of its fields.
     units, observed
-        Per variable: units, and whether the coarse input held it.
+        Per variable: canonical units, and whether the coarse input held it, if in part.
     grid
         0.25 degree grid, ascending.
     times
@@ -56,10 +60,22 @@ class OutputFile:
     _data: xr.Dataset = field(repr=False)
 
     def read(self, name: str, index: int) -> np.ndarray:
-        """One variable at one time, (member, lat, lon) float32, missing values NaN, latitude ascending."""
-        values = self._data[name].isel(time=index).to_numpy().astype(np.float32).reshape(-1, *self.grid.shape)
+        """One variable at one time, (member, lat, lon) float32 in canonical units, missing values NaN, latitude ascending.
+
+        Raises
+        ------
+        InputError
+            The units are not known, or the values (of a variable that is never negative) are plausible in others only.
+        """
+        array = self._data[name].isel(time=index).transpose(..., "lat", "lon")
+        values, variable = array.to_numpy().reshape(-1, *self.grid.shape), VARIABLES[name]
+        with reading(self.path):
+            units = str(array.attrs.get("units", "")).strip() or infer_units(values, variable)
+            canonical = convert(values, units, variable).astype(np.float32)
+            if variable.minimum > 0 and plausible_units(values, variable):
+                check_plausible(canonical, units, variable)
         south_up = float(self._data["lat"][0]) <= float(self._data["lat"][-1])
-        return values if south_up else values[:, ::-1]
+        return canonical if south_up else canonical[:, ::-1]
 
     def close(self) -> None:
         """Close the file."""
@@ -95,8 +111,7 @@ def open_output(path: str | Path | xr.Dataset) -> OutputFile:
 
 
 def _described(data: xr.Dataset, path: Path) -> OutputFile:
-    layouts = {("time", "member", "lat", "lon"), ("time", "lat", "lon")}
-    fields = {str(name): v for name, v in data.data_vars.items() if name in VARIABLES and v.dims in layouts}
+    fields = {str(name): v for name, v in data.data_vars.items() if name in VARIABLES and set(v.dims) in LAYOUTS}
     if not fields or not {"time", "lat", "lon"} <= set(data.variables):
         msg = (
             f"{path}: expected fields with dimensions (time, member, lat, lon), got dimensions "
@@ -106,7 +121,7 @@ def _described(data: xr.Dataset, path: Path) -> OutputFile:
     return OutputFile(
         path=path,
         variables=tuple(fields),
-        units={name: str(v.attrs.get("units", "")) for name, v in fields.items()},
+        units={name: VARIABLES[name].units for name in fields},
         observed={name: str(v.attrs.get("zssd_observed", "yes")).lower() != "no" for name, v in fields.items()},
         grid=_fine_axes(np.sort(data["lat"].to_numpy()), data["lon"].to_numpy(), path),
         times=_times(data["time"], path),
@@ -150,6 +165,40 @@ def _fine_axes(lat: np.ndarray, lon: np.ndarray, path: Path | str) -> LatLonGrid
             )
             raise InputError(msg)
     return regular_grid(np.rint(lat / FINE_STEP) * FINE_STEP, np.rint(lon / FINE_STEP) * FINE_STEP)
+
+
+@dataclass(frozen=True)
+class WithSpeed:
+    """A series of both wind components as one that has their speed too."""
+
+    source: Series
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Canonical names."""
+        return (*self.source.variables, SPEED)
+
+    @property
+    def times(self) -> tuple[cftime.datetime, ...]:
+        """The source's."""
+        return self.source.times
+
+    @property
+    def grid(self) -> LatLonGrid | None:
+        """The source's."""
+        return self.source.grid
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """The source's fields and the speed, (time, variable, lat, lon)."""
+        fields = self.source.read(start, stop)
+        wind = [fields[:, self.source.variables.index(part)] for part in COMPONENTS]
+        return np.concatenate([fields, np.hypot(*wind)[:, None]], 1)
+
+
+def with_speed(source: Series) -> Series:
+    """The series itself where it has wind speed or lacks a component, else one that derives it."""
+    derivable = SPEED not in source.variables and set(COMPONENTS) <= set(source.variables)
+    return WithSpeed(source) if derivable else source
 
 
 def common_times(ours: Sequence[cftime.datetime], theirs: Sequence[cftime.datetime]) -> list[tuple[int, int]]:

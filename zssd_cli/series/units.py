@@ -28,6 +28,7 @@ _SPELLINGS = {
     "kpa": ("kilopascal", "kilopascals"),
     "m s-1": (
         "mps",
+        "ms-1",
         "m sec-1",
         "meter s-1",
         "meters s-1",
