@@ -206,3 +206,12 @@ def test_points_of_a_regular_grid_in_a_row_keep_their_narrow_polar_cells():
 def test_points_along_a_line_cover_no_area():
     place = np.linspace(-1, 1, 60)
     assert share(cell_corners(45 + 20 * place, 100 + 30 * place**3)).max() < 0.9
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_faces_of_a_cubed_sphere_side_by_side(axis):
+    x, y = np.meshgrid(*[np.tan((np.arange(16) + 0.5) / 16 * np.pi / 2 - np.pi / 4)] * 2)
+    one = np.ones_like(x)
+    faces = (one, x, y), (-x, one, y), (-one, -x, y), (x, -one, y), (-y, x, one), (y, x, -one)
+    lat, lon = to_degrees(np.concatenate([np.stack(face, -1) for face in faces], axis=axis))
+    np.testing.assert_allclose(share(cell_corners(lat, lon)), 1, rtol=0, atol=1e-9)

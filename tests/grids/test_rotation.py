@@ -116,3 +116,7 @@ def test_what_cannot_be_turned_is_refused():
     with pytest.raises(InputError, match="lacks grid_north_pole_longitude"):
         grid_angle(scattered, {**ROTATED, "grid_north_pole_longitude": np.nan})
     assert grid_angle(scattered, ROTATED).shape == (9,)
+    points, *_ = rotated_grid(np.arange(-5, 5, 1.0), np.arange(-8, 8, 1.0))
+    pieces = CellCenters(np.roll(points.lat, 5, 0), np.roll(points.lon, 5, 0))
+    with pytest.raises(InputError, match="of several pieces"):
+        grid_angle(pieces)

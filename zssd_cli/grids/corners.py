@@ -5,6 +5,7 @@ r"""Corners of cells that form no rectilinear grid: the file's where they are so
   that are stored twice.
 * Cells of an unstructured grid are Voronoi's: what is nearest to their centre. At the rim of a limited area, and
   along coasts, such cells grow out into what the grid does not cover; there they are cut back to the size of the others.
+* So are those of arrays of two dimensions whose rows or columns jump, as where the faces of a cubed sphere meet.
 
 Cells that are stored twice (overlap columns and the fold of tripolar grids) are kept once.
 """
@@ -18,6 +19,8 @@ SAME = 2e-6
 """Radians, 13 m: centres nearer to each other are one cell stored twice."""
 BEYOND = 1.7
 """A Voronoi cell that reaches so many times further than is usual, measured in spacings, lies at a rim."""
+TORN = 3.0
+"""A step so many times longer than those before and after it leads to another part of the grid."""
 MOSTLY = 0.99
 """With a smaller share of sound cells none of a file's corners is believed."""
 _ROUND = 1.5
@@ -50,6 +53,8 @@ def cell_corners(
     sound = np.zeros(lat.size, dtype=bool) if given is None else _sound(lat.ravel(), lon.ravel(), *given)
     if sound.mean() < MOSTLY:
         given = None
+    if lat.ndim == 2 and not sound.all() and torn(lat, lon):
+        lat, lon = lat.ravel(), lon.ravel()
     left_out = _repeated(lat, lon, polar_differ=lat.ndim == 2 or given is not None)
     if given is None:
         corners = _quadrilaterals(lat, lon) if lat.ndim == 2 else _voronoi(lat, lon, ~left_out)
@@ -97,6 +102,19 @@ def _sound(lat: np.ndarray, lon: np.ndarray, corner_lat: np.ndarray, corner_lon:
     centre = to_vectors(lat, lon)
     near = np.linalg.norm(centre - middle / np.linalg.norm(middle, axis=1)[:, None], axis=1) <= reach
     return numbers & in_order & (reach > 0) & (near | ~np.isfinite(centre).all(1))
+
+
+def torn(lat: np.ndarray, lon: np.ndarray) -> bool:
+    """True where neighbours in the array are not neighbours on the sphere, as between the faces of a cubed sphere."""
+    vectors = to_vectors(lat, lon)
+    for lines in (vectors, vectors.swapaxes(0, 1)):
+        steps = np.pad(np.linalg.norm(np.diff(lines, axis=0), axis=2), ((1, 1), (0, 0)))
+        if (
+            len(lines) > 3
+            and (np.nanmedian(steps[1:-1] / np.maximum(np.maximum(steps[:-2], steps[2:]), SAME), axis=1) > TORN).any()
+        ):
+            return True
+    return False
 
 
 def _mended(own: Corners, guess: Corners, sound: np.ndarray) -> Corners:

@@ -17,7 +17,7 @@ import numpy as np
 
 from zssd_cli.errors import InputError
 from zssd_cli.grids.cells import CellCenters
-from zssd_cli.grids.corners import to_vectors, with_neighbours
+from zssd_cli.grids.corners import to_vectors, torn, with_neighbours
 
 
 def grid_angle(
@@ -37,7 +37,7 @@ def grid_angle(
     Raises
     ------
     InputError
-        An unstructured grid without a mapping that is known here, or a mapping that lacks a number.
+        A grid that is unstructured or in pieces without a mapping that is known here, or a mapping that lacks a number.
     """
     name = str((mapping or {}).get("grid_mapping_name", ""))
     if mapping is not None and name == "rotated_latitude_longitude":
@@ -46,9 +46,10 @@ def grid_angle(
     if mapping is not None and name in _CONES:
         cone, meridian = _CONES[name](mapping)
         return -np.deg2rad(cone * ((points.lon - meridian + 180.0) % 360.0 - 180.0))
-    if points.lat.ndim != 2:
+    if points.lat.ndim != 2 or torn(points.lat, points.lon):
+        kind = "unstructured" if points.lat.ndim != 2 else "of several pieces"
         msg = (
-            f"winds along a grid's own axes cannot be turned to east and north: the grid is unstructured and its "
+            f"winds along a grid's own axes cannot be turned to east and north: the grid is {kind} and its "
             f"grid_mapping_name is {name!r}. Give eastward_wind and northward_wind."
         )
         raise InputError(msg)
