@@ -286,7 +286,7 @@ def test_options(refused, model, options, words):
 
 def test_xesmf_on_request_without_it(refused, model, monkeypatch):
     monkeypatch.setitem(sys.modules, "xesmf", None)
-    refused(("--regridder xesmf", "needs xESMF", "conda"), model(), settings=(*FAST, "--regridder", "xesmf"))
+    refused(("--regridder xesmf", "need xESMF", "conda"), model(), settings=(*FAST, "--regridder", "xesmf"))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

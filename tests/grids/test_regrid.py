@@ -61,22 +61,24 @@ def test_constants_stay_and_leading_dimensions_too():
 
 
 def test_a_missing_cell_counts_neither_as_zero_nor_at_all():
-    source, target = box([0, 5], [0, 1, 2, 3, 4, 5]), box([0, 5], [0, 5])
+    source, target = box([0, 5], np.linspace(0, 5, 51)), box([0, 5], [0, 5])
     regrid = separable(source, target)
-    values = np.array([[10.0, 20, 30, np.nan, np.nan]])
+    values = np.full((1, 50), 20.0)
+    values[0, 7] = np.nan  # a fiftieth of the block
     np.testing.assert_allclose(regrid(values), [[20.0]])
-    values[0, 2] = np.nan
+    values[0, 8] = np.nan
     assert np.isnan(regrid(values)).all()
-    assert np.isnan(regrid(np.full((1, 5), np.nan))).all()
+    assert np.isnan(regrid(np.full((1, 50), np.nan))).all()
 
 
-def test_exactly_half_covered_is_enough():
-    regrid = separable(box([-5, 5], [0, 5, 10]), box([-5, 5], [0, 10]))
-    np.testing.assert_allclose(regrid(np.array([[8.0, np.nan]])), [[8.0]])
+def test_a_part_does_not_stand_for_the_whole_block():
+    source, target = box([-5, 5], [0, 5, 10]), box([-5, 5], [0, 10])
+    assert np.isnan(separable(source, target)(np.array([[8.0, np.nan]]))).all()
+    np.testing.assert_allclose(separable(source, target, 0.5)(np.array([[8.0, np.nan]])), [[8.0]])
 
 
 def test_coverage_differs_between_fields_of_one_stack():
-    regrid = separable(box([0, 5], [0, 1, 2, 3]), box([0, 5], [0, 3]))
+    regrid = separable(box([0, 5], [0, 1, 2, 3]), box([0, 5], [0, 3]), 0.5)
     values = np.array([[[1.0, 2, 3]], [[1, np.nan, np.nan]], [[1, 2, np.nan]]])
     np.testing.assert_allclose(regrid(values)[:, 0, 0], [2.0, np.nan, 1.5])
 

@@ -9,7 +9,7 @@ from zssd_cli.grids.cells import CellCenters, Cells
 from zssd_cli.grids.corners import to_vectors
 from zssd_cli.grids.latlon import Region, block_grid, describe_extent
 from zssd_cli.grids.polygons import overlap_weights
-from zssd_cli.grids.regrid import POINTS_COVERAGE
+from zssd_cli.grids.regrid import MIN_COVERAGE
 
 
 def covered_region(cells: Cells, step: float) -> Region:
@@ -66,7 +66,7 @@ def cell_width(cells: Cells) -> float:
     return typical_width(cells.points)
 
 
-def covered_by_points(points: CellCenters, step: float, coverage: float = POINTS_COVERAGE) -> Region:
+def covered_by_points(points: CellCenters, step: float, coverage: float = MIN_COVERAGE) -> Region:
     """The smallest box, across the seam where that is smaller, of the blocks of ``step`` degrees that the cells cover.
 
     A block is covered where a share of at least ``coverage`` is. A box of the whole circle begins at longitude 0.

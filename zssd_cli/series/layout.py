@@ -49,6 +49,8 @@ _MESHES = {
     "nface",
     "nmesh2d_face",
 }
+_POLE, _FARTHEST = 90.0 + 1e-3, 721.0
+"""Largest latitude and longitude that are no fill values."""
 _SLACK = 0.01
 """Part of a cell by which two files may write the same centre with other digits."""
 _FEW_POINTS = 200
@@ -194,8 +196,13 @@ def _points(dataset: xr.Dataset, lat: xr.DataArray, lon: xr.DataArray) -> Layout
     """A curvilinear or unstructured grid, or a rectilinear one that was written with two-dimensional coordinates."""
     dims = tuple(str(d) for d in lat.dims)
     lats, lons = _degrees(lat, lat.values), _degrees(lon, lon.values)
-    _check_finite(lat, lats, 90.0 + 1e-3)
-    _check_finite(lon, lons, 721.0)
+    corners = _vertices(_bounds(dataset, lat), _bounds(dataset, lon))
+    if corners[0] is not None:  # ocean models leave the centres of land out
+        absent = ~((np.abs(lats) <= _POLE) & (np.abs(lons) <= _FARTHEST))
+        lats, lons = np.where(absent, np.nan, lats), np.where(absent, np.nan, lons)
+    else:
+        _check_finite(lat, lats, _POLE)
+        _check_finite(lon, lons, _FARTHEST)
     if lats.ndim == 2:
         for down, a, b in ((True, lats, lons), (False, lats.T, lons.T)):
             if min(lats.shape) > 1 and np.ptp(a, axis=1).max() < 1e-4 and np.ptp(b, axis=0).max() < 1e-4:
@@ -204,7 +211,7 @@ def _points(dataset: xr.Dataset, lat: xr.DataArray, lon: xr.DataArray) -> Layout
                 return Layout(
                     dims if down else dims[::-1], grid=grid, rows=rows.order, columns=columns.order, notes=notes
                 )
-    return Layout(dims, points=CellCenters(lats, lons, *_vertices(_bounds(dataset, lat), _bounds(dataset, lon))))
+    return Layout(dims, points=CellCenters(lats, lons, *corners))
 
 
 def _vertices(lat: np.ndarray | None, lon: np.ndarray | None) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -244,8 +251,10 @@ def same_place(first: Layout, second: Layout) -> bool:
         a, b = first.points, second.points
         return (
             a.lat.shape == b.lat.shape
-            and np.allclose(a.lat, b.lat, rtol=0, atol=1e-4)
-            and np.allclose((a.lon - b.lon + 180) % 360, 180, rtol=0, atol=1e-4)
+            and np.allclose(a.lat, b.lat, rtol=0, atol=1e-4, equal_nan=True)
+            and np.allclose(
+                (a.lon - b.lon + 180) % 360, np.where(np.isnan(a.lon), np.nan, 180), rtol=0, atol=1e-4, equal_nan=True
+            )
         )
     return False
 

@@ -20,7 +20,7 @@ from zssd_cli.files import atomic_path
 from zssd_cli.grids.cells import CellCenters, Cells
 from zssd_cli.grids.corners import to_vectors
 from zssd_cli.grids.latlon import LatLonGrid
-from zssd_cli.grids.regrid import MIN_COVERAGE, POINTS_COVERAGE, Regrid, weighted
+from zssd_cli.grids.regrid import Regrid, weighted
 
 ORDER = 10
 
@@ -46,8 +46,8 @@ def make(cells: Cells, target: LatLonGrid) -> Regrid:
             msg = f"ESMF cannot make the weights: {_line(error)}. Use another --regridder or leave it out."
             raise ConfigError(msg) from error
     if cells.points is None:
-        return weighted(weights, target.shape, 2, MIN_COVERAGE)
-    return weighted(weights, target.shape, cells.points.lat.ndim, POINTS_COVERAGE)
+        return weighted(weights, target.shape, 2)
+    return weighted(weights, target.shape, cells.points.lat.ndim)
 
 
 def _backend() -> Any:
