@@ -60,6 +60,8 @@ class Plan:
     ----------
     job
         What will be sampled.
+    source
+        The opened files.
     variables
         Canonical names of the output.
     prior, sha256
@@ -67,6 +69,7 @@ class Plan:
     """
 
     job: Job
+    source: Source
     variables: tuple[str, ...]
     prior: str
     sha256: str
@@ -142,7 +145,7 @@ def plan(
     with closing(open_observed(source, prior, time_range(time), strict=strict)) as observed:
         job = prepare(observed, prior, load_static(None if static is None else Path(static)), config, box)
         estimate.check_memory(job)
-        yield Plan(job, wanted, path.stem, sha256)
+        yield Plan(job, observed, wanted, path.stem, sha256)
 
 
 def downscale(

@@ -22,6 +22,7 @@ from zssd_cli.errors import ZssdError
 COMMANDS = {
     "downscale": "zssd_cli.commands.downscale:downscale",
     "train": "zssd_cli.commands.train:train",
+    "inspect": "zssd_cli.commands.inspect:inspect",
     "evaluate": "zssd_cli.commands.evaluate:evaluate",
     "invert": "zssd_cli.commands.invert:invert",
     "fetch-static": "zssd_cli.commands.fetch_static:fetch_static",
@@ -34,6 +35,8 @@ EXAMPLES = """\
 zssd downscale psl_*.nc --vars msl,u10,v10 --region=-80,0,20,70 -o fine.nc
 
 zssd downscale coarse.nc --vars msl,u10,v10 -o fine.nc --members 8 --dry-run
+
+zssd inspect psl_*.nc uas_*.nc
 
 zssd evaluate fine.nc --reference era5.nc
 

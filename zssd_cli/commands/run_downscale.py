@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from zssd_cli.api import Plan, Written, plan
+from zssd_cli.commands.run_inspect import table
 from zssd_cli.commands.shared import bar, check_picture, check_targets, command_line, say
 from zssd_cli.grids.latlon import describe_centres
 from zssd_cli.outputs.conventions import mask_name
@@ -18,6 +19,7 @@ from zssd_cli.outputs.netcdf import create_output
 from zssd_cli.posterior import estimate
 from zssd_cli.posterior.downscaling import Job, observe
 from zssd_cli.posterior.observing import COMPONENTS, standards
+from zssd_cli.series.inspection import inspect_source
 from zssd_cli.series.opening import expand
 from zssd_cli.times import format_time
 from zssd_cli.timing import duration, span
@@ -53,7 +55,7 @@ def execute(request: Request, settings: dict[str, Any]) -> None:
         _announce(console, planned)
         _warn(planned.job)
         if request.dry_run:
-            _estimate(console, planned)
+            _estimate(console, planned, request.inputs)
             return
         started, sink = time.monotonic(), partial(create_output, request.output)
         with bar(console, *BAR) as progress:
@@ -117,8 +119,9 @@ def _partly(job: Job) -> list[str]:
     ]
 
 
-def _estimate(console: Console, planned: Plan) -> None:
+def _estimate(console: Console, planned: Plan, inputs: tuple[str, ...]) -> None:
     job, wanted = planned.job, planned.variables
+    console.print(table(inspect_source(planned.source, inputs).variables))
     call, cells = estimate.network_call(job)
     taken = span(*estimate.seconds_range(job, call, cells))
     memory = estimate.memory(job) / 1e9

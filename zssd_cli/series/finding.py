@@ -36,12 +36,15 @@ class Found:
         What was not as it should be, a line each.
     speed
         An array has the variable's name but holds a wind speed, as which it may guide.
+    why
+        Why the array is the variable.
     """
 
     array: xr.DataArray | None
     remark: str | None = None
     notes: tuple[str, ...] = ()
     speed: bool = False
+    why: str = ""
 
 
 def find(dataset: xr.Dataset, variable: Variable) -> Found:
@@ -71,23 +74,31 @@ def _by_own_name(array: xr.DataArray, variable: Variable) -> Found:
         return Found(None, f"{array.name} is a wind speed ({why})", speed=True)
     refuse_other(array, variable)
     notes = (f"{array.name} is an ensemble mean, smoother than any weather",) if is_ensemble_mean(array) else ()
+    why = f"short name {array.name}" + _also(array)
     axis = _pressure_axis(array)
     if axis is None:
-        return Found(array, notes=notes)
+        return Found(array, notes=notes, why=why)
     name, levels = axis
     shown = ", ".join(f"{level / 100:g}" for level in levels[:6]) + (", ..." if levels.size > 6 else "")
     if variable.level is not None:
         if levels.size == 1 and _nearest(levels, variable.level) is not None:
-            return Found(array, notes=notes)
+            return Found(array, notes=notes, why=f"{why} at {shown} hPa")
     elif levels.size == 1 and _surely_at_surface(array, variable):
         note = f"{array.name}: its coordinate {name} = {shown} hPa is not believed, the variable is one of the surface"
-        return Found(array, notes=(*notes, note))
+        return Found(array, notes=(*notes, note), why=why)
     expected = "the surface" if variable.level is None else f"{variable.level / 100:g} hPa"
     msg = (
         f"{array.name} is on the pressure level {shown} hPa (coordinate {name}), expected {expected} as its name says; "
         f"remove the coordinate (ncks -x -v {name}) if it does not belong to it, or rename the array."
     )
     raise InputError(msg)
+
+
+def _also(array: xr.DataArray) -> str:
+    """What else an array says of itself."""
+    said = [f"{key} {array.attrs[key]}" for key in ("standard_name", "long_name") if array.attrs.get(key)]
+    height = _height(array)
+    return "".join(f", {words}" for words in (*said, *([f"height {height:g} m"] if height is not None else [])))
 
 
 def _surely_at_surface(array: xr.DataArray, variable: Variable) -> bool:
@@ -163,7 +174,8 @@ def _find_on_level(dataset: xr.Dataset, variable: Variable, level: float, names:
             shown = ", ".join(f"{value / 100:g}" for value in axis[1][:12])
             remark = f"{name} has no {level / 100:g} hPa level (levels {shown} hPa)"
             continue
-        return Found(array.isel({axis[0]: position}) if axis[0] in array.dims else array)
+        chosen = array.isel({axis[0]: position}) if axis[0] in array.dims else array
+        return Found(chosen, why=f"{name}{_also(array)} at {level / 100:g} hPa")
     return Found(None, remark)
 
 
@@ -197,7 +209,7 @@ def _only(fitting: list[xr.DataArray], variable: Variable, key: str) -> Found | 
     if not fitting:
         return None
     refuse_other(fitting[0], variable)
-    return Found(fitting[0])
+    return Found(fitting[0], why=f"{fitting[0].name}{_also(fitting[0])}")
 
 
 def _right_height(array: xr.DataArray, variable: Variable) -> bool:

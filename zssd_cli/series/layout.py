@@ -159,9 +159,11 @@ def _is_kind(name: str, candidate: xr.Variable, kind: str) -> bool:
     standard_name = candidate.attrs.get("standard_name")
     if standard_name in ("latitude", "longitude"):
         return standard_name == kind
-    if standard_name is not None and str(standard_name).startswith(("grid_", "projection_")):
-        return False
     units = str(candidate.attrs.get("units", "")).strip().lower()
+    if str(standard_name).startswith("projection_") and units not in _UNITS[kind]:
+        return False  # CDO names longitude and latitude so where a file has a grid_mapping, and leaves their units
+    if str(standard_name).startswith("grid_"):
+        return False
     return units in _UNITS[kind] or (name.lower() in _NAMES[kind] and units in _PLAIN_UNITS)
 
 

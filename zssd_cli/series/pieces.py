@@ -53,6 +53,8 @@ class Piece:
         One-line warnings.
     turn
         For a wind along the axes of its grid.
+    why
+        Why the array is the variable.
     """
 
     path: Path
@@ -66,6 +68,7 @@ class Piece:
     watch: Watch
     notes: tuple[str, ...] = ()
     turn: Turn | None = None
+    why: str = ""
 
     @property
     def times(self) -> tuple[cftime.datetime, ...]:
@@ -195,7 +198,9 @@ def find_piece(
         if turn is not None:
             turn = replace(turn, other=_reduced(turn.other, layout, when.dim))
             notes = (*notes, f"{array.name} is turned from the grid's axes to {'east' if turn.east else 'north'}")
-        return _with_units(Piece(path, variable, "", array, layout, when, evidence, origin, watch, notes, turn))
+        return _with_units(
+            Piece(path, variable, "", array, layout, when, evidence, origin, watch, notes, turn, found.why)
+        )
 
 
 def _reduced(array: xr.DataArray, layout: Layout, time_dim: str | None) -> xr.DataArray:

@@ -16,6 +16,7 @@ from zssd_cli.errors import InputError
 from zssd_cli.grids.cells import CellCenters, Cells
 from zssd_cli.grids.latlon import LatLonGrid
 from zssd_cli.series.doubts import Watch
+from zssd_cli.series.interval import Interval
 from zssd_cli.series.joining import (
     VariableSeries,
     averaging,
@@ -35,6 +36,30 @@ __all__ = ["CellCenters", "Input", "Source", "open_source"]
 
 Input = str | Path | Sequence[str | Path] | xr.Dataset
 """Files and patterns, or a Dataset in memory."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """How one variable of a source was understood.
+
+    Attributes
+    ----------
+    array, units
+        Its name and units in the first file.
+    why
+        Why that array is the variable.
+    files, times
+        How many there are.
+    interval
+        Over which time its fields are averaged.
+    """
+
+    array: str
+    units: str
+    why: str
+    files: int
+    times: int
+    interval: Interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +156,13 @@ class Source:
 
         series.read(dates, store)
         return block
+
+    def facts(self, variable: str) -> Facts:
+        """How a variable was understood."""
+        series = self._of(variable)
+        first = series.pieces[0]
+        files = len({piece.path for piece in series.pieces})
+        return Facts(str(first.array.name), first.units, first.why, files, len(series.places), series.interval)
 
     def _of(self, variable: str) -> VariableSeries:
         return self._series[self.variables.index(variable)]

@@ -1,0 +1,94 @@
+"""``zssd inspect``: a page, JSON and a picture of what was understood."""
+
+import json
+
+import netCDF4
+import numpy as np
+import pytest
+from matplotlib import image
+
+
+def inspected(zssd, *arguments):
+    done = zssd("inspect", *arguments, "--json", "-")
+    return done, json.loads(done.out)
+
+
+def test_what_was_understood(zssd, model):
+    source = model(names=("psl", "uas", "vas"), hours=(0.0, 6.0, 12.0, 24.0))
+    done, found = inspected(zssd, source)
+    assert done.code == 0
+    assert [one["name"] for one in found["variables"]] == ["msl", "u10", "v10"]
+    msl = found["variables"][0]
+    assert msl["array"] == "psl"
+    assert msl["evidence"].startswith("short name psl")
+    assert msl["units"] == "Pa"
+    assert (msl["conversion"], msl["missing"], msl["read"]) == ("as it is", 0, 3)
+    assert 84000 < msl["minimum"] < msl["mean"] < msl["maximum"] < 112000
+    assert msl["plausible"] == [84000, 112000]
+    assert (found["times"], found["step"], found["gaps"]) == (4, "6 h", "2010-01-01T18:00")
+    assert found["command"].startswith(f"zssd downscale {source} --vars msl,u10,v10")
+    assert found["problems"] == []
+    for words in (
+        "Times      4, 2010-01-01T00:00:00 to 2010-01-02T00:00:00, every 6 h",
+        "Evidence   msl: short name psl",
+        "Downscale",
+    ):
+        assert words in done.err
+
+
+def test_a_set_that_downscale_refuses(zssd, model):
+    done, found = inspected(zssd, model(hours=(0.0, 24.0), attributes={"frequency": "day"}))
+    assert done.code == 1
+    assert (
+        "daily means of msl (frequency day, times 24 h apart): zssd downscale asks for moments" in found["problems"][0]
+    )
+    assert "--any-frequency" in found["command"]
+    assert found["variables"][0]["interval"] == "daily means"
+
+
+def test_files_that_are_not_understood_are_shown_as_they_are(zssd, tmp_path):
+    source = tmp_path / "text.nc"
+    source.write_text("time,psl\n")
+    done, found = inspected(zssd, source)
+    assert done.code == 1
+    assert "is text" in found["problems"][0]
+    assert found["header"] == {str(source): []}
+    assert "Problem" in done.err
+    assert found["command"] == ""
+
+
+def test_every_field_on_request(zssd, model):
+    source = model(hours=tuple(6.0 * k for k in range(9)))
+    with netCDF4.Dataset(source, "a") as data:
+        data["psl"][3] = 101325.0
+    done, found = inspected(zssd, source)
+    assert (done.code, found["problems"]) == (0, [])
+    done, found = inspected(zssd, source, "--thorough")
+    assert found["variables"][0]["read"] == 9
+    assert "a constant field" in found["problems"][0]
+    assert done.code == 0
+    assert zssd("inspect", source, "--thorough", "--strict").code == 1
+
+
+def test_picture_and_json_file(zssd, model, tmp_path):
+    done = zssd("inspect", model(), "--json", tmp_path / "a.json", "--plot", tmp_path / "a.png")
+    assert done.code == 0
+    assert json.loads((tmp_path / "a.json").read_text())["calendar"] == "standard"
+    assert np.ptp(image.imread(tmp_path / "a.png")) > 0.5
+
+
+def test_targets_are_checked_first(zssd, model):
+    source = model()
+    done = zssd("inspect", source, "--json", source)
+    assert done.code == 1
+    assert "input" in done.err
+
+
+def test_cells_wider_than_the_blocks(zssd, model):
+    source = model(lat=np.arange(-84.0, 85, 7.5), lon=np.arange(0.0, 360, 7.5))
+    assert "--filter-scale 7.5" in inspected(zssd, source)[1]["command"]
+
+
+@pytest.mark.parametrize("option", ["--vars", "-o"])
+def test_it_takes_no_option_of_downscale(zssd, model, option):
+    assert zssd("inspect", model(), option, "x").code == 2
