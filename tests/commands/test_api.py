@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -9,8 +11,10 @@ import xarray as xr
 
 import zssd_cli
 from tests.commands.conftest import FAST
+from zssd_cli.api import plan
 from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.outputs.conventions import CONVENTIONS
+from zssd_cli.outputs.memory import MemorySink
 
 OPTIONS = {"region": "0,10,40,50", "steps": 2, "guidance": "projection", "device": "cpu", "members": 2, "seed": 4}
 
@@ -88,6 +92,31 @@ def test_files_and_datasets_are_alike_and_stay_open(written, prior_file):
     for made in (again, other):
         np.testing.assert_array_equal(one["msl"], made["msl"])
     assert set(one.data_vars) == {"msl", "lat_bnds", "lon_bnds", "crs"}
+
+
+class Bounded:
+    """A series whose times stand for the six hours before them."""
+
+    def __init__(self, source):
+        self._source = source
+        self.time_bounds = [(time - timedelta(hours=6), time) for time in source.times]
+        self.cell_methods = {"msl": "area: mean time: mean (interval: 1 hour)"}
+
+    def __getattr__(self, name):
+        return getattr(self._source, name)
+
+
+def test_bounds_and_means_of_the_input_go_to_the_output(model, prior_file):
+    """What was inferred from means alone is theirs in time; the speed of a mean wind is no mean."""
+    sink = MemorySink()
+    with plan(model("psl"), vars="msl,u10,si10", weights=prior_file, **OPTIONS) as planned:
+        given = Bounded(planned.job.source)
+        replace(planned, job=replace(planned.job, source=given)).write(sink, "x")
+    made = sink.dataset
+    assert made["time_bnds"].values.tolist() == [list(pair) for pair in given.time_bounds]
+    methods = {name: made[name].attrs.get("cell_methods") for name in ("msl", "u10", "si10")}
+    mean = "area: mean time: mean (interval: 1 hour)"
+    assert methods == {"msl": mean, "u10": mean, "si10": None}
 
 
 def test_evaluate_takes_datasets(written, prior_file):

@@ -78,6 +78,8 @@ def test_the_checker_is_content(written):
     assert complaints("cf:1.8", out) == [set()]
     (lacking,) = complaints("acdd:1.3", out)
     assert lacking <= NOBODY_KNOWS
+    with netCDF4.Dataset(out) as data:
+        assert data.license == "That of the input: CC BY 4.0"
 
 
 def test_no_attribute_is_of_a_type_that_older_formats_lack(written):

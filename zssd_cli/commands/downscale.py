@@ -18,7 +18,12 @@ def downscale(
         Path, typer.Option("--output", "-o", metavar="OUT.nc", help="File to write.", show_default=False)
     ],
     variables: Annotated[
-        str, typer.Option("--vars", metavar="NAMES", help="Variables to write, comma-separated (ERA5 or CMIP6 names).")
+        str,
+        typer.Option(
+            "--vars",
+            metavar="NAMES",
+            help="Variables to write, comma-separated (ERA5 or CMIP6 names); si10: speed of u10 and v10.",
+        ),
     ] = ",".join(defaults.VARIABLES),
     region: Annotated[
         str | None,

@@ -331,13 +331,17 @@ def _draw(
                 "Check the input's units, use more --steps, or a smaller --zeta."
             )
             raise InputError(msg)
-        missing = np.isnan(observed[k])
-        unseen = job.domain.unseen(missing.all(0))
+        unseen, drawn = _not_observed(job, np.isnan(observed[k]))
         part[:, :, unseen] = np.nan
-        holes = {name: part for name, part in zip(job.source.variables, missing, strict=True) if part.any()}
-        drawn = {name: job.domain.unseen(hole) & ~unseen for name, hole in holes.items()}
-        drawn = {name: cells for name, cells in drawn.items() if cells.any()}
         yield Result(start + k, members.start, part, residual[k * count : (k + 1) * count].max(0), drawn)
+
+
+def _not_observed(job: Job, missing: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Output cells (lat, lon) where nothing was observed, and per variable where others were, of blocks (observed, h, w)."""
+    unseen = job.domain.unseen(np.logical_and.reduce(missing))
+    holes = {name: hole for name, hole in zip(job.source.variables, missing, strict=True) if hole.any()}
+    drawn = {name: job.domain.unseen(hole) & ~unseen for name, hole in holes.items()}
+    return unseen, {name: cells for name, cells in drawn.items() if cells.any()}
 
 
 def _made_exact(field: Tensor, observation: Observation) -> Tensor:

@@ -40,7 +40,7 @@ def describe(job: Job, variables: Sequence[str], prior: str, sha256: str, comman
             "Drawn from the prior: what is finer than the blocks, variables whose zssd_observed is no, and of those "
             "whose zssd_observed is partly the cells where their mask is 0."
         ),
-        "license": given.get("license"),
+        "license": f"That of the input: {given['license']}" if given.get("license") else None,
         "product_version": f"zssd {__version__}",
         "source": f"zssd {__version__}, prior {prior} (sha256 {sha256})",
         "history": "\n".join(filter(None, [f"{now_utc()} {command}", given.get("history")])),
