@@ -9,6 +9,7 @@ import torch
 from zssd_cli.climate.covariance import (
     MAX_LAG,
     TORUS,
+    BandSpectrum,
     LagSums,
     assemble,
     band_centres,
@@ -286,3 +287,19 @@ def test_variances_are_the_lag_function_at_nought(measured):
         side = symbol.shape[-2]
         expected = torch.fft.irfft2(symbol.diagonal().permute(2, 0, 1), s=(side, side))[:, 0, 0]
         torch.testing.assert_close(spectrum.variances(sigma), expected, rtol=2e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("period", [7, 8])
+def test_every_wavenumber_counts_once_in_the_variance(period):
+    shape = (period, period // 2 + 1)
+    white = BandSpectrum(torch.ones(*shape, 2), torch.eye(2).to(torch.complex64).expand(*shape, 2, 2))
+    torch.testing.assert_close(white.variances(math.inf), torch.ones(2))
+
+
+def test_a_band_takes_the_pairs_within_ten_degrees_of_its_centre():
+    sums = LagSums(np.arange(20.0, 70.01, 0.25), True, np.ones(1))
+    sums.add(np.ones((1, 201, 8), np.float32))
+    rows = sums.pairs[:, 0, MAX_LAG] / 8
+    assert rows.tolist() == [0, 21, 61, 81, 81, 81, 61, 21, 0]
+    # pairs 10 degrees apart have their middle between 25 and 65
+    assert (sums.pairs[:, 40, MAX_LAG] / 8).tolist() == [0, 1, 41, 81, 81, 81, 41, 1, 0]

@@ -16,7 +16,7 @@ from zssd_cli.posterior.domain import make_domain
 from zssd_cli.posterior.guidance import Observation, ObservedSpeed
 from zssd_cli.posterior.guidance.analysis import Analysis, place
 from zssd_cli.posterior.guidance.dps import dps
-from zssd_cli.posterior.guidance.mmps import mmps
+from zssd_cli.posterior.guidance.mmps import mmps, staged
 from zssd_cli.posterior.guidance.projection import match, projection, sequential
 from zssd_cli.posterior.guidance.ucg import mismatch_gradients, ucg
 
@@ -220,6 +220,12 @@ def test_mmps_stays_where_the_network_answers_with_the_reverse():
     x, seen = field(), observation()
     guided = mmps(4)(lambda x, sigma: -x, seen)(x, 1.0, 0.5)
     torch.testing.assert_close(guided, -x, rtol=0, atol=1e-6)
+
+
+def test_the_stage_below_begins_at_the_level():
+    high, low = (lambda _d, _o, name=name: lambda _x, _s, _n: name for name in ("high", "low"))
+    guided = staged(high, low, 10.0)(linear, observation())
+    assert [guided(field(), sigma, 0.0) for sigma in (10.1, 10.0, 9.9)] == ["high", "low", "low"]
 
 
 @pytest.mark.parametrize("change", ["error", "channels", "grids"])

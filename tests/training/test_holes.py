@@ -176,10 +176,12 @@ def test_what_was_left_out_in_words(part):
     )
     for index in range(20):
         part.good(index, part.read)
-    assert part.holes.words() == (
+    said, _, why = part.holes.words().partition("; ")
+    assert said == (
         "left out 4 of 20 times with missing or implausible values: 2020-01-01T12:00..2020-01-01T18:00 (2), "
         "2020-01-02T18:00, 2020-01-03T18:00"
     )
+    assert "a.nc: msl: values 1e+07" in why
 
 
 def test_the_faults_of_every_field(part, monkeypatch):

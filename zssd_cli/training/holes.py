@@ -40,6 +40,7 @@ class Holes:
     def __init__(self, times: Sequence[cftime.datetime], most: float) -> None:
         self._times, self._most = times, most
         self._state = np.zeros(len(times), np.int8)
+        self._refusal = ""
 
     def __contains__(self, index: int) -> bool:
         return bool(self._state[index] > _GOOD)
@@ -58,6 +59,8 @@ class Holes:
             the number expected.
         """
         self._state[index] = _MISSING if isinstance(error, MissingValues) else _REFUSED
+        if self._state[index] == _REFUSED and not self._refusal:
+            self._refusal = str(error)
         bad, read, total = np.count_nonzero(self._state > _GOOD), np.count_nonzero(self._state), len(self._times)
         expected = self._most * read
         if bad > self._most * total or bad > expected + 4 * math.sqrt(expected) + 4:
@@ -77,8 +80,9 @@ class Holes:
         dates = self.met
         if not dates:
             return ""
-        why = "missing or implausible" if _REFUSED in self._state else "missing"
+        why = "missing or implausible" if self._refusal else "missing"
         where = spans(dates, usual_step(self._times))
         read, total = np.count_nonzero(self._state), len(self._times)
         known = f" ({read} of the times were read)" if read < total else ""
-        return f"left out {len(dates)} of {total} times with {why} values: {where}{known}"
+        refused = f"; {self._refusal}" if self._refusal else ""
+        return f"left out {len(dates)} of {total} times with {why} values: {where}{known}{refused}"
