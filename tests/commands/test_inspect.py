@@ -14,7 +14,7 @@ def inspected(zssd, *arguments):
 
 
 def test_what_was_understood(zssd, model):
-    source = model(names=("psl", "uas", "vas"), hours=(0.0, 6.0, 12.0, 24.0))
+    source = model(names=("psl", "uas", "vas"), hours=(0.0, 6.0, 12.0, 18.0, 30.0))
     done, found = inspected(zssd, source)
     assert done.code == 0
     assert [one["name"] for one in found["variables"]] == ["msl", "u10", "v10"]
@@ -25,11 +25,11 @@ def test_what_was_understood(zssd, model):
     assert (msl["conversion"], msl["missing"], msl["read"]) == ("as it is", 0, 3)
     assert 84000 < msl["minimum"] < msl["mean"] < msl["maximum"] < 112000
     assert msl["plausible"] == [84000, 112000]
-    assert (found["times"], found["step"], found["gaps"]) == (4, "6 h", "2010-01-01T18:00")
+    assert (found["times"], found["step"], found["gaps"]) == (5, "6 h", "2010-01-02T00:00")
     assert found["command"].startswith(f"zssd downscale {source} --vars msl,u10,v10")
     assert found["problems"] == []
     for words in (
-        "Times      4, 2010-01-01T00:00:00 to 2010-01-02T00:00:00, every 6 h",
+        "Times      5, 2010-01-01T00:00:00 to 2010-01-02T06:00:00, every 6 h",
         "Evidence   msl: short name psl",
         "Downscale",
     ):
