@@ -17,6 +17,10 @@ class MissingValues(BadField):
     """A field without values, or with holes."""
 
 
+class EmptyField(MissingValues):
+    """A field without a single value."""
+
+
 class ConfigError(ZssdError):
     """Options or configuration that contradict each other or the weights."""
 

@@ -32,7 +32,13 @@ def no_wind_in_the_east(values):
 
 def test_partly_observed_and_derived_variables_are_alike_too(model, zssd, prior_file, tmp_path):
     path, out = model(names=("psl",)), tmp_path / "out.nc"
-    wind = model("wind.nc", ("uas", "vas"), change=no_wind_in_the_east, cell_methods="time: mean")
+    wind = model(
+        "wind.nc",
+        ("uas", "vas"),
+        change=no_wind_in_the_east,
+        cell_methods="time: mean",
+        attributes={"frequency": "6hr"},
+    )
     done = zssd("downscale", path, wind, *FAST, "--members", 2, "--seed", 4, "--vars", "si10,u10,msl", "-o", out)
     assert done.code == 0, done.err
     made = zssd_cli.downscale([path, wind], vars="si10,u10,msl", weights=prior_file, **OPTIONS)

@@ -251,11 +251,11 @@ def test_fields_that_cannot_be_read_are_no_holes(capfd, holed, monkeypatch):
 
     read = pieces._values
 
-    def torn(piece, positions):
+    def torn(piece, array, positions):
         if piece.variable.name == "v10" and 15 in positions:
             msg = "NetCDF: HDF error"
             raise OSError(msg)
-        return read(piece, positions)
+        return read(piece, array, positions)
 
     monkeypatch.setattr(pieces, "_values", torn)
     given = ("--dry-run", "--thorough", "--max-missing", 0.9)
@@ -274,7 +274,7 @@ def test_means_are_no_moments(capfd, files, where):
     (files / "tiny.yaml").write_text(text)
     data = "daily.nc" if where == "main" else "era5_a.nc"
     given = ("--held-out", files / "daily.nc") if where == "held out" else ()
-    match = rf"\({where}.*\) hold means: daily data; .*or pass --any-frequency"
+    match = rf"\({where}.*\) hold daily means of msl .*or pass --any-frequency"
     fails(capfd, match, files, *given, data=data)
     code, shown = train(capfd, files, *given, "--any-frequency", data=data)
     assert code == 0, shown

@@ -8,15 +8,13 @@ from pathlib import Path
 import cftime
 import numpy as np
 
-from zssd_cli.errors import BadField, InputError, MissingValues, ZssdError
+from zssd_cli.errors import BadField, EmptyField, InputError, MissingValues
 from zssd_cli.series.reading import Source
 from zssd_cli.series.timeline import is_unknown
 from zssd_cli.times import format_time
 
 _REGULAR = 0.75
 """Share of the steps that must be equal before a longer one counts as a gap."""
-_EMPTY = "every value is missing"
-"""What the reader says of a field without values."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +161,7 @@ def whole_field(source: Source, name: str, date: cftime.datetime) -> np.ndarray:
         text = str(error)
         when = format_time(date)
         msg = text if when in text or is_unknown(date) else f"{text.rstrip('.')} (first seen at {when})."
-        raise _kind(error)(msg) from error
+        raise type(error)(msg) from error
     holes = int(np.isnan(values).sum())
     if holes:
         msg = (
@@ -172,13 +170,6 @@ def whole_field(source: Source, name: str, date: cftime.datetime) -> np.ndarray:
         )
         raise MissingValues(msg)
     return values
-
-
-def _kind(error: InputError) -> type[InputError]:
-    """What an error of reading a field is: of a library, or our own about its values."""
-    if error.__cause__ is not None and not isinstance(error.__cause__, ZssdError):
-        return InputError
-    return MissingValues if _EMPTY in str(error) else BadField
 
 
 @dataclass(frozen=True)
@@ -213,8 +204,10 @@ def faults(source: Source, name: str, done: Callable[[], object] = lambda: None)
     for date in source.times:
         try:
             whole_field(source, name, date)
-        except MissingValues as error:
-            (empty if _EMPTY in str(error) else holed).append(date)
+        except EmptyField:
+            empty.append(date)
+        except MissingValues:
+            holed.append(date)
         except BadField as error:
             refused[date] = str(error)
         except InputError as error:

@@ -7,7 +7,7 @@ import cftime
 import numpy as np
 import xarray as xr
 
-from zssd_cli.errors import InputError
+from zssd_cli.errors import EmptyField, InputError
 from zssd_cli.series.direction import Turn, turn_of
 from zssd_cli.series.doubts import Checks, Watch
 from zssd_cli.series.finding import Found, find
@@ -92,7 +92,7 @@ class Piece:
             empty = np.flatnonzero(~np.isfinite(raw).any(axis=tuple(range(1, raw.ndim))))
             if empty.size:
                 msg = f"{self.variable.name}: every value is missing at {self._when(positions[empty[0]])}; leave this time or file out."
-                raise InputError(msg)
+                raise EmptyField(msg)
             values = convert(raw, self.units, self.variable)
             check_plausible(values, self.units, self.variable)
             self._doubt(values, positions)

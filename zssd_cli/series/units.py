@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from zssd_cli.errors import InputError
+from zssd_cli.errors import BadField, InputError
 from zssd_cli.variables import Variable
 
 GRAVITY = 9.80665
@@ -144,7 +144,7 @@ def infer_units(values: np.ndarray, variable: Variable) -> str:
 
 
 def check_plausible(values: np.ndarray, units_from: str, variable: Variable) -> None:
-    """Raise :class:`InputError` where values, already in canonical units, leave the plausible range."""
+    """Raise :class:`BadField` where values, already in canonical units, leave the plausible range."""
     finite = values[np.isfinite(values)]
     if finite.size == 0:
         return
@@ -164,4 +164,4 @@ def check_plausible(values: np.ndarray, units_from: str, variable: Variable) -> 
             f"{shown} {units_from} are outside the plausible range {variable.minimum:g}..{variable.maximum:g} "
             f"{variable.units}; correct the units attribute, or declare the fill value with _FillValue."
         )
-    raise InputError(msg)
+    raise BadField(msg)
