@@ -57,7 +57,7 @@ def complaints(book: str, *paths) -> list[set[str]]:
 def holes(values):
     """No wind east of 5 degrees at the second time."""
     values = values.copy()
-    values[1, :, 1:4] = np.nan
+    values[1, :, 2:4] = np.nan
     return values
 
 

@@ -281,7 +281,7 @@ def test_means_are_no_moments(capfd, files, where):
     training = load_prior(files / "prior.safetensors").header.training
     assert training["settings"]["any_frequency"] is True
     record = training["held_out"] if where == "held out" else training["trained_on"][-1]
-    assert record["averaging"] == "daily data"
+    assert record["averaging"] == "daily means of msl (times 24 h apart)"
 
 
 def test_resume_with_other_settings(capfd, files):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.worlds import write_world
-from zssd_cli.errors import BadField, InputError, MissingValues
+from zssd_cli.errors import BadField, EmptyField, InputError, MissingValues
 from zssd_cli.grids.latlon import Region
 from zssd_cli.series.coverage import check_first_fields, faults, whole_field
 from zssd_cli.series.reading import open_source
@@ -59,7 +59,7 @@ def test_stand_ins_reach_every_time_once_and_those_of_a_gap_differ(count):
 
 def test_what_is_wrong_with_a_field_has_a_class(part, monkeypatch):
     for time, kind, text in (
-        (2, MissingValues, "every value is missing"),
+        (2, EmptyField, "every value is missing"),
         (7, MissingValues, "has 1 missing"),
         (11, BadField, "1e"),
     ):
