@@ -667,3 +667,10 @@ def test_reading_a_block_reads_only_that_block(make, monkeypatch):
     )
     source.read(100, 103)
     assert sizes == [3]
+
+
+def test_axes_that_cdo_renamed_are_latitude_and_longitude(make):
+    path = make()
+    with netCDF4.Dataset(path, "a") as data:
+        data["lat"].standard_name, data["lon"].standard_name = "projection_y_coordinate", "projection_x_coordinate"
+    assert open_source([path], ["msl"]).grid.shape == (4, 8)
