@@ -27,7 +27,7 @@ from harness.fields import DATA, ICELAND, IFS, NORWAY
 from zssd_cli.commands.run_train import open_parts
 from zssd_cli.config import PRESETS, TrainConfig, UNetConfig
 from zssd_cli.static import load_static
-from zssd_cli.training.batches import Batch, Batches, Sampler, TrainingData
+from zssd_cli.training.batches import Batch, Batches, PatchSampler, TrainingData
 from zssd_cli.training.data import Part, Scales, SourceFields, scales
 from zssd_cli.training.loop import Trainer, weighted_error
 
@@ -118,7 +118,7 @@ def score(trainer: Trainer, hidden: tuple[int, ...], name: str, batches: int = 6
     config = settings(Variant({"mirror": False}), 1)
     logs = []
     for data in held_out(name):
-        sampler = Hidden(Sampler(data, config, seed=10**9), hidden)
+        sampler = Hidden(PatchSampler(data, config, seed=10**9), hidden)
         errors = torch.zeros(len(LEVELS), len(config.variables))
         for k in range(batches):
             batch = sampler.batch(k)
@@ -139,7 +139,7 @@ def train(variant: Variant, steps: int, tell: Callable[[str], None]) -> dict:
     )
     trainer = Trainer(config)
     trainer.set_detail_scales(torch.as_tensor(common_scales().detail_std, dtype=torch.float32))
-    batches = Hidden(Sampler(data, config), variant.hidden)
+    batches = Hidden(PatchSampler(data, config), variant.hidden)
     begin = time.process_time()
     while trainer.step < steps:
         loss = trainer.train_step(batches)

@@ -6,7 +6,7 @@ import torch
 
 from tests.worlds import TINY
 from zssd_cli.config import TrainConfig
-from zssd_cli.training.batches import Sampler, TrainingData, TrainingField
+from zssd_cli.training.batches import PatchSampler, TrainingData, TrainingField
 
 SETTINGS = {"network": TINY, "patch": 16, "batch": 2, "steps": 6, "warmup": 2, "learning_rate": 3e-3}
 
@@ -29,7 +29,7 @@ def data(*fields):
 
 
 def batch_of(fields, settings, step=0, **options):
-    return Sampler(data(*fields), settings, **options).batch(step)
+    return PatchSampler(data(*fields), settings, **options).batch(step)
 
 
 def states(trainer):

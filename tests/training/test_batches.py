@@ -8,7 +8,7 @@ import torch
 
 from tests.prior.toys import batch_of, config, data, toy
 from zssd_cli.errors import InputError
-from zssd_cli.training.batches import Ahead, Sampler, TrainingData, TrainingField
+from zssd_cli.training.batches import Ahead, PatchSampler, TrainingData, TrainingField
 
 NAMES = ("clean", "sigma", "noise", "present")
 
@@ -47,16 +47,16 @@ def test_a_batch_is_a_function_of_seed_and_step():
 
 def test_a_sampler_that_starts_late_agrees_with_one_that_ran():
     settings = config(batch=4, patches_per_field=6)
-    ran = Sampler(TrainingData((Archive(100),)), settings)
+    ran = PatchSampler(TrainingData((Archive(100),)), settings)
     batches = [ran.batch(k) for k in range(20)]
     for k in (1, 7, 13, 19):
-        assert same(Sampler(TrainingData((Archive(100),)), settings).batch(k), batches[k])
+        assert same(PatchSampler(TrainingData((Archive(100),)), settings).batch(k), batches[k])
 
 
 def test_an_archive_is_read_a_few_fields_a_step_and_every_patch_of_a_batch_is_of_another_time():
     archive = Archive(10_000)
     settings = config(batch=8, patches_per_field=16)
-    sampler = Sampler(TrainingData((archive,)), settings)
+    sampler = PatchSampler(TrainingData((archive,)), settings)
     sampler.batch(0)
     assert len(archive.reads) == 8
     for k in range(1, 65):
@@ -68,7 +68,7 @@ def test_an_archive_is_read_a_few_fields_a_step_and_every_patch_of_a_batch_is_of
 
 
 def test_the_patches_of_a_field_differ():
-    sampler = Sampler(data(toy()), config(batch=1, patches_per_field=8, mirror=False))
+    sampler = PatchSampler(data(toy()), config(batch=1, patches_per_field=8, mirror=False))
     corners = {tuple(sampler.batch(k).conditions.static[0, :2, 0, 0].tolist()) for k in range(8)}
     assert len(corners) > 5
 
@@ -88,7 +88,7 @@ def test_shares():
     first, second = (TrainingField(torch.full((3, 40, 48), v), toy().static, toy().time, True) for v in (1.0, 2.0))
     parts = TrainingData(([first], [second] * 30), (0.75, 0.25))
     assert len(parts) == 31
-    batch = Sampler(parts, config(batch=1000)).batch(0)
+    batch = PatchSampler(parts, config(batch=1000)).batch(0)
     assert float((batch.clean[:, 0, 0, 0] == 1).float().mean()) == pytest.approx(0.75, abs=0.05)
 
 
@@ -161,7 +161,7 @@ def test_the_data_is_not_changed():
 
 def test_batches_made_ahead_are_the_same_and_the_thread_ends():
     settings = config()
-    with Ahead(Sampler(data(toy()), settings), 2, 9) as ahead:
+    with Ahead(PatchSampler(data(toy()), settings), 2, 9) as ahead:
         for k in range(2, 6):
             assert same(ahead.batch(k), batch_of([toy()], settings, k))
         with pytest.raises(ValueError, match="step 6 is next, asked for 8"):
@@ -177,7 +177,7 @@ def test_what_fails_in_the_thread_is_raised_where_the_batch_is_asked_for():
             raise InputError(msg)
 
     with (
-        Ahead(Sampler(TrainingData((Broken(3),)), config()), 0, 5) as ahead,
+        Ahead(PatchSampler(TrainingData((Broken(3),)), config()), 0, 5) as ahead,
         pytest.raises(InputError, match="u10 at 2020"),
     ):
         ahead.batch(0)

@@ -10,7 +10,7 @@ import torch
 from tests.prior.toys import config, data, states, toy
 from zssd_cli.errors import ConfigError
 from zssd_cli.prior.checkpoint import read_safetensors, write_safetensors
-from zssd_cli.training.batches import Sampler, TrainingField
+from zssd_cli.training.batches import PatchSampler, TrainingField
 from zssd_cli.training.distributed import World, joined
 from zssd_cli.training.loop import Trainer
 
@@ -29,7 +29,7 @@ def train(folder, world):
     torch.set_num_threads(1)
     settings = config(batch=BATCH, steps=STEPS, patches_per_field=2)
     trainer = Trainer(settings, world=world)
-    sampler = Sampler(data(*fields()), settings, rank=world.rank, ranks=world.size)
+    sampler = PatchSampler(data(*fields()), settings, rank=world.rank, ranks=world.size)
     losses = [[trainer.train_step(sampler), *trainer.losses.values()] for _ in range(STEPS)]
     stopped = world.largest(15 if world.rank == world.size - 1 else 0)
     told = world.shared(lambda: {"from": world.rank})

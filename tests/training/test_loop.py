@@ -13,12 +13,12 @@ from tests.prior.toys import assert_same, batch_of, config, data, states, toy
 from tests.worlds import noise, random_conditions
 from zssd_cli.errors import ConfigError, Diverged, OutputError, WeightsError
 from zssd_cli.prior.checkpoint import read_safetensors, write_safetensors
-from zssd_cli.training.batches import Ahead, Sampler, TrainingField
+from zssd_cli.training.batches import Ahead, PatchSampler, TrainingField
 from zssd_cli.training.loop import Trainer, run_training, weighted_error
 
 
 def batches(*fields, **changes):
-    return Sampler(data(*fields), config(**changes))
+    return PatchSampler(data(*fields), config(**changes))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])

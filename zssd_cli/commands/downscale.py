@@ -196,7 +196,7 @@ def downscale(
         "steps": steps, "spacing": spacing, "obs_error": obs_error, "time_noise": time_noise,
         "products": products, "zeta": zeta, "regridder": regridder, "any_frequency": any_frequency, "precision": precision,
     }  # fmt: skip
-    request = run_downscale.Request(
+    request = run_downscale.DownscaleRequest(
         inputs=tuple(inputs), output=output, overwrite=overwrite, dry_run=dry_run, plot=plot, quiet=quiet,
     )  # fmt: skip
     run_downscale.execute(request, settings)

@@ -65,7 +65,7 @@ def invert(
     """  # fmt: skip
     from zssd_cli.commands import run_invert
 
-    request = run_invert.Request(
+    request = run_invert.InvertRequest(
         observations=observations, domain=domain, output=output, prior=prior, members=members, restarts=restarts,
         steps=steps, seed=seed, plot=plot, overwrite=overwrite, dry_run=dry_run, quiet=quiet, offline=offline,
     )  # fmt: skip

@@ -31,7 +31,7 @@ BAR = (
 
 
 @dataclass(frozen=True)
-class Request:
+class DownscaleRequest:
     """Where the result of one call goes and what is shown."""
 
     inputs: tuple[str, ...]
@@ -42,7 +42,7 @@ class Request:
     quiet: bool
 
 
-def execute(request: Request, settings: dict[str, Any]) -> None:
+def execute(request: DownscaleRequest, settings: dict[str, Any]) -> None:
     """Run one downscaling from open files to the last line on screen; ``settings`` are keywords of :func:`zssd_cli.api.plan`."""
     console = Console(stderr=True, quiet=request.quiet)
     check_picture(request.plot)
@@ -135,7 +135,7 @@ def _estimate(console: Console, planned: Plan, inputs: tuple[str, ...]) -> None:
     say(console, f"           (time from {based})")
 
 
-def _finish(console: Console, request: Request, job: Job, written: Written, seconds: float) -> None:
+def _finish(console: Console, request: DownscaleRequest, job: Job, written: Written, seconds: float) -> None:
     if request.plot is not None:
         from zssd_cli.evaluation.plots import plot_output
 

@@ -30,7 +30,7 @@ from zssd_cli.timing import span
 
 
 @dataclass(frozen=True)
-class Request:
+class InvertRequest:
     """The options of one call."""
 
     observations: Path
@@ -68,7 +68,7 @@ class Task:
         return self.observe(self.solver.heads(self.log_k(fields)))
 
 
-def execute(request: Request) -> None:
+def execute(request: InvertRequest) -> None:
     """Run one inversion from open files to the last line on screen."""
     console = Console(stderr=True, quiet=request.quiet)
     check_picture(request.plot)
@@ -98,7 +98,7 @@ def execute(request: Request) -> None:
     _finish(console, request, task, result, found, time.monotonic() - started)
 
 
-def _prepare(request: Request, problem: FlowProblem, domain: DomainConfig, sensors: Sensors, path: Path) -> Task:
+def _prepare(request: InvertRequest, problem: FlowProblem, domain: DomainConfig, sensors: Sensors, path: Path) -> Task:
     prior, header = load_latent_prior(path)
     if problem.shape != (prior.side, prior.side):
         msg = (
@@ -114,7 +114,7 @@ def _prepare(request: Request, problem: FlowProblem, domain: DomainConfig, senso
     return Task(settings, problem, sensors, prior, log_k, FlowSolver(problem), Observe(problem, sensors))
 
 
-def _announce(console: Console, request: Request, task: Task, notes: tuple[str, ...], prior: str) -> None:
+def _announce(console: Console, request: InvertRequest, task: Task, notes: tuple[str, ...], prior: str) -> None:
     problem, sensors = task.problem, task.sensors
     for note in notes:
         say(console, f"Note       {note}", style="yellow")
@@ -185,7 +185,7 @@ def residuals(task: Task, heads: np.ndarray) -> float:
 
 
 def describe(
-    request: Request, task: Task, found: Inversion, result: Result, prior: str, sha256: str
+    request: InvertRequest, task: Task, found: Inversion, result: Result, prior: str, sha256: str
 ) -> dict[str, str | float]:
     """Global attributes of the output: what it is, what made it, from what, with which settings."""
     settings = task.settings
@@ -219,7 +219,9 @@ def describe(
     }
 
 
-def _finish(console: Console, request: Request, task: Task, result: Result, found: Inversion, seconds: float) -> None:
+def _finish(
+    console: Console, request: InvertRequest, task: Task, result: Result, found: Inversion, seconds: float
+) -> None:
     misfit, members = residuals(task, result.seen_map), residuals(task, result.seen)
     say(console, f"Done       in {seconds:.0f} s, {found.solves:.0f} flow solutions")
     say(

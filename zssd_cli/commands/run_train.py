@@ -24,7 +24,7 @@ from zssd_cli.series.opening import expand
 from zssd_cli.series.reading import open_source
 from zssd_cli.static import StaticFields, load_static
 from zssd_cli.times import format_time
-from zssd_cli.training.batches import Ahead, Batches, Sampler, TrainingData
+from zssd_cli.training.batches import Ahead, Batches, PatchSampler, TrainingData
 from zssd_cli.training.data import Part, Scales, SourceFields, check_training_source, climatology, scales
 from zssd_cli.training.distributed import World, joined
 from zssd_cli.training.loop import Trainer, run_training
@@ -135,7 +135,7 @@ def execute(
         trainer.set_detail_scales(torch.as_tensor(material.scales.detail_std, dtype=torch.float32))
         if resume:
             _go_on(trainer, files.state)
-        sampler = Sampler(material.training(), config, rank=world.rank, ranks=world.size)
+        sampler = PatchSampler(material.training(), config, rank=world.rank, ranks=world.size)
         if checks.dry_run:
             estimate(console, trainer, sampler)
             return

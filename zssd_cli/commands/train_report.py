@@ -83,7 +83,7 @@ class TrainingLog:
         self._losses: list[float] = []
         self._seconds = 0.0
         self._patches = 0
-        self._pending: training.Progress | None = None
+        self._pending: training.StepReport | None = None
         self._by_variable: defaultdict[str, list[float]] = defaultdict(list)
 
     def _lines(self) -> list[str]:
@@ -93,7 +93,7 @@ class TrainingLog:
             else []
         )
 
-    def add(self, now: training.Progress, trainer: Trainer) -> None:
+    def add(self, now: training.StepReport, trainer: Trainer) -> None:
         """Take in one step."""
         self._losses.append(now.last)
         self._patches += trainer.config.batch
@@ -110,7 +110,7 @@ class TrainingLog:
         if self._pending is not None:
             self._flush(self._pending, trainer)
 
-    def _flush(self, now: training.Progress, trainer: Trainer) -> None:
+    def _flush(self, now: training.StepReport, trainer: Trainer) -> None:
         line: dict[str, Any] = {
             "step": now.step,
             "loss": _mean(self._losses),

@@ -43,7 +43,7 @@ _STARTS, _MEMBERS = range(2)
 Forward = Callable[[Tensor], Tensor]
 """Fields (B, ...) -> predictions (B, m), differentiable."""
 
-Progress = Callable[[str, int, float], None]
+OnStep = Callable[[str, int, float], None]
 """Stage, step, median root mean square of the residuals in units of the error."""
 
 
@@ -101,7 +101,7 @@ def invert(
     data: Tensor,
     error: Tensor,
     settings: InversionSettings | None = None,
-    progress: Progress = lambda stage, step, misfit: None,
+    progress: OnStep = lambda stage, step, misfit: None,
 ) -> Inversion:
     """Invert one or several data sets of one operator.
 
@@ -253,7 +253,7 @@ def _objective(problem: _Problem, data: Tensor, starts: int) -> Objective:
 
 
 def _map(
-    problem: _Problem, data: Tensor, starts: Tensor, settings: InversionSettings, progress: Progress
+    problem: _Problem, data: Tensor, starts: Tensor, settings: InversionSettings, progress: OnStep
 ) -> tuple[Tensor, Tensor, Tensor]:
     """From starts (P, S, n): best unknown (P, n), values and misfits of all starts (P, S)."""
     count, each, _ = starts.shape
@@ -264,7 +264,7 @@ def _map(
     return best, values, misfits
 
 
-def _adam(problem: _Problem, data: Tensor, starts: Tensor, settings: InversionSettings, progress: Progress) -> Tensor:
+def _adam(problem: _Problem, data: Tensor, starts: Tensor, settings: InversionSettings, progress: OnStep) -> Tensor:
     """Starts (P, S, n) moved by steps of bounded length while the curvature still means nothing (Kingma and Ba 2015).
 
     One step length per problem, not per number: the norm of the gradient takes the place of its entries, so that the
@@ -284,7 +284,7 @@ def _adam(problem: _Problem, data: Tensor, starts: Tensor, settings: InversionSe
     return z.view_as(starts)
 
 
-def _smooth(problem: _Problem, data: Tensor, settings: InversionSettings, progress: Progress) -> tuple[Tensor, Tensor]:
+def _smooth(problem: _Problem, data: Tensor, settings: InversionSettings, progress: OnStep) -> tuple[Tensor, Tensor]:
     """Unknowns of the members (P, M, n), and the starts of the MAP (P, S, n): their mean and the best of them."""
     members, starts, told = [], [], _told(progress, "smoother")
     for owner, datum in enumerate(data):
@@ -304,7 +304,7 @@ def _smooth(problem: _Problem, data: Tensor, settings: InversionSettings, progre
     return torch.stack(members), torch.stack(starts)
 
 
-def _ensemble(problem: _Problem, data: Tensor, best: Tensor, settings: InversionSettings, progress: Progress) -> Tensor:
+def _ensemble(problem: _Problem, data: Tensor, best: Tensor, settings: InversionSettings, progress: OnStep) -> Tensor:
     """Unknowns of the members, (P, M, n)."""
     count, members, size = len(data), settings.members, best.shape[1]
     predicted, jacobian = problem.linearise(best)
@@ -330,5 +330,5 @@ def _ensemble(problem: _Problem, data: Tensor, best: Tensor, settings: Inversion
     return z.view(count, members, size)
 
 
-def _told(progress: Progress, stage: str) -> Callable[[int, Tensor], None]:
+def _told(progress: OnStep, stage: str) -> Callable[[int, Tensor], None]:
     return lambda step, misfit: progress(stage, step, float(misfit.median().sqrt()))

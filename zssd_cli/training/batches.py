@@ -132,7 +132,7 @@ def cut(field: TrainingField, config: TrainConfig, rng: torch.Generator) -> Patc
     return Patch(values, static, time)
 
 
-class Sampler:
+class PatchSampler:
     """Batches of random patches, or one rank's part of them.
 
     Parameters

@@ -24,7 +24,7 @@ from zssd_cli.errors import Diverged
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.prior.denoiser import Denoiser
 from zssd_cli.prior.unet import UNet
-from zssd_cli.training.batches import Batch, Batches, Sampler, TrainingData
+from zssd_cli.training.batches import Batch, Batches, PatchSampler, TrainingData
 from zssd_cli.training.distributed import World
 from zssd_cli.training.state import Resumable, optimiser_tensors, part, prefixed, restore_optimiser
 
@@ -55,7 +55,7 @@ def weighted_error(denoiser: nn.Module, batch: Batch) -> Tensor:
     return error * ((batch.sigma.square() + 1) / batch.sigma.square())[:, None]
 
 
-class Objective(nn.Module):
+class DenoisingLoss(nn.Module):
     """Denoiser and learned log-variance as the one module whose gradients the processes of a training share."""
 
     def __init__(self, denoiser: nn.Module, log_variance: LogVariance, bf16: bool) -> None:
@@ -112,7 +112,7 @@ class Trainer(Resumable):
         denoiser: nn.Module = self.denoiser
         if config.compile:
             denoiser = cast("nn.Module", torch.compile(self.denoiser, dynamic=False))
-        self._objective: nn.Module = Objective(denoiser, self.log_variance, config.bf16)
+        self._objective: nn.Module = DenoisingLoss(denoiser, self.log_variance, config.bf16)
         if self.world.size > 1:
             self._objective = DistributedDataParallel(self._objective)
 
@@ -168,7 +168,7 @@ class Trainer(Resumable):
         """Denoising error of the moving average on held-out fields: mean square per noise level, same draws every time."""
         # the moving average needs no large batch, and what fits the training need not fit beside it
         config = self.config.model_copy(update={"batch": min(self.config.batch, 16)})
-        sampler, kind = Sampler(held_out, config, VALIDATION_SEED), self.world.device.type
+        sampler, kind = PatchSampler(held_out, config, VALIDATION_SEED), self.world.device.type
         errors: dict[str, list[float]] = {f"{level:g}": [] for level in LEVELS}
         for k in range(batches):
             batch = sampler.batch(k).to(self.world.device)
@@ -197,7 +197,7 @@ class Trainer(Resumable):
 
 
 @dataclass(frozen=True)
-class Progress:
+class StepReport:
     """What the training reports: step, smoothed loss, patches per second, validation by noise level where just made, last loss."""
 
     step: int
@@ -238,7 +238,7 @@ def run_training(
     stop: Callable[[], int] = lambda: False,
     *,
     first: bool = True,
-) -> Iterator[Progress]:
+) -> Iterator[StepReport]:
     """Train to ``config.steps`` or until ``stop()``; yields after every step.
 
     The state is saved every few minutes and however the run ends, unless it diverged; a step that fails does so before it
@@ -253,7 +253,7 @@ def run_training(
             rate = config.batch / (time.monotonic() - start)
             smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
             due = first and (trainer.step % config.validate_every == 0 or trainer.step == config.steps)
-            yield Progress(trainer.step, smooth, rate, trainer.validate(held_out) if due and held_out else None, loss)
+            yield StepReport(trainer.step, smooth, rate, trainer.validate(held_out) if due and held_out else None, loss)
             if first and time.monotonic() - saved > 60 * config.checkpoint_minutes:
                 trainer.save(state)
                 saved = time.monotonic()
