@@ -114,3 +114,20 @@ def test_the_same_cells_with_another_origin_are_one_grid(make):
     assert source.cells["msl"] is source.cells["u10"]
     fields = source.read(0, 1)[0, 1]
     np.testing.assert_allclose(fields, make.values("uas", source.grid.lat, source.grid.lon, np.zeros(1))[0], atol=1e-3)
+
+
+def test_numbers_that_are_written_as_text(make):
+    path = make(dtype="i2", values=np.zeros((3, 4, 8)))
+    values = make.values("psl", np.array([-60.0, -20, 20, 60]), np.arange(0.0, 360, 45), np.arange(3) * 6.0)
+    with netCDF4.Dataset(path, "a") as data:
+        data["psl"].set_auto_maskandscale(False)
+        stored = np.rint((values - 101000) / 0.1).astype("i2")
+        stored[0, 0, 0] = -999
+        data["psl"][:] = stored
+        data["psl"].setncatts({"scale_factor": "0.1", "add_offset": "101000", "missing_value": "-999"})
+    read = open_source(path, "msl").read(0, 3)[:, 0]
+    assert np.isnan(read[0, 0, 0])
+    np.testing.assert_allclose(read[1:], values[1:], atol=0.06)
+    with netCDF4.Dataset(path, "a") as data:
+        data["psl"].scale_factor = "a tenth"
+    assert "scale_factor of int16 values is the text 'a tenth', expected a number" in refused(path, "msl")

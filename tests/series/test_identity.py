@@ -112,6 +112,19 @@ def test_a_pressure_left_by_another_variable_is_not_believed(make, name):
     assert f"{name}: its coordinate plev = 500 hPa is not believed" in source.notes[0]
 
 
+@pytest.mark.parametrize(("height", "fine"), [(10.0, True), (2.0, True), (50.0, False), (100.0, False)])
+def test_a_height_that_contradicts_the_name(make, height, fine):
+    path = wind(
+        make,
+        scalars={"height": (height, {"units": "m", "standard_name": "height"})},
+        attributes={"coordinates": "height"},
+    )
+    if not fine:
+        assert f"uas is at a height of {height:g} m, expected 10 m as its name says" in refused(path)
+    else:
+        assert len(open_source(path, "u10").notes) == (height != 10)
+
+
 def test_u10_on_a_pressure_level_is_refused(make):
     path = wind(make, name="u10", scalars={"plev": (1000.0, PLEV["plev"][1])}, attributes={"coordinates": "plev"})
     assert "u10 is on the pressure level 10 hPa (coordinate plev), expected the surface as its name says" in refused(

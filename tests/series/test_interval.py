@@ -48,6 +48,9 @@ def test_frequencies_and_tables(text, hours):
         ((372.0,), {}, {"cell_methods": "time: mean"}, [[0, 744]], "monthly means of msl"),
         ((0.0, 120.0, 240.0), {}, {}, None, "5-day means of msl"),
         ((0.0, 6.0), {"frequency": "6hrPt"}, {"cell_methods": "time: mean"}, None, "contradicts cell_methods time: mean"),
+        ((0.0,), {"title": "ERA5 monthly averaged data"}, {}, None, "monthly means of msl (title 'monthly average')"),
+        ((12.0,), {}, {"long_name": "Daily mean sea level pressure"}, None, "daily means of msl (long_name 'Daily mean')"),
+        ((12.0, 36.0), {"history": "Mon Jan: cdo -O daymean in.nc out.nc"}, {}, None, "daily means of msl (history 'daymean'"),
         ((0.0, 6.0, 744.0, 750.0), {}, {}, None, "all 4 dates lie on day 1 of 2 months"),
     ],
 )  # fmt: skip
@@ -63,6 +66,7 @@ def test_means_and_contradictions(make, hours, header, attributes, bounds, words
     [
         ((0, 6, 12), {"frequency": "6hrPt", "table_id": "6hrPlevPt"}, {"cell_methods": "area: mean time: point"}, None),
         ((0, 6, 12), {}, {}, None),
+        ((0, 6, 12), {"history": "cdo sub psl.nc psl_monmean.nc out.nc", "title": "Daily maximum and more"}, {}, None),
         (DAY, {"frequency": "6hrPt"}, {"cell_methods": "time: point"}, None),  # every day at midnight
         (DAY, {"frequency": "6hr"}, {"cell_methods": "time: mean"}, [[-3, 3], [21, 27], [45, 51]]),
         ((0.0, 6.0, 744.0, 750.0), {}, {"cell_methods": "time: point"}, None),

@@ -20,6 +20,8 @@ _TO_PASCAL = {
 }  # fmt: skip
 _CLOSE = 0.01
 """A pressure level within one percent is the level meant."""
+_NEAR_GROUND = 20.0
+"""Height [m] above which a wind is none of the surface: hubs of turbines, masts."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def _by_own_name(array: xr.DataArray, variable: Variable) -> Found:
     why = f"short name {array.name}" + _also(array)
     axis = _pressure_axis(array)
     if axis is None:
-        return Found(array, notes=notes, why=why)
+        return Found(array, notes=(*notes, *_height_notes(array, variable)), why=why)
     name, levels = axis
     shown = ", ".join(f"{level / 100:g}" for level in levels[:6]) + (", ..." if levels.size > 6 else "")
     if variable.level is not None:
@@ -90,6 +92,22 @@ def _by_own_name(array: xr.DataArray, variable: Variable) -> Found:
     msg = (
         f"{array.name} is on the pressure level {shown} hPa (coordinate {name}), expected {expected} as its name says; "
         f"remove the coordinate (ncks -x -v {name}) if it does not belong to it, or rename the array."
+    )
+    raise InputError(msg)
+
+
+def _height_notes(array: xr.DataArray, variable: Variable) -> tuple[str, ...]:
+    """A height that contradicts the name: near the ground it was left by another variable (2 m, of tas), above it is an error."""
+    height = _height(array)
+    if variable.height is None or height is None or _right_height(array, variable):
+        return ()
+    if height <= _NEAR_GROUND:
+        return (
+            f"{array.name}: its height of {height:g} m is not believed, the variable is one of {variable.height:g} m",
+        )
+    msg = (
+        f"{array.name} is at a height of {height:g} m, expected {variable.height:g} m as its name says; "
+        "remove the coordinate (ncks -x -v height) if it does not belong to it, or rename the array."
     )
     raise InputError(msg)
 

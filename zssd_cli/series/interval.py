@@ -34,6 +34,8 @@ _METHOD = re.compile(r"((?:\w+\s*:\s+)+)(\w+)")
 _TABLE_IN_NAME = re.compile(
     r"^[a-z]\w*?_(?P<table>[A-Z]mon|[0-9]hr\w*|E?day|AER\w+|CF\w+|E\dhr\w*|E\w*mon)_", re.IGNORECASE
 )
+_TITLED = re.compile(r"\b(daily|monthly|annual|yearly)[ -](mean|average)", re.IGNORECASE)
+_CDO = re.compile(r"(?<![\w.])(?:y?(day|mon|year))(?:mean|avg)\b")
 _MONTHLY_STREAMS = {"moda", "mnth", "msda", "mdfa", "edmo", "edmm", "ewmo", "ewmm", "wamo", "wamd", "swmm", "smma"}
 _MOMENT = "point"
 _MEANS = {"mean", "sum"}
@@ -132,6 +134,17 @@ def evidence_of(
         if hours is not None:
             declared.setdefault(hours, f"{what} {text}")
             moment = moment or (f"{what} {text}" if text.endswith("Pt") else "")
+    for what, text in (
+        ("title", _text(header, "title")),
+        ("long_name", str(array.attrs.get("long_name", ""))),
+    ):
+        if titled := _TITLED.search(text):
+            declared.setdefault(
+                _UNITS[titled[1][:3].lower().replace("ann", "yr").replace("yea", "yr")], f"{what} {titled[0]!r}"
+            )
+    if averaged := _CDO.search(_text(header, "history")):
+        declared.setdefault(_UNITS[averaged[1]], f"history {averaged[0]!r}")
+        mean = f"history {averaged[0]!r}"
     stream = str(array.attrs.get("GRIB_stream", ""))
     if stream in _MONTHLY_STREAMS:
         declared.setdefault(730.0, f"GRIB stream {stream}")
@@ -139,7 +152,7 @@ def evidence_of(
     step = str(array.attrs.get("GRIB_stepType", ""))
     if step == "instant" and not mean:
         moment = moment or "GRIB stepType instant"
-    elif step in ("avg", "avgd", "avgad"):
+    elif step.startswith("avg"):
         mean = f"GRIB stepType {step}"
     method = time_method(array, time)
     if method == _MOMENT:

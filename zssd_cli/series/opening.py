@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import cftime
+import numpy as np
 import xarray as xr
 
 from zssd_cli.errors import InputError, ZssdError
@@ -19,6 +20,7 @@ from zssd_cli.series.contact import is_opendap, refuse_foreign, refuse_opendap, 
 from zssd_cli.variables import Variable
 
 _LONGEST = 300
+_STORAGE = {"scale_factor", "add_offset", "_FillValue", "missing_value"}
 _SCHEME = re.compile(r"^([a-z][a-z0-9+.-]+):/+")
 """A URL as a path: pathlib folds its two slashes into one."""
 
@@ -118,13 +120,39 @@ def open_datasets(path: Path, variables: Sequence[Variable]) -> tuple[xr.Dataset
         if refuse_other_formats(path) == b"GRIB":
             return _open_grib(path, variables)
         _check_complete(path)
-        dataset = xr.open_dataset(path, engine="netcdf4", decode_times=False, cache=False)
+        dataset = _open_netcdf(path)
         try:
             refuse_foreign(dataset, path)
         except InputError:
             dataset.close()
             raise
         return (dataset,)
+
+
+def _open_netcdf(path: Path) -> xr.Dataset:
+    """A NetCDF file; numbers that are written as text in the attributes that say how values are stored are numbers."""
+    dataset = xr.open_dataset(path, engine="netcdf4", decode_times=False, cache=False)
+    if not any(isinstance(array.encoding.get(key), str) for array in dataset.variables.values() for key in _STORAGE):
+        return dataset
+    dataset.close()
+    raw = xr.open_dataset(path, engine="netcdf4", decode_cf=False, cache=False)
+    for array in raw.variables.values():
+        for key in _STORAGE & array.attrs.keys():
+            if isinstance(array.attrs[key], str):
+                array.attrs[key] = _number(array.attrs[key], f"{key} of {array.dtype} values")
+                if key in ("_FillValue", "missing_value"):
+                    array.attrs[key] = np.array(array.attrs[key]).astype(array.dtype)[()]
+    decoded = xr.decode_cf(raw, decode_times=False)
+    decoded.set_close(raw.close)
+    return decoded
+
+
+def _number(text: str, what: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        msg = f"{what} is the text {text!r}, expected a number; correct it, for instance with ncatted."
+        raise InputError(msg) from error
 
 
 def undecoded(dataset: xr.Dataset) -> xr.Dataset:
