@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from matplotlib import image
 
+from tests.commands.conftest import FAST
+
 
 def inspected(zssd, *arguments):
     done = zssd("inspect", *arguments, "--json", "-")
@@ -92,3 +94,28 @@ def test_cells_wider_than_the_blocks(zssd, model):
 @pytest.mark.parametrize("option", ["--vars", "-o"])
 def test_it_takes_no_option_of_downscale(zssd, model, option):
     assert zssd("inspect", model(), option, "x").code == 2
+
+
+def wrong_at(hour):
+    """A constant field at one of three times."""
+
+    def change(values):
+        values = values.copy()
+        values[hour] = 101325.0
+        return values
+
+    return change
+
+
+@pytest.mark.parametrize("hour", [0, 2])
+def test_doubts_are_said_once_even_quietly_and_kept(zssd, model, tmp_path, hour):
+    source = model(hours=(0.0, 6.0, 12.0), change=wrong_at(hour))
+    done = zssd("downscale", source, "-o", tmp_path / "o.nc", *FAST, "--quiet")
+    assert done.code == 0
+    assert done.err.count("a constant field") == 1
+    with netCDF4.Dataset(tmp_path / "o.nc") as data:
+        assert "in.nc: msl: a constant field: 3240 cells hold 101325 Pa" in data.zssd_doubts
+    strict = zssd("downscale", source, "-o", tmp_path / "s.nc", *FAST, "--strict")
+    assert strict.code == 1
+    assert "mend the file, or leave --strict out" in strict.err
+    assert not (tmp_path / "s.nc").exists()

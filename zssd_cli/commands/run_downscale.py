@@ -53,7 +53,7 @@ def execute(request: DownscaleRequest, settings: dict[str, Any]) -> None:
     )
     with plan(request.inputs, **settings) as planned:
         _announce(console, planned)
-        _warn(planned.job)
+        doubts = _warn(planned.job)
         if request.dry_run:
             _estimate(console, planned, request.inputs)
             return
@@ -61,15 +61,17 @@ def execute(request: DownscaleRequest, settings: dict[str, Any]) -> None:
         with bar(console, *BAR) as progress:
             task = progress.add_task("", total=planned.job.steps)
             written = planned.write(sink, command_line(), lambda count: progress.advance(task, count))
-        _warn(planned.job, after=True)
+        _warn(planned.job, doubts)
         _finish(console, request, planned.job, written, time.monotonic() - started)
 
 
-def _warn(job: Job, *, after: bool = False) -> None:
-    """Doubts about the input's fields, which not even --quiet keeps back: those of the first time, or all after the run."""
+def _warn(job: Job, said: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Doubts about the fields that were read so far, but for those that were said; not even --quiet keeps them back."""
     console = Console(stderr=True)
-    for doubt in job.source.doubts if not after or len(job.source.times) > 1 else ():
-        say(console, f"Doubt      {doubt}", style="bold yellow")
+    for doubt in job.source.doubts:
+        if doubt not in said:
+            say(console, f"Doubt      {doubt}", style="bold yellow")
+    return job.source.doubts
 
 
 def _announce(console: Console, planned: Plan) -> None:

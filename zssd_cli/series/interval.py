@@ -35,6 +35,7 @@ _TABLE_IN_NAME = re.compile(
     r"^[a-z]\w*?_(?P<table>[A-Z]mon|[0-9]hr\w*|E?day|AER\w+|CF\w+|E\dhr\w*|E\w*mon)_", re.IGNORECASE
 )
 _TITLED = re.compile(r"\b(daily|monthly|annual|yearly)[ -](mean|average)", re.IGNORECASE)
+_TITLES = {"daily": 24.0, "monthly": 730.0, "annual": 8760.0, "yearly": 8760.0}
 _CDO = re.compile(r"(?<![\w.])(?:y?(day|mon|year))(?:mean|avg)\b")
 _MONTHLY_STREAMS = {"moda", "mnth", "msda", "mdfa", "edmo", "edmm", "ewmo", "ewmm", "wamo", "wamd", "swmm", "smma"}
 _MOMENT = "point"
@@ -139,9 +140,7 @@ def evidence_of(
         ("long_name", str(array.attrs.get("long_name", ""))),
     ):
         if titled := _TITLED.search(text):
-            declared.setdefault(
-                _UNITS[titled[1][:3].lower().replace("ann", "yr").replace("yea", "yr")], f"{what} {titled[0]!r}"
-            )
+            declared.setdefault(_TITLES[titled[1].lower()], f"{what} {titled[0]!r}")
     if averaged := _CDO.search(_text(header, "history")):
         declared.setdefault(_UNITS[averaged[1]], f"history {averaged[0]!r}")
         mean = f"history {averaged[0]!r}"
