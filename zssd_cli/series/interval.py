@@ -7,6 +7,7 @@ survive averaging), so the evidence is compared and a contradiction is told, nev
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 import cftime
 import numpy as np
@@ -15,29 +16,32 @@ import xarray as xr
 from zssd_cli.series.timeline import spacing_name
 
 HOURS = {"1hr": 1.0, "3hr": 3.0, "6hr": 6.0, "12hr": 12.0, "day": 24.0, "mon": 730.0, "yr": 8760.0}
-_FROM_DAYS = 20.0
+_EVEN = 1.4
+"""Longest over shortest step of dekads (8 to 11 days)."""
+DAY = 20.0
 """Hours from which on a mean has lost the weather of a moment."""
-_SAID = re.compile(r"(?<!sub)(?P<number>\d+)?\s*-?(?P<unit>hr|hour|h\b|day|dai|mon|yr|year|dec)", re.IGNORECASE)
+_SAID = re.compile(r"(?<!sub)(?P<number>\d+)?\s*-?(?P<unit>hr|hour|h\b|day|dai|mon|yr|year|ann|dec)", re.IGNORECASE)
 _UNITS = {
-    "hr": 1.0,
-    "hour": 1.0,
-    "h": 1.0,
-    "day": 24.0,
-    "dai": 24.0,
-    "mon": 730.0,
-    "yr": 8760.0,
-    "year": 8760.0,
+    "hr": 1.0, "hour": 1.0, "h": 1.0, "day": 24.0, "dai": 24.0, "mon": 730.0, "yr": 8760.0, "year": 8760.0, "ann": 8760.0,
     "dec": 87600.0,
-}
+}  # fmt: skip
 _CLIMATOLOGY = re.compile(r"(monC|hrCM|Clim)", re.IGNORECASE)
-_METHOD = re.compile(r"((?:\w+\s*:\s+)+)(\w+)")
+_METHOD = re.compile(r"((?:\w+\s*:\s*)+)(\w+)")
+_CYCLE = re.compile(r"\b(within|over) (days|years)\b", re.IGNORECASE)
+_ISO = re.compile(r"^P(?:(?P<date>\d+)(?P<dunit>[YMWD])|T(?P<time>\d+)H)$")
+_ISO_HOURS = {"Y": 8760.0, "M": 730.0, "W": 168.0, "D": 24.0}
+_CESM = re.compile(r"^(hour|day|month|year)_(\d+)$")
+_RUNNING = re.compile(r"\b(\d+)[ -]?(hour|day|month)s?[ -](running |moving )?(mean|average)", re.IGNORECASE)
 _TABLE_IN_NAME = re.compile(
-    r"^[a-z]\w*?_(?P<table>[A-Z]mon|[0-9]hr\w*|E?day|AER\w+|CF\w+|E\dhr\w*|E\w*mon)_", re.IGNORECASE
+    r"^[A-Za-z0-9]+_(?P<table>[A-Za-z]*mon|[A-Za-z]?\d+hr\w*|[A-Za-z]*day|AER\w+|CF\w+)_[\w-]+_[\w-]+_r\d+i\d+p\d+"
 )
+"""Names of CMIP5 and CMIP6: variable_table_model_experiment_member."""
 _TITLED = re.compile(r"\b(daily|monthly|annual|yearly)[ -](mean|average)", re.IGNORECASE)
 _TITLES = {"daily": 24.0, "monthly": 730.0, "annual": 8760.0, "yearly": 8760.0}
 _CDO = re.compile(r"(?<![\w.])(?:y?(day|mon|year))(?:mean|avg)\b")
 _MONTHLY_STREAMS = {"moda", "mnth", "msda", "mdfa", "edmo", "edmm", "ewmo", "ewmm", "wamo", "wamd", "swmm", "smma"}
+_HISTORY_TAPES = ("CAM", "EAM")
+"""Models that write cell_methods for means and none for moments, with bounds on every tape."""
 _MOMENT = "point"
 _MEANS = {"mean", "sum"}
 _WORDS = {24.0: "daily", 730.0: "monthly", 8760.0: "yearly"}
@@ -77,17 +81,23 @@ class Interval:
         What it was taken from.
     doubt
         A contradiction in the evidence, "" where there is none.
+    told
+        Whether more than the spacing of the times tells.
+    step
+        Hours between times that are evenly spaced.
     """
 
     name: str | None
     hours: float | None
     evidence: tuple[str, ...]
     doubt: str = ""
+    told: bool = True
+    step: float | None = None
 
     @property
     def is_mean(self) -> bool:
         """True where the weather of a moment is lost: means over a day or more."""
-        return self.hours is not None and self.hours >= _FROM_DAYS
+        return self.hours is not None and self.hours >= DAY
 
     @property
     def kind(self) -> str:
@@ -96,7 +106,7 @@ class Interval:
         for length, words in _WORDS.items():
             if abs(hours / length - 1) < 0.1:
                 return words
-        return f"{hours:.3g}-hour" if hours < _FROM_DAYS else f"{hours / 24:.3g}-day"
+        return f"{hours:.3g}-hour" if hours < DAY else f"{hours / 24:.3g}-day"
 
     @property
     def said(self) -> str:
@@ -129,6 +139,8 @@ def evidence_of(
     for what, text in (
         ("frequency", _text(header, "frequency")),
         ("table_id", table),
+        ("time_coverage_resolution", _text(header, "time_coverage_resolution")),
+        ("time_period_freq", _text(header, "time_period_freq")),
         ("the file name's table", in_name["table"] if in_name and not table else ""),
     ):
         hours = said_hours(text)
@@ -141,6 +153,11 @@ def evidence_of(
     ):
         if titled := _TITLED.search(text):
             declared.setdefault(_TITLES[titled[1].lower()], f"{what} {titled[0]!r}")
+        elif running := _RUNNING.search(text):
+            declared.setdefault(
+                float(running[1]) * _UNITS[running[2].lower()[:3].replace("hou", "h")], f"{what} {running[0]!r}"
+            )
+            mean = f"{what} {running[0]!r}"
     if averaged := _CDO.search(_text(header, "history")):
         declared.setdefault(_UNITS[averaged[1]], f"history {averaged[0]!r}")
         mean = f"history {averaged[0]!r}"
@@ -158,6 +175,10 @@ def evidence_of(
         moment = f"cell_methods time: {method}"
     elif method in _MEANS:
         mean = f"cell_methods time: {method}"
+    if _CYCLE.search(str(array.attrs.get("cell_methods", ""))):
+        declared.setdefault(730.0, "cell_methods of a cycle within or over days or years")
+    if not (method or moment or mean) and _text(header, "source") in _HISTORY_TAPES:
+        moment = f"no cell_methods in a history file of {_text(header, 'source')}"
     width = None if bounds is None or bounds.size == 0 else float(np.median(np.abs(bounds)))
     if width == 0 and not mean:
         moment = moment or "time bounds of no length"
@@ -167,7 +188,11 @@ def evidence_of(
 
 
 def said_hours(text: str) -> float | None:
-    """Hours of a CMIP6 frequency, table or a word such as ``daily`` (6hrPlevPt: 6), None where it tells none."""
+    """Hours of a CMIP6 frequency, table, ISO duration or a word such as ``daily`` (6hrPlevPt: 6), None where it tells none."""
+    if iso := _ISO.match(text):
+        return float(iso["time"]) if iso["time"] else float(iso["date"]) * _ISO_HOURS[iso["dunit"]]
+    if cesm := _CESM.match(text):
+        return float(cesm[2]) * _UNITS[cesm[1][:3] if cesm[1] == "month" else cesm[1]]
     if _CLIMATOLOGY.search(text):
         return 730.0
     match = _SAID.search(text)
@@ -204,7 +229,8 @@ def interval_of(parts: Sequence[Evidence], dates: tuple[cftime.datetime, ...]) -
         words.append(f"times {_shown(step)} apart")
     hours = _length(found, step)
     name = _name(next(iter(found.declared), None)) or spacing
-    return Interval(name, hours, tuple(dict.fromkeys(words)), _contradiction(found, dates, step))
+    told = bool(found.declared or found.moment or found.mean or found.width)
+    return Interval(name, hours, tuple(dict.fromkeys(words)), _contradiction(found, dates, step), told, step)
 
 
 def _length(found: Evidence, step: float | None) -> float | None:
@@ -214,9 +240,9 @@ def _length(found: Evidence, step: float | None) -> float | None:
     if found.width:
         return found.width
     said = max(found.declared, default=None)
-    if said is not None and (found.mean or said >= _FROM_DAYS):
+    if said is not None and (found.mean or said >= DAY):
         return said
-    return step if found.mean or (step or 0) >= _FROM_DAYS else None
+    return step if found.mean or (step or 0) >= DAY else None
 
 
 def _contradiction(found: Evidence, dates: Sequence[cftime.datetime], step: float | None) -> str:
@@ -229,19 +255,19 @@ def _contradiction(found: Evidence, dates: Sequence[cftime.datetime], step: floa
         return _against(found.moment, found.mean)
     if said is not None and found.width and not found.moment and _class(found.width) != _class(said):
         return _against(words, f"time bounds {_shown(found.width)} apart")
-    if found.moment and found.width and found.width >= _FROM_DAYS:
+    if found.moment and found.width and found.width >= DAY:
         return _against(found.moment, f"time bounds {_shown(found.width)} apart")
     if said is not None and step is not None and _class(step) != _class(said):
         apart = f"times {_shown(step)} apart"
         if step < said:
             return _against(words, apart)
-        if not found.moment and not (found.width and found.width < _FROM_DAYS):
+        if not found.moment and not (found.width and found.width < DAY):
             return _against(words, apart + (f" and {found.mean}" if found.mean else ""))
-    if found.width and step and found.width >= _FROM_DAYS and step < 0.5 * found.width and not found.moment:
+    if found.width and step and found.width >= DAY and step < 0.5 * found.width and not found.moment:
         return _against(f"time bounds {_shown(found.width)} apart", f"times {_shown(step)} apart")
     if not found.moment and not found.width and _first_days(dates):
         return (
-            f"all {len(dates)} dates lie on day {dates[0].day} of {len({(d.year, d.month) for d in dates})} months, "
+            f"all {len(dates)} dates lie on one day of each of {len({(d.year, d.month) for d in dates})} months, "
             "the layout of monthly means by hour of day"
         )
     return ""
@@ -253,7 +279,7 @@ def _against(first: str, second: str) -> str:
 
 def _class(hours: float) -> int:
     """0 within a day, 1 days, 2 months, 3 years."""
-    return int(np.searchsorted([_FROM_DAYS, 24.0 * 26, 24.0 * 350], hours))
+    return int(np.searchsorted([DAY, 24.0 * 26, 24.0 * 350], hours))
 
 
 def _combined(parts: Iterable[Evidence]) -> Evidence:
@@ -271,18 +297,19 @@ def _combined(parts: Iterable[Evidence]) -> Evidence:
 
 
 def _first_days(dates: Sequence[cftime.datetime]) -> bool:
-    """Several hours of one and the same day of several months, as the archive of monthly means by hour of day stamps them."""
+    """Several hours of one and the same day (or the last) of several months, as archives of monthly means by hour of day stamp them."""
     months = {(date.year, date.month) for date in dates}
-    return len(months) > 1 and len({date.day for date in dates}) == 1 and dates[0].day == 1 and len(dates) > len(months)
+    same = len({date.day for date in dates}) == 1 or all((date + timedelta(days=1)).day == 1 for date in dates)
+    return len(months) > 1 and same and len(dates) > len(months)
 
 
 def _days_apart(dates: tuple[cftime.datetime, ...]) -> float | None:
-    """Hours between times that are all the same whole days apart."""
+    """Hours between times that are whole days apart and nearly evenly: pentads, dekads, weeks, seasons; None for others."""
     if len(dates) < 3:
         return None
-    hours = {(b - a).total_seconds() / 3600 for a, b in zip(dates[:-1], dates[1:], strict=True)}
-    step = hours.pop()
-    return step if not hours and step >= _FROM_DAYS else None
+    hours = [(b - a).total_seconds() / 3600 for a, b in zip(dates[:-1], dates[1:], strict=True)]
+    even = min(hours) >= DAY and max(hours) <= _EVEN * min(hours)
+    return float(np.median(hours)) if even else None
 
 
 def _name(hours: float | None) -> str | None:

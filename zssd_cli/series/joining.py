@@ -12,7 +12,7 @@ import xarray as xr
 from zssd_cli.errors import InputError
 from zssd_cli.series.doubts import Watch
 from zssd_cli.series.finding import Found
-from zssd_cli.series.interval import Interval, interval_of
+from zssd_cli.series.interval import DAY, Interval, interval_of
 from zssd_cli.series.layout import Layout, describe, same_place
 from zssd_cli.series.pieces import Piece, find_piece
 from zssd_cli.series.timeline import to_calendar
@@ -190,7 +190,8 @@ def refuse_other_intervals(series: Sequence[VariableSeries]) -> None:
     first = series[0]
     for other in series[1:]:
         a, b = first.interval, other.interval
-        if (a.is_mean or b.is_mean) and not (a.is_mean and b.is_mean and a.kind == b.kind):
+        known = all(interval.told or not interval.is_mean for interval in (a, b))
+        if known and (a.is_mean or b.is_mean) and not (a.is_mean and b.is_mean and a.kind == b.kind):
             msg = (
                 f"{first.variable.name} of {first.files} is {_kind(a)} but {other.variable.name} of {other.files} is {_kind(b)}: "
                 "a common time stamp does not make them fields of one time; give files of one frequency."
@@ -215,6 +216,8 @@ def averaging(series: Sequence[VariableSeries]) -> tuple[str | None, list[str]]:
             why = why or f"fields of {name} of which the file does not tell whether they are means: {interval.doubt}"
         elif interval.is_mean:
             why = why or f"{interval.kind} means of {name} ({interval.said})"
+        elif interval.hours == 0 and (interval.step or 0) >= DAY:
+            notes.append(f"{name}: taken as moments a day or more apart ({interval.said})")
         elif interval.hours is not None and interval.hours > 1:
             notes.append(
                 f"{name} is a mean over {interval.hours:g} hours ({interval.said}), smoother than the weather of a moment"

@@ -16,12 +16,14 @@ from zssd_cli.series.interval import Evidence, evidence_of
 from zssd_cli.series.layout import Layout, find_layout
 from zssd_cli.series.opening import reading
 from zssd_cli.series.provenance import Origin, origin_of
-from zssd_cli.series.stamps import Stamps, find_time, stamps
+from zssd_cli.series.stamps import Stamps, centred, find_time, stamps
 from zssd_cli.series.timeline import UNKNOWN_TIME
 from zssd_cli.series.units import check_plausible, convert, infer_units, line
 from zssd_cli.times import format_time
 from zssd_cli.variables import Variable
 
+_CHOSEN = {"quantile", "percentile", "threshold", "probability", "quantiles", "percentiles"}
+"""Dimensions whose fields are statistics, also where there is one."""
 _FILL_ABOVE = 1e19
 """No quantity here is as large: beyond are fill values that the file forgot to declare (1e20, 9.97e36, -9e33)."""
 
@@ -193,6 +195,8 @@ def find_piece(
         time = find_time(array)
         array = _reduced(array, layout, when.dim)
         evidence = evidence_of(dataset.attrs, array, path.name, str(time.name) if time is not None else "", when.widths)
+        if not evidence.moment:
+            when = centred(when)
         notes = (*found.notes, *when.notes, *layout.notes, *_eaten(array, variable))
         origin = origin_of(dataset.attrs)
         if turn is not None:
@@ -206,6 +210,11 @@ def find_piece(
 def _reduced(array: xr.DataArray, layout: Layout, time_dim: str | None) -> xr.DataArray:
     """Squeeze what has size one; refuse what is left beside time and place."""
     keep = {time_dim, *layout.dims}
+    chosen = [str(d) for d in array.dims if str(d).lower() in _CHOSEN and array.sizes[d] == 1]
+    if chosen:
+        value = f" = {float(array[chosen[0]].values[0]):g}" if chosen[0] in array.coords else ""
+        msg = f"{array.name} is a {chosen[0]}{value}, expected fields; give the fields themselves."
+        raise InputError(msg)
     array = array.isel({d: 0 for d in array.dims if d not in keep and array.sizes[d] == 1})
     extra = [d for d in array.dims if d not in keep and d != "expver"]
     if any(str(d).lower().startswith("time") for d in extra):
@@ -231,8 +240,13 @@ def _no_time(array: xr.DataArray, *, allow_no_time: bool) -> Stamps:
 def _eaten(array: xr.DataArray, variable: Variable) -> tuple[str, ...]:
     """A fill value that is a value too: zero wind."""
     encoding = array.encoding
-    fills = {float(encoding[key]) for key in ("_FillValue", "missing_value") if np.isscalar(encoding.get(key))}
-    if variable.component and 0.0 in fills and "scale_factor" not in encoding:
+    scale, offset = float(encoding.get("scale_factor", 1.0)), float(encoding.get("add_offset", 0.0))
+    fills = [
+        scale * float(encoding[key]) + offset
+        for key in ("_FillValue", "missing_value")
+        if np.isscalar(encoding.get(key))
+    ]
+    if variable.component and any(abs(fill) < max(1e-6, abs(scale) * ("scale_factor" in encoding)) for fill in fills):
         return (f"{array.name} declares 0 as its fill value: calms count as missing",)
     return ()
 

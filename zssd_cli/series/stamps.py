@@ -1,7 +1,7 @@
 """The dates of one file: which coordinate tells when a field is valid, in which units, and over which bounds."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import cftime
@@ -23,11 +23,16 @@ _LEADS = {
     "lead_hours", "forecast_lead_time",
 }  # fmt: skip
 _STARTS = re.compile(
-    r"\b(init|initial|initiali[sz]ation|reference|forecast start|base|run|analysis) ?(date|time)?\b", re.IGNORECASE
+    r"\b(init|initial|initiali[sz]ation|reference|forecast start|issued?|base|run|analysis|cycle)\b", re.IGNORECASE
 )
+_LEADING = re.compile(r"\b(lead ?time|forecast (hour|period|lead|step)|hours? since init)", re.IGNORECASE)
+_ZONE = re.compile(r"\d\s*(?!UTC$|GMT$|Z$|utc$|gmt$|z$)(?:[A-Za-z]{2,5}|[+-]\d:\d\d|(?<=:\d\d\s)[+-]\d{1,2})$")
+"""Zones that cftime passes over in silence."""
 _LONGEST_LEAD = 400 * 86400.0
 ROUNDED_WITHIN = 5.0
 """Seconds within which a time is taken for the full minute next to it: files store fractions of days with few digits."""
+_MOST = 0.7
+"""Share of the times at one end of their bounds that makes it their place."""
 _WHOLE = (3600, 1800, 900, 600, 300, 60)
 _MISSING = np.iinfo(np.int64).min
 """What xarray writes for a date that is not there."""
@@ -81,10 +86,17 @@ def _squeezed(coordinate: xr.DataArray) -> xr.DataArray:
 
 
 def _rank(coordinate: xr.DataArray) -> int:
-    """Valid times first, reference times of forecasts last."""
-    if str(coordinate.name).lower() == "valid_time":
+    """Valid times first, times at which forecasts began last."""
+    name, standard = str(coordinate.name).lower(), str(coordinate.attrs.get("standard_name", ""))
+    if name == "valid_time":
         return 0
-    return {"time": 1, "forecast_reference_time": 3}.get(str(coordinate.attrs.get("standard_name")), 2)
+    if standard == "forecast_reference_time" or (_is_start_name(name) and standard != "time"):
+        return 4
+    return 1 if standard == "time" else 2 if name == "time" else 3
+
+
+def _is_start_name(name: str) -> bool:
+    return _STARTS.search(name.lower().replace("_", " ")) is not None
 
 
 def _is_time(name: str, coordinate: xr.DataArray) -> bool:
@@ -100,36 +112,37 @@ def _is_time(name: str, coordinate: xr.DataArray) -> bool:
 
 
 def _is_lead(name: str, coordinate: xr.DataArray) -> bool:
-    if _SINCE.search(str(coordinate.attrs.get("units", ""))):
+    units = str(coordinate.attrs.get("units", ""))
+    if _SINCE.search(units):
         return False
-    return coordinate.attrs.get("standard_name") == "forecast_period" or name.lower() in _LEADS
+    said = _LEADING.search(str(coordinate.attrs.get("long_name", ""))) is not None and _unit(units) in _SECONDS
+    return said or coordinate.attrs.get("standard_name") == "forecast_period" or name.lower() in _LEADS
 
 
 def stamps(dataset: xr.Dataset, array: xr.DataArray) -> Stamps | None:
-    """When the fields of an array of a dataset are valid; None where no coordinate tells.
-
-    A mean that is stamped at an end of its bounds is dated at their middle. A lead time that the dates lack is added.
+    """When the fields of an array of a dataset are stamped, lead times added; None where no coordinate tells.
 
     Raises
     ------
     InputError
-        Units or calendar that cannot be decoded, missing values, two dimensions, dates that may be those of initialisation.
+        Units or calendar that cannot be decoded, missing values, two dimensions, dates that are those of initialisation.
     """
     time = find_time(array)
     if time is None:
         return None
     dim = str(time.dims[0]) if time.ndim == 1 else None
     dates, notes = _decoded(time)
-    dates, more = _valid(array, time, dates)
-    bounds = _bounds(dataset, time) if not more else None
-    if bounds is not None and not _is_point(array):
-        dates, end = _centred(dates, bounds)
-        more += end
+    dates, more = _valid(dataset, array, time, dates)
+    bounds = _bounds(dataset, time) if not any("added" in note for note in more) else None
     return Stamps(dim, dates, calendar_name(time.attrs), bounds, (*notes, *more))
 
 
-def _is_point(array: xr.DataArray) -> bool:
-    return re.search(r"\btime\s*:\s+(\w+\s*:\s+)*point", str(array.attrs.get("cell_methods", ""))) is not None
+def centred(stamped: Stamps) -> Stamps:
+    """Means that are stamped at an end of their bounds dated at the middle, with a note."""
+    if stamped.bounds is None:
+        return stamped
+    dates, notes = _centred(stamped.dates, stamped.bounds)
+    return replace(stamped, dates=dates, notes=(*stamped.notes, *notes))
 
 
 def calendar_name(attributes: dict) -> str:
@@ -184,6 +197,9 @@ def _check_numbers(name: object, values: np.ndarray) -> None:
 def _numbers_to_dates(values: np.ndarray, attributes: dict) -> tuple[cftime.datetime, ...]:
     units, calendar = str(attributes.get("units", "")), calendar_name(attributes)
     unit, since, start = units.partition(" since ")
+    if _ZONE.search(start):
+        msg = f"time units {units!r} name a time zone that cannot be read, expected UTC; give the date in UTC, or the zone as +06:00."
+        raise InputError(msg)
     known = _unit(units)
     if since and _SECONDS.get(known, 1.0) < 1e-6:  # cftime knows no nanoseconds
         values, units = values // 1000 if values.dtype.kind in "iu" else values / 1000, f"microseconds since {start}"
@@ -229,24 +245,25 @@ def _rounded(dates: tuple[cftime.datetime, ...], within: float) -> tuple[tuple[c
 
 
 def _valid(
-    array: xr.DataArray, time: xr.DataArray, dates: tuple[cftime.datetime, ...]
+    dataset: xr.Dataset, array: xr.DataArray, time: xr.DataArray, dates: tuple[cftime.datetime, ...]
 ) -> tuple[tuple[cftime.datetime, ...], tuple[str, ...]]:
     """Dates at which the fields are valid: the lead time is added where the dates are those of initialisation."""
-    leads = [c for name, c in array.coords.items() if c.name != time.name and _is_lead(str(name), c) and c.size == 1]
-    if not leads or str(time.name).lower() == "valid_time":
+    if str(time.name).lower() == "valid_time":
         return dates, ()
-    lead = leads[0]
-    seconds = _lead_seconds(lead)
-    if seconds == 0:
+    standard, words = str(time.attrs.get("standard_name", "")), f"{time.name} {time.attrs.get('long_name', '')}"
+    begins = standard == "forecast_reference_time" or _is_start_name(words)
+    lead = _lead(dataset, array, time)
+    seconds = 0.0 if lead is None else _lead_seconds(lead)
+    if lead is None and begins:
+        said = f"{time.name} calls itself a time of initialisation and no lead time stands beside it"
+        return dates, (f"{said}: the fields are taken as those of that time",)
+    if lead is None or seconds == 0:
         return dates, ()
-    starts = {str(n): c for n, c in array.coords.items() if n != time.name and _is_start(str(n), c)}
     said = f"{seconds / 3600:g} h of {lead.name}"
-    if starts:
+    start = next((c for n, c in array.coords.items() if n != time.name and _is_start(str(n), c)), None)
+    if start is not None and not begins and not _equal(start, dates):
         return dates, ()
-    own = str(time.attrs.get("standard_name", "")) == "forecast_reference_time" or _STARTS.search(
-        f"{str(time.name).replace('_', ' ')} {time.attrs.get('long_name', '')}"
-    )
-    if not own and str(lead.name).lower() == "forecast_period" and lead.ndim == 0:
+    if not begins and start is None and str(lead.name).lower() == "forecast_period" and lead.name not in array.dims:
         msg = (
             f"{time.name} may be the time of initialisation or of validity: {said} stand beside it and no "
             "forecast_reference_time; name the time valid_time, or remove the lead time with ncks -x -v."
@@ -257,12 +274,34 @@ def _valid(
     return valid, (note,)
 
 
+def _lead(dataset: xr.Dataset, array: xr.DataArray, time: xr.DataArray) -> xr.DataArray | None:
+    """The one lead time of an array, also where the file does not name it among the coordinates; None for one along time."""
+    known = {**{str(n): c for n, c in array.coords.items()}, **{str(n): dataset[n] for n in dataset.data_vars}}
+    for name, candidate in known.items():
+        if name in (str(time.name), str(array.name)) or candidate.size != 1 or not _is_lead(name, candidate):
+            continue
+        if not (candidate.ndim == 1 and candidate.dims == time.dims):
+            return candidate
+    return None
+
+
+def _equal(start: xr.DataArray, dates: tuple[cftime.datetime, ...]) -> bool:
+    """Whether a reference time is the same as the dates."""
+    try:
+        begun = _decoded(_squeezed(start))[0]
+    except InputError:
+        return False
+    return len(begun) in (1, len(dates)) and all(
+        format_time(a) == format_time(b) for a, b in zip(begun, dates, strict=False)
+    )
+
+
 def _is_start(name: str, coordinate: xr.DataArray) -> bool:
     """The time at which a forecast began, beside the time at which it is valid."""
     if not _SINCE.search(str(coordinate.attrs.get("units", ""))):
         return False
     standard = str(coordinate.attrs.get("standard_name", ""))
-    return standard == "forecast_reference_time" or _STARTS.search(name.replace("_", " ")) is not None
+    return standard == "forecast_reference_time" or _is_start_name(name)
 
 
 def _lead_seconds(lead: xr.DataArray) -> float:
@@ -277,8 +316,10 @@ def _lead_seconds(lead: xr.DataArray) -> float:
         raise InputError(msg)
     else:
         seconds = float(value) * scale
-    if not abs(seconds) <= _LONGEST_LEAD:
-        msg = f"lead time {lead.name!r} is {seconds / 86400:g} days, expected at most {_LONGEST_LEAD / 86400:g}; correct it."
+    if not 0 <= seconds <= _LONGEST_LEAD:
+        msg = (
+            f"lead time {lead.name!r} is {seconds / 86400:g} days, expected 0 to {_LONGEST_LEAD / 86400:g}; correct it."
+        )
         raise InputError(msg)
     return seconds
 
@@ -286,10 +327,11 @@ def _lead_seconds(lead: xr.DataArray) -> float:
 def _bounds(dataset: xr.Dataset, time: xr.DataArray) -> tuple[tuple[cftime.datetime, cftime.datetime], ...] | None:
     """The time bounds of a file; None where it has none that can be read."""
     attributes = {**time.encoding, **time.attrs}
-    name = next((attributes[key] for key in ("bounds", "climatology") if key in attributes), f"{time.name}_bnds")
-    if name not in dataset.variables or dataset[name].ndim != time.ndim + 1 or dataset[name].shape[-1:] != (2,):
+    names = [attributes.get("bounds"), attributes.get("climatology"), f"{time.name}_bnds", f"{time.name}_bounds"]
+    found = [dataset[n] for n in names if n in dataset.variables and dataset[n].shape[-1:] == (2,)]
+    if not found or found[0].ndim != time.ndim + 1:
         return None
-    array = dataset[name]
+    array, name = found[0], found[0].name
     units = str(array.attrs.get("units", "")) or str(time.attrs.get("units", ""))
     attributes = {**time.attrs, "units": units if _SINCE.search(units) else str(time.attrs.get("units", ""))}
     values = np.asarray(array.values).reshape(-1, 2)
@@ -305,14 +347,17 @@ def _bounds(dataset: xr.Dataset, time: xr.DataArray) -> tuple[tuple[cftime.datet
 def _centred(
     dates: tuple[cftime.datetime, ...], bounds: tuple[tuple[cftime.datetime, cftime.datetime], ...]
 ) -> tuple[tuple[cftime.datetime, ...], tuple[str, ...]]:
-    """Dates in the middle of their bounds where all lie at the same end of them."""
-    if len(dates) != len(bounds) or any(low >= high for low, high in bounds):
+    """Dates in the middle of their bounds where most lie at the same end of them; a first record may have bounds of no length."""
+    wide = [k for k, (low, high) in enumerate(bounds) if low < high]
+    if len(dates) != len(bounds) or not wide:
         return dates, ()
     for place, end in (("end", 1), ("beginning", 0)):
-        if all(date == pair[end] for date, pair in zip(dates, bounds, strict=True)):
+        at_end = [k for k in wide if dates[k] == bounds[k][end]]
+        if len(at_end) >= _MOST * len(wide):
             middle = tuple(_to_second(low + (high - low) / 2) for low, high in bounds)
+            k = at_end[0]
             first = (
-                f"{format_time(dates[0])} is the {place} of {format_time(bounds[0][0])} to {format_time(bounds[0][1])}"
+                f"{format_time(dates[k])} is the {place} of {format_time(bounds[k][0])} to {format_time(bounds[k][1])}"
             )
             return middle, (f"times are the {place}s of averaging intervals ({first}); fields are dated at the middle",)
     return dates, ()
