@@ -23,7 +23,7 @@ def test_fields_in_groups(tmp_path, group):
         inner.createDimension("lon", 4)
         inner.createVariable("psl", "f4", ("lat", "lon"))[:] = 1e5
     last = group.rsplit("/", 1)[-1]
-    assert f"in the group '{group}', the root holds none; take them out with ncks -G : -g {last} grouped.nc" in refused(
+    assert f"in the group '{group}', which are not read; take them out with ncks -G : -g {last} grouped.nc" in refused(
         path
     )
 
@@ -43,6 +43,7 @@ def test_raw_wrf_output(tmp_path):
     [
         ("https://esgf.example.org/thredds/dodsC/psl.nc", "fetch it first: nccopy 'https://esgf.example.org/thredds/dodsC/psl.nc'"),
         ("http://esgf.example.org/thredds/fileServer/a/psl.nc", "fetch it first: wget 'http://esgf.example.org/thredds/fileServer"),
+        ("https://esgf.example.org/thredds/catalog.html", "is the page of a catalogue"),
         ("https://example.org/psl_6hr.nc", "fetch it first: wget 'https://example.org/psl_6hr.nc'"),
     ],
 )  # fmt: skip
@@ -55,7 +56,8 @@ def test_addresses_that_serve_netcdf(url, words):
     [
         (b"BZh91AY", "compressed with bzip2"), (b"\xfd7zXZ\x00", "compressed with xz"), (b"\x0e\x03\x13\x01rest", "is HDF4"),
         (b"II*\x00rest", "gdal_translate"), (b"time,psl\n2010,101325\n", "is text ('time,psl' ...), expected NetCDF"),
-        (b"%PDF-1.4", "a PDF document"),
+        (b"%PDF-1.4", "a PDF document"), (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"a" * 257 + b"ustar" + b"\x00" * 50, "is a tar archive"),
     ],
 )  # fmt: skip
 def test_other_formats(tmp_path, content, words):

@@ -6,6 +6,7 @@ import netCDF4
 import xarray as xr
 
 from zssd_cli.errors import InputError
+from zssd_cli.variables import VARIABLES
 
 _NETCDF = (b"CDF\x01", b"CDF\x02", b"CDF\x05", b"\x89HDF")
 _KINDS = (
@@ -21,6 +22,7 @@ _KINDS = (
     (b"PAR1", "a Parquet table", "give gridded NetCDF files"),
     (b"BUFR", "BUFR, which holds observations", "give gridded NetCDF files"),
 )
+KNOWN = {name for variable in VARIABLES.values() for name in (*variable.own_names, *variable.profiles)}
 _TEXT_LIKE = 0.95
 
 
@@ -41,6 +43,12 @@ def refuse_other_formats(path: Path) -> bytes:
         if start.startswith(magic):
             msg = f"is {what}, expected NetCDF; {remedy}."
             raise InputError(msg)
+    if start[257:262] == b"ustar":
+        msg = "is a tar archive, expected NetCDF; unpack it first (tar xf)."
+        raise InputError(msg)
+    if start.startswith(b"version https://git-lfs"):
+        msg = "is a pointer of Git LFS, not the file; fetch it with git lfs pull."
+        raise InputError(msg)
     if start.lstrip()[:1] in (b"<", b"{"):
         msg = "is a text or web page, expected NetCDF; the download probably failed."
         raise InputError(msg)
@@ -57,16 +65,15 @@ def _is_text(start: bytes) -> bool:
 
 def refuse_foreign(dataset: xr.Dataset, path: Path) -> None:
     """Raise :class:`InputError` for datasets of a layout that has to be converted first: fields in groups, raw WRF output."""
-    if not dataset.data_vars:
-        groups = _groups_with_fields(path)
-        if groups:
-            name = groups[0].rsplit("/", 1)[-1]
-            others = f" (and in {', '.join(groups[1:4])})" if len(groups) > 1 else ""
-            msg = (
-                f"its fields are in the group {groups[0]!r}{others}, the root holds none; "
-                f"take them out with ncks -G : -g {name} {path.name} out.nc."
-            )
-            raise InputError(msg)
+    groups = _groups_with_fields(path)
+    if groups:
+        name = groups[0].rsplit("/", 1)[-1]
+        others = f" (and in {', '.join(groups[1:4])})" if len(groups) > 1 else ""
+        msg = (
+            f"it holds fields in the group {groups[0]!r}{others}, which are not read; "
+            f"take them out with ncks -G : -g {name} {path.name} out.nc."
+        )
+        raise InputError(msg)
     if {"south_north", "west_east"} <= {str(d) for d in dataset.dims} and "XLAT" in dataset.variables:
         msg = (
             "is raw WRF output: its winds point along the model's axes and it holds no sea-level pressure; "
@@ -76,7 +83,7 @@ def refuse_foreign(dataset: xr.Dataset, path: Path) -> None:
 
 
 def _groups_with_fields(path: Path) -> list[str]:
-    """Full names of the groups of a NetCDF-4 file that hold arrays of two dimensions or more."""
+    """Full names of the groups of a NetCDF-4 file that hold arrays with the name of a variable that zssd knows."""
     if not path.is_file():
         return []
     found: list[str] = []
@@ -85,7 +92,7 @@ def _groups_with_fields(path: Path) -> list[str]:
         while waiting and len(found) < 100:
             group = waiting.pop(0)
             waiting.extend(group.groups.values())
-            if any(variable.ndim >= 2 for variable in group.variables.values()):
+            if any(name.lower() in KNOWN and array.ndim >= 2 for name, array in group.variables.items()):
                 found.append(group.path.lstrip("/"))
     return found
 
@@ -101,6 +108,9 @@ def is_opendap(url: str) -> bool:
 
 def refuse_opendap(url: str) -> None:
     """Raise :class:`InputError` for such an address, with the command that fetches it."""
+    if url.lower().split("?")[0].endswith((".html", ".xml")):
+        msg = "is the page of a catalogue, expected a file; open it in a browser and fetch the file by its HTTPServer address."
+        raise InputError(msg)
     served = "/fileserver/" in url.lower() or not any(
         part in url.lower() for part in ("/dodsc/", "/opendap/", "/erddap/")
     )

@@ -1,5 +1,6 @@
 """Which way a wind component points: east and north, or along the axes of a grid that is turned against them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,16 @@ import xarray as xr
 from zssd_cli.errors import InputError
 from zssd_cli.grids.rotation import grid_angle, to_east_north
 from zssd_cli.series.finding import find
+from zssd_cli.series.identity import ALONG_GRID
 from zssd_cli.series.layout import Layout
 from zssd_cli.variables import VARIABLES, Variable
 
-_ALONG_GRID = ("x_wind", "y_wind", "grid_eastward_wind", "grid_northward_wind")
 _PLAIN = ("", "latitude_longitude")
+_UNTURNED = ("regular_ll", "regular_gg", "reduced_gg", "reduced_ll", "sh")
+_GRID_WORDS = re.compile(
+    r"\bgrid[- ]?(relative|direction|oriented)|rotated (grid|pole)|\b[xy][- ]?component|(along|in|on) (the )?(model|rotated|native) grid",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +56,12 @@ def turn_of(dataset: xr.Dataset, array: xr.DataArray, layout: Layout, variable: 
         It points along the axes of a turned grid and the file does not tell how to turn it: the grid was remapped, the other
         component is not there, the grid is unstructured.
     """
-    along = str(array.attrs.get("standard_name", ""))
-    if not variable.component or along not in _ALONG_GRID:
+    if not variable.component:
         return None
-    mapping = mapping_of(dataset, array)
+    mapping, along = mapping_of(dataset, array), _along(array)
+    if along is None:
+        _refuse_unclear(dataset, array, layout, variable, mapping)
+        return None
     if layout.points is None:
         if mapping is None and along in ("x_wind", "y_wind"):
             return None
@@ -71,8 +79,36 @@ def turn_of(dataset: xr.Dataset, array: xr.DataArray, layout: Layout, variable: 
             f"transpose them (ncpdq -a {layout.dims[-1]},{layout.dims[0]})."
         )
         raise InputError(msg)
-    angle = grid_angle(layout.points, mapping, x_descends=descends)
-    return Turn(other, angle, variable.standard_name == "eastward_wind")
+    return Turn(
+        other, grid_angle(layout.points, mapping, x_descends=descends), variable.standard_name == "eastward_wind"
+    )
+
+
+def _along(array: xr.DataArray) -> str | None:
+    """The words by which an array says that it points along the axes of its grid; None where it does not."""
+    standard, long_name = (str(array.attrs.get(key, "")) for key in ("standard_name", "long_name"))
+    if standard in ALONG_GRID:
+        return standard
+    turned = str(array.attrs.get("GRIB_gridType", "regular_ll")) not in _UNTURNED
+    if turned and str(array.attrs.get("GRIB_uvRelativeToGrid", "")) == "1":
+        return "relative to its grid (GRIB uvRelativeToGrid)"
+    return f"along its grid (long_name {long_name!r})" if _GRID_WORDS.search(long_name) else None
+
+
+def _refuse_unclear(
+    dataset: xr.Dataset, array: xr.DataArray, layout: Layout, variable: Variable, mapping: Mapping[str, Any] | None
+) -> None:
+    """Raise :class:`InputError` where a grid is, or was, turned and the array does not say which way it points."""
+    named = str(array.attrs.get("standard_name", "")) == variable.standard_name
+    weather = "OUTPUT FROM WRF" in str(dataset.attrs.get("TITLE", ""))
+    if named or not (weather or mapping is not None):
+        return
+    grid = "WRF output" if weather else f"a grid of {mapping['grid_mapping_name']}" if mapping else "a turned grid"
+    msg = (
+        f"{array.name} is of {grid} and does not say whether it points east or along the grid's axes; set its standard_name to "
+        f"{variable.standard_name}, or to {'x_wind' if variable.standard_name == 'eastward_wind' else 'y_wind'} to have it turned."
+    )
+    raise InputError(msg)
 
 
 def _other_component(dataset: xr.Dataset, array: xr.DataArray, variable: Variable) -> xr.DataArray:
@@ -80,9 +116,16 @@ def _other_component(dataset: xr.Dataset, array: xr.DataArray, variable: Variabl
         v for v in VARIABLES.values() if v.component and v.height == variable.height and v.name != variable.name
     )
     other = find(dataset, partner).array
-    if other is None or other.dims != array.dims or other.attrs.get("units") != array.attrs.get("units"):
+    alike = other is not None and other.dims == array.dims and other.attrs.get("units") == array.attrs.get("units")
+    if other is not None and alike and _along(other) is None:
         msg = (
-            f"{array.name} is {array.attrs['standard_name']}, along the axes of its grid, and {partner.cmip6} is not in the "
+            f"{array.name} is {_along(array)} but {other.name} of the same file is not: one of them is named wrongly; "
+            "correct its standard_name."
+        )
+        raise InputError(msg)
+    if other is None or not alike:
+        msg = (
+            f"{array.name} is {_along(array)}, along the axes of its grid, and {partner.cmip6} is not in the "
             "same file with the same dimensions and units; give both in one file (cdo merge)."
         )
         raise InputError(msg)

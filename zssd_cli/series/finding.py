@@ -10,7 +10,7 @@ import xarray as xr
 
 from zssd_cli.errors import InputError
 from zssd_cli.series.identity import is_ensemble_mean, is_speed, named_at_length, refuse_other
-from zssd_cli.variables import Variable
+from zssd_cli.variables import VARIABLES, Variable
 
 _PRESSURE_NAMES = {
     "plev", "pressure_level", "isobaricinhpa", "isobaricinpa", "plevel", "pressure", "level", "lev", "air_pressure",
@@ -58,10 +58,12 @@ def find(dataset: xr.Dataset, variable: Variable) -> Found:
         Several arrays of the file claim the variable and nothing tells which is meant; an array has its name but says by
         standard name, long name, methods, GRIB keys or level that it is something else.
     """
-    names = {str(name).lower(): str(name) for name in dataset.data_vars}
+    names: dict[str, str] = {}
+    for name in sorted(map(str, dataset.data_vars), key=lambda name: (is_speed(dataset[name]), name != name.lower())):
+        names.setdefault(name.lower(), name)  # u10 beside U10: the component comes first
     for own in variable.own_names:
         if own in names and own not in variable.profiles:
-            return _by_own_name(dataset[names[own]], variable)
+            return _by_own_name(dataset, dataset[names[own]], variable)
     if variable.level is not None:
         return _find_on_level(dataset, variable, variable.level, names)
     found = _find_by_standard_name(dataset, variable)
@@ -70,7 +72,7 @@ def find(dataset: xr.Dataset, variable: Variable) -> Found:
     return found
 
 
-def _by_own_name(array: xr.DataArray, variable: Variable) -> Found:
+def _by_own_name(dataset: xr.Dataset, array: xr.DataArray, variable: Variable) -> Found:
     if variable.component and is_speed(array):
         why = array.attrs.get("standard_name") or array.attrs.get("long_name")
         return Found(None, f"{array.name} is a wind speed ({why})", speed=True)
@@ -85,7 +87,7 @@ def _by_own_name(array: xr.DataArray, variable: Variable) -> Found:
     if variable.level is not None:
         if levels.size == 1 and _nearest(levels, variable.level) is not None:
             return Found(array, notes=notes, why=f"{why} at {shown} hPa")
-    elif levels.size == 1 and _surely_at_surface(array, variable):
+    elif levels.size == 1 and (_surely_at_surface(array, variable) or _stray(dataset, name)):
         note = f"{array.name}: its coordinate {name} = {shown} hPa is not believed, the variable is one of the surface"
         return Found(array, notes=(*notes, note), why=why)
     expected = "the surface" if variable.level is None else f"{variable.level / 100:g} hPa"
@@ -124,6 +126,13 @@ def _surely_at_surface(array: xr.DataArray, variable: Variable) -> bool:
     if variable.height is None:
         return "sea_level" in variable.standard_name
     return str(array.name).lower() == variable.cmip6.lower() or _right_height(array, variable)
+
+
+def _stray(dataset: xr.Dataset, coordinate: str) -> bool:
+    """Whether a sea-level pressure of the file carries the coordinate too, to which it cannot belong."""
+    sea_level = VARIABLES["msl"]
+    names = [name for name in map(str, dataset.data_vars) if name.lower() in sea_level.own_names]
+    return any(coordinate in relevant_scalars(dataset[name]) for name in names)
 
 
 def relevant_scalars(array: xr.DataArray) -> dict[str, xr.DataArray]:

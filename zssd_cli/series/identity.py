@@ -14,34 +14,62 @@ from zssd_cli.variables import Variable
 _DIRECTION = re.compile(
     r"\b(east|west|north|south|zonal|meridional|comp)|\b[uvxy]\b|\b[uv][-_ ]?(comp|wind|vel)", re.IGNORECASE
 )
+_SPEED = re.compile(r"\b(wind ?speed|speed|(wind )?magnitude|(total|scalar) wind)\b", re.IGNORECASE)
+_SPEED_KEYS = {"10si", "ws", "si10", "207"}
+_SIDES = {
+    "eastward_wind": re.compile(r"\b(north|south|west)(ward|erly)?\b|\bmeridional\b|\bv[- ](comp|wind)", re.IGNORECASE),
+    "northward_wind": re.compile(r"\b(east|west|south)(ward|erly)?\b|\bzonal\b|\bu[- ](comp|wind)", re.IGNORECASE),
+}
 _STATISTICS = {
     "an ensemble spread": r"\bspread\b",
-    "a standard deviation": r"\bstandard[ _-]deviation\b|\bstd\.?( ?dev)?\b|\bstdev\b",
+    "a standard deviation": r"\bstandard[ _-]deviation\b|\bstd\.?( ?dev)?\b|\bstdev\b|\bsigma\b",
     "a variance": r"\bvariance\b",
+    "a root mean square": r"\brms\b|\broot[ -]mean[ -]square",
     "a gust": r"\bgusts?\b",
     "a maximum": r"\bmaximum\b|\bmax\b",
-    "a minimum": r"\bminimum\b",
+    "a minimum": r"\bminimum\b|\bmin\b(?! mean)",
     "an anomaly": r"\banomal(y|ies)\b|\bdeparture\b",
-    "a difference": r"\bdifference\b|\bbias\b|\btendency\b|\bincrement\b",
+    "a difference": r"\bdifference\b|\bbias\b(?![- ](corrected|adjusted|correction|adjustment))|\btendency\b|\bincrement\b",
     "a quantile": r"\bpercentile\b|\bquantile\b|\bmedian\b",
     "an uncertainty": r"\buncertainty\b|\bstandard[ _]error\b",
     "a stress": r"\bstress\b",
+    "a direction": r"\b(wind )?direction\b(?! of)",
 }
 _METHODS = {
     "maximum": "a maximum", "minimum": "a minimum", "standard_deviation": "a standard deviation", "variance": "a variance",
+    "std": "a standard deviation", "stdev": "a standard deviation",
     "range": "a range", "median": "a median", "mid_range": "a middle of a range", "mode": "a mode",
 }  # fmt: skip
+_SURFACE = re.compile(
+    r"\b(surface|station|ground)( level)? (air )?pressure\b|\bpressure (at|on) (the )?(surface|ground|station)",
+    re.IGNORECASE,
+)
+_STEP_TYPES = {
+    "max": "a maximum",
+    "min": "a minimum",
+    "sd": "a standard deviation",
+    "rms": "a root mean square",
+    "diff": "a difference",
+}
+ALONG_GRID = ("x_wind", "y_wind", "grid_eastward_wind", "grid_northward_wind")
 _GRIB_TYPES = {"es": "an ensemble spread", "ssd": "a standard deviation", "ep": "a probability"}
-_WIDE_LAT, _WIDE_LON, _WIDE_CELLS = 60.0, 90.0, 50
-"""Over so many degrees and cells the wind blows both ways: the trades of one ocean are narrower."""
+_WIDE_CELLS = 50
+_WIDE = ((60.0, 90.0), (30.0, 180.0))
+"""Over so many cells and degrees of latitude and longitude the wind blows both ways: the trades of one ocean are narrower."""
 
 
 def is_speed(array: xr.DataArray) -> bool:
     """True for a speed, whatever its short name: it says so, and of no direction."""
-    standard_name, long_name = (str(array.attrs.get(key, "")) for key in ("standard_name", "long_name"))
-    if standard_name:
-        return standard_name == "wind_speed"
-    return re.search(r"\bspeed\b", long_name, re.IGNORECASE) is not None and not _DIRECTION.search(long_name)
+    if str(array.attrs.get("standard_name", "")) == "wind_speed":
+        return True
+    if {str(array.attrs.get(key, "")) for key in ("GRIB_shortName", "GRIB_paramId")} & _SPEED_KEYS:
+        return True
+    said = _long_name(array)
+    return _SPEED.search(said) is not None and not _DIRECTION.search(said)
+
+
+def _long_name(array: xr.DataArray) -> str:
+    return str(array.attrs.get("long_name") or array.attrs.get("GRIB_name") or array.attrs.get("description") or "")
 
 
 def refuse_other(array: xr.DataArray, variable: Variable) -> None:
@@ -52,7 +80,8 @@ def refuse_other(array: xr.DataArray, variable: Variable) -> None:
     if not variable.standard_names:
         return
     standard_name = str(array.attrs.get("standard_name", "")).strip()
-    if standard_name.split(" ")[0] in variable.refused or " " in standard_name:
+    known = {"", "unknown", *variable.standard_names, *(ALONG_GRID if variable.component else ())}
+    if standard_name not in known:
         msg = (
             f"{array.name} has the standard_name {standard_name}, expected {' or '.join(variable.standard_names)}; "
             "correct the attribute if the data are what the name says."
@@ -73,8 +102,8 @@ def _article(words: str) -> str:
 
 def _other(array: xr.DataArray, variable: Variable) -> str | None:
     """What it is instead, with the words that say so."""
-    long_name = str(array.attrs.get("long_name", array.attrs.get("GRIB_name", "")))
-    for method in re.findall(r"\b(?:time|realization|ensemble|member|number)\s*:\s+(\w+)", _methods(array)):
+    long_name = _long_name(array)
+    for method in re.findall(r"\b(?:time|realization|ensemble|member|number)\s*:\s*(\w+)", _methods(array)):
         if method.lower() in _METHODS:
             return f"{_METHODS[method.lower()]} (cell_methods {_methods(array)})"
     if (grib := str(array.attrs.get("GRIB_dataType", ""))) in _GRIB_TYPES:
@@ -82,7 +111,17 @@ def _other(array: xr.DataArray, variable: Variable) -> str | None:
     for what, words in _STATISTICS.items():
         if re.search(words, long_name, re.IGNORECASE):
             return f"{what} (long_name {long_name!r})"
-    surface = re.search(r"\b(surface|station) (air )?pressure\b", long_name, re.IGNORECASE)
+    if (step := str(array.attrs.get("GRIB_stepType", ""))) in _STEP_TYPES:
+        return f"{_STEP_TYPES[step]} (GRIB stepType {step})"
+    side = _SIDES.get(variable.standard_name)
+    if side is not None and side.search(long_name):
+        return f"a wind of another direction (long_name {long_name!r})"
+    metres = re.search(r"\b(\d+) ?(m|metres?|meters?)\b(?!/| ?s)", long_name, re.IGNORECASE)
+    if variable.height is not None and metres and float(metres[1]) >= 2 * variable.height:
+        return f"a wind at {metres[1]} m (long_name {long_name!r})"
+    surface = _SURFACE.search(long_name) or {"sp", "134"} & {
+        str(array.attrs.get(k, "")) for k in ("GRIB_shortName", "GRIB_paramId")
+    }
     if variable.name == "msl" and surface and not re.search(r"\bsea\b|\bmsl\b|\breduced\b", long_name, re.IGNORECASE):
         return f"surface pressure (long_name {long_name!r})"
     return None
@@ -109,6 +148,12 @@ def named_at_length(long_name: str) -> str:
     return " ".join(re.sub(r"(\d)\s+m\b", r"\1m", text).split())
 
 
+def _extent(lon: np.ndarray) -> float:
+    """Degrees of longitude that centres span, the widest gap left out, whatever their origin."""
+    round_trip = np.sort(np.ravel(lon)[np.isfinite(np.ravel(lon))] % 360.0)
+    return 360.0 - float(np.diff(np.append(round_trip, round_trip[0] + 360.0)).max())
+
+
 def refuse_one_sign(values: np.ndarray, lat: np.ndarray, lon: np.ndarray, variable: Variable) -> None:
     """Raise :class:`InputError` where a wind component is nowhere negative over a wide area: a speed or a spread.
 
@@ -120,7 +165,7 @@ def refuse_one_sign(values: np.ndarray, lat: np.ndarray, lon: np.ndarray, variab
         Centres in degrees.
     """
     seen = values[np.isfinite(values)]
-    wide = np.ptp(lat) >= _WIDE_LAT and np.ptp(lon) >= _WIDE_LON and seen.size >= _WIDE_CELLS
+    wide = seen.size >= _WIDE_CELLS and any(np.ptp(lat) >= rows and _extent(lon) >= columns for rows, columns in _WIDE)
     if variable.component and wide and seen.min() >= 0 and seen.max() > 0:
         msg = (
             f"{variable.name} is nowhere negative in {seen.size} cells ({seen.min():.3g} to {seen.max():.3g} {variable.units}), "

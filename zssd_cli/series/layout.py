@@ -245,10 +245,12 @@ def _refuse_stations(dataset: xr.Dataset, array: xr.DataArray, lat: xr.DataArray
 def same_place(first: Layout, second: Layout) -> bool:
     """True where two layouts have the same cells but for the last digits."""
     if first.grid is not None and second.grid is not None:
-        return first.grid.shape == second.grid.shape and all(
-            np.allclose(getattr(first.grid, name), getattr(second.grid, name), rtol=0, atol=slack)
-            for name, slack in (("lat", _SLACK * _step(first.grid.lat)), ("lon", _SLACK * _step(first.grid.lon)))
-        )
+        mine, its = first.grid, second.grid
+        if mine.shape != its.shape:
+            return False
+        turn = 360.0 * round((mine.lon[0] - its.lon[0]) / 360.0)
+        rows = np.allclose(mine.lat, its.lat, rtol=0, atol=_SLACK * _step(mine.lat))
+        return rows and np.allclose(mine.lon, its.lon + turn, rtol=0, atol=_SLACK * _step(mine.lon))
     if first.points is not None and second.points is not None:
         a, b = first.points, second.points
         return (

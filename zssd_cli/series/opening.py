@@ -221,7 +221,11 @@ def _open_messages(path: Path, keys: dict[str, object], index: Path) -> xr.Datas
     """The messages that have these keys; the index of the whole file is kept in ``index`` for the next call."""
     import cfgrib  # noqa: PLC0415  optional, slow
 
-    options = {"filter_by_keys": keys, "read_keys": ["stream"], "indexpath": f"{index}.{{short_hash}}"}
+    options = {
+        "filter_by_keys": keys,
+        "read_keys": ["stream", "uvRelativeToGrid"],
+        "indexpath": f"{index}.{{short_hash}}",
+    }
     try:
         dataset = xr.open_dataset(path, engine="cfgrib", backend_kwargs=options, decode_times=False, cache=False)
     except (EOFError, cfgrib.DatasetBuildError) as error:

@@ -198,7 +198,7 @@ def find_piece(
         if not evidence.moment:
             when = centred(when)
         notes = (*found.notes, *when.notes, *layout.notes, *_eaten(array, variable))
-        origin = origin_of(dataset.attrs)
+        origin = origin_of(dataset.attrs, path.name)
         if turn is not None:
             turn = replace(turn, other=_reduced(turn.other, layout, when.dim))
             notes = (*notes, f"{array.name} is turned from the grid's axes to {'east' if turn.east else 'north'}")

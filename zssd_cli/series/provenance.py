@@ -1,5 +1,6 @@
 """What the input files say about where they come from, gathered for the output."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -21,34 +22,43 @@ _JOINED = {
 _FIRST = ("title", "history")
 
 
+_FILE_NAME = re.compile(
+    r"^[A-Za-z0-9]+_[A-Za-z0-9]+_(?P<model>[\w-]+?)_(?P<experiment>[\w-]+?)_(?P<member>(?:s\d+-)?r\d+i\d+p\d+(?:f\d+)?)(?=[_.])"
+)
+"""Names of CMIP5 and CMIP6: variable_table_model_experiment_member."""
+_OF = {
+    "model": ("source_id", "model_id"),
+    "experiment": ("experiment_id", "experiment", "case"),
+    "member": ("variant_label", "member_id", "driving_model_ensemble_member"),
+    "start": ("sub_experiment_id",),
+    "driving model": ("driving_model_id", "driving_source_id"),
+    "version of the regional model": ("rcm_version_id",),
+}
+
+
 @dataclass(frozen=True)
 class Origin:
-    """Whose output a file is; empty strings where it does not say."""
+    """Whose output a file is: model, experiment, member and the like, as far as it says."""
 
-    model: str
-    experiment: str
-    member: str
+    facts: tuple[tuple[str, str], ...]
 
     def conflict(self, other: "Origin") -> str | None:
         """What differs, in words; None where nothing does."""
-        for what, mine, its in (
-            ("model", self.model, other.model),
-            ("experiment", self.experiment, other.experiment),
-            ("member", self.member, other.member),
-        ):
-            if mine and its and mine != its:
-                return f"{what} {mine} and {its}"
-        return None
+        its = dict(other.facts)
+        return next(
+            (f"{what} {mine} and {its[what]}" for what, mine in self.facts if its.get(what, mine) != mine), None
+        )
 
 
-def origin_of(attributes: Mapping[str, object]) -> Origin:
-    """From a file's global attributes, of CMIP6 or CMIP5."""
-    member = _text(attributes, ("variant_label",))
-    if "variant_label" not in attributes and "realization" in attributes and "initialization_method" in attributes:
+def origin_of(attributes: Mapping[str, object], file: str) -> Origin:
+    """From a file's global attributes and, where they lack, its name, of CMIP6, CMIP5, CORDEX or CESM."""
+    facts = {what: _text(attributes, names) for what, names in _OF.items()}
+    if not facts["member"] and "realization" in attributes and "initialization_method" in attributes:
         parts = (attributes["realization"], attributes["initialization_method"], attributes.get("physics_version", 1))
-        member = "r{}i{}p{}".format(*parts)
-    names = _JOINED["source_id"], _JOINED["experiment_id"]
-    return Origin(_text(attributes, names[0]), _text(attributes, names[1]), member)
+        facts["member"] = "r{}i{}p{}".format(*parts)
+    if named := _FILE_NAME.match(file):
+        facts = {what: value or named.groupdict().get(what, "") for what, value in facts.items()}
+    return Origin(tuple((what, value) for what, value in facts.items() if value and value != "none"))
 
 
 def refuse_mixed(parts: Sequence[tuple[Path, Origin, Collection[cftime.datetime]]]) -> list[str]:
