@@ -235,7 +235,7 @@ def evaluate(
     paired
         Vouch that the model's weather follows the reference.
     any_frequency
-        Accept a reference of daily or monthly means.
+        Accept a reference of means where the output is of moments, and the like.
     progress
         Called with times done and times in all.
 
@@ -248,10 +248,11 @@ def evaluate(
         chosen = replace(out, variables=choose_variables(out, None if vars is None else _names(vars)))
         wanted = (*chosen.variables, *(COMPONENTS if SPEED in chosen.variables else ()))
         with closing(open_source(reference, wanted)) as truth:
-            if truth.averaging is not None and not (any_frequency or out.any_frequency):
+            if truth.kind != out.kind and not any_frequency:
+                held = truth.averaging or truth.kind
                 msg = (
-                    f"The reference holds {truth.averaging}, the output fields at one moment; "
-                    "give a reference of moments, or pass --any-frequency."
+                    f"The reference holds {held}, the output {out.kind}; a common time stamp does not make them fields of "
+                    "one time. Give a reference of the same kind, or pass --any-frequency."
                 )
                 raise InputError(msg)
             series = with_speed(truth) if SPEED in chosen.variables else truth

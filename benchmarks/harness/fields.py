@@ -48,6 +48,7 @@ class Series:
     times: tuple[cftime.datetime, ...]
     values: np.ndarray
     averaging: str | None = None
+    kind: str = "moments"
     doubts: tuple[str, ...] = ()
     points: None = None
     time_bounds: None = None

@@ -24,7 +24,7 @@ def test_what_was_understood(zssd, model):
     assert msl["array"] == "psl"
     assert msl["evidence"].startswith("short name psl")
     assert msl["units"] == "Pa"
-    assert (msl["conversion"], msl["missing"], msl["read"]) == ("as it is", 0, 3)
+    assert (msl["conversion"], msl["missing"], msl["read"]) == ("as it is", 0, 4)
     assert 84000 < msl["minimum"] < msl["mean"] < msl["maximum"] < 112000
     assert msl["plausible"] == [84000, 112000]
     assert (found["times"], found["step"], found["gaps"]) == (5, "6 h", "2010-01-02T00:00")

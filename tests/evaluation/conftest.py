@@ -28,7 +28,7 @@ class World:
         self.variables, self.grid = variables, fine_grid(parse_region(region))
         self.times = tuple(cftime.datetime(2010, 1, start + k, calendar="standard") for k in range(steps))
         self.missing, self.closed = (), False
-        self.averaging = None
+        self.averaging, self.kind = None, "moments"
         self._start = start
 
     def read(self, start: int, stop: int) -> np.ndarray:

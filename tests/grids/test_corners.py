@@ -215,3 +215,15 @@ def test_faces_of_a_cubed_sphere_side_by_side(axis):
     faces = (one, x, y), (-x, one, y), (-one, -x, y), (x, -one, y), (-y, x, one), (y, x, -one)
     lat, lon = to_degrees(np.concatenate([np.stack(face, -1) for face in faces], axis=axis))
     np.testing.assert_allclose(share(cell_corners(lat, lon)), 1, rtol=0, atol=1e-9)
+
+
+def test_corners_half_a_cell_aside_are_not_believed():
+    """As a file whose vertices belong to the staggered cells beside."""
+    lat, lon = np.meshgrid(np.arange(31.0, 59.0, 2.0), np.arange(-9.0, 39.0, 2.0), indexing="ij")
+    lat, lon = lat + 0.05 * lon, lon - 0.05 * lat
+    offsets = ((-1, -1), (-1, 1), (1, 1), (1, -1))
+    for aside in (0.0, 1.0):
+        vertices = [np.stack([part + aside + step[k] for step in offsets], -1) for k, part in enumerate((lat, lon))]
+        corners = CellCenters(lat, lon, *vertices).corners
+        middle = corners[1].mean(1).reshape(lat.shape)[3:-3, 3:-3]
+        np.testing.assert_allclose(middle, lon[3:-3, 3:-3], atol=0.1)

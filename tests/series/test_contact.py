@@ -133,3 +133,39 @@ def test_numbers_that_are_written_as_text(make):
     with netCDF4.Dataset(path, "a") as data:
         data["psl"].scale_factor = "a tenth"
     assert "scale_factor of int16 values is the text 'a tenth', expected a number" in refused(path, "msl")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "what"),
+    [
+        ({"sub_experiment_id": "s1960"}, {"sub_experiment_id": "s1961"}, "start s1960 and s1961"),
+        ({"driving_model_id": "A"}, {"driving_model_id": "B"}, "driving model A and B"),
+        ({"case": "b.e21"}, {"case": "f.e20"}, "experiment b.e21 and f.e20"),
+    ],
+)
+def test_other_names_of_origins(make, first, second, what):
+    files = [make("p.nc", globals_=first), make("u.nc", name="uas", units="m s-1", globals_=second)]
+    assert f"are of {what}" in refused(files)
+
+
+def test_origins_by_the_names_of_files(make):
+    names = [f"{v}_6hrPlev_X_{e}_r1i1p1f1_gn_2015.nc" for v, e in (("psl", "ssp126"), ("uas", "ssp585"))]
+    files = [make(names[0]), make(names[1], name="uas", units="m s-1")]
+    assert "are of experiment ssp126 and ssp585 for the same times" in refused(files)
+
+
+def test_a_group_beside_fields_of_the_root(make):
+    path = make()
+    with netCDF4.Dataset(path, "a") as data:
+        inner = data.createGroup("wind")
+        for name, size in (("y", 3), ("x", 4)):
+            inner.createDimension(name, size)
+        inner.createVariable("uas", "f4", ("y", "x"))
+    assert "it holds fields in the group 'wind', which are not read" in refused(path)
+
+
+def test_the_same_region_with_another_origin(make):
+    lat, lon = np.arange(30.0, 61, 5), np.arange(-10.0, 31, 5)
+    first = make("a.nc", lat=lat, lon=lon)
+    source = open_source([first, make("b.nc", lat=lat, lon=lon + 360, hours=(18.0, 24.0))], "msl")
+    assert len(source.times) == 5

@@ -193,3 +193,90 @@ def test_winds_of_a_grid_that_was_remapped_are_refused(make):
         data.createVariable("pole", "i4").setncatts(POLE)
     assert "along the axes of a grid of rotated_latitude_longitude that was remapped since" in refused(path)
     assert open_source(wind(make, "um.nc", attributes={"standard_name": "x_wind"}), "u10").variables == ("u10",)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "what"),
+    [
+        ({"long_name": "10 metre northward wind"}, "a wind of another direction"),
+        ({"long_name": "Westward wind"}, "a wind of another direction"),
+        ({"long_name": "100 metre U wind component"}, "a wind at 100 m"),
+        ({"long_name": "RMS of eastward wind"}, "a root mean square"),
+        ({"cell_methods": "number: std"}, "a standard deviation"),
+        ({"GRIB_stepType": "max"}, "a maximum (GRIB stepType max)"),
+        ({"standard_name": "surface_downward_eastward_stress"}, "standard_name surface_downward_eastward_stress"),
+        ({"standard_name": "sea_water_x_velocity"}, "standard_name sea_water_x_velocity"),
+        ({"long_name": "", "GRIB_name": "10 metre wind gust"}, "a gust"),
+    ],
+)  # fmt: skip
+def test_other_things_under_the_name_of_a_wind(make, attributes, what):
+    assert what in refused(wind(make, attributes=attributes))
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"long_name": "windspeed at 10m"}, {"long_name": "wind magnitude"}, {"GRIB_shortName": "10si"}]
+)
+def test_other_words_for_a_speed(make, attributes):
+    assert "is a wind speed" in refused(wind(make, attributes=attributes))
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [{"long_name": "Pressure at surface"}, {"long_name": "Air pressure at ground level"}, {"GRIB_shortName": "sp"}],
+)
+def test_other_words_for_surface_pressure(make, attributes):
+    assert "psl is surface pressure" in refused(make(attributes=attributes), "msl")
+
+
+@pytest.mark.parametrize("long_name", ["Bias-corrected sea level pressure", "Bias-Adjusted mean sea level pressure"])
+def test_corrected_data_are_no_difference(make, long_name):
+    assert open_source(make(attributes={"long_name": long_name}), "msl").variables == ("msl",)
+
+
+def test_the_component_comes_before_a_speed_of_the_same_letters(make):
+    path = wind(make, name="u10")
+    with netCDF4.Dataset(path, "a") as data:
+        data.createVariable("U10", "f4", ("time", "lat", "lon"))[:] = 3.0
+        data["U10"].setncatts({"units": "m s-1", "long_name": "10m wind speed"})
+    np.testing.assert_allclose(open_source(path, "u10").read(0, 1)[0, 0], wind_values(make), atol=1e-4)
+
+
+def wind_values(make):
+    return make.values("u10", LAT, LON, np.zeros(1))[0]
+
+
+def test_names_of_era5_with_a_stray_level(make):
+    stray = {"scalars": {"plev": (50000.0, PLEV["plev"][1])}, "attributes": {"coordinates": "plev"}}
+    path = make(
+        "m.nc", name="msl", values=make.values("psl", LAT, LON, np.zeros(1)), lat=LAT, lon=LON, hours=(0.0,), **stray
+    )
+    with netCDF4.Dataset(path, "a") as data:
+        data.createVariable("u10", "f4", ("time", "lat", "lon"))[:] = wind_values(make)[None]
+        data["u10"].setncatts({"units": "m s-1", "coordinates": "plev"})
+    source = open_source(path, ["msl", "u10"])
+    assert source.variables == ("msl", "u10")
+    assert sum("is not believed" in note for note in source.notes) == 2
+
+
+def test_winds_of_turned_grids_must_say_which_way_they_point(tmp_path):
+    unclear = rotated(tmp_path / "u.nc", standard=("", ""))
+    assert "does not say whether it points east or along the grid's axes" in refused(unclear)
+    mixed = rotated(tmp_path / "m.nc", standard=("x_wind", "northward_wind"))
+    assert "is x_wind but vas of the same file is not" in refused(mixed)
+    source = open_source(
+        relative(rotated(tmp_path / "g.nc", standard=("eastward_wind", "northward_wind"))), ["u10", "v10"]
+    )
+    np.testing.assert_allclose(source.fields("u10", 0, 1), 8.0, atol=1e-3)
+
+
+def relative(path):
+    """As cfgrib says it of a Lambert grid."""
+    with netCDF4.Dataset(path, "a") as data:
+        for name in ("uas", "vas"):
+            data[name].setncatts({"GRIB_uvRelativeToGrid": 1, "GRIB_gridType": "lambert"})
+    return path
+
+
+def test_statistics_along_a_dimension_of_one(make):
+    path = wind(make, dims=("time", "quantile", "lat", "lon"), extra={"quantile": 1})
+    assert "uas is a quantile" in refused(path)

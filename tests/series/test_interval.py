@@ -129,3 +129,92 @@ def test_ends_of_means_do_not_meet_moments(make):
 def test_bounds_that_cannot_be_read_are_left_aside(make):
     path = bounded(make(hours=(6, 12)), [[np.nan, 6], [6, 12]])
     assert format_time(open_source(path, "msl").times[0]) == "2010-01-01T06:00:00"
+
+
+@pytest.mark.parametrize(
+    ("hours", "attributes", "kind"),
+    [
+        ((0, 120, 240, 384), {}, "daily"),  # pentads, one over a leap day
+        ((0, 240, 480, 744), {}, "10-day"),
+        ((0, 2160, 4368, 6576), {"cell_methods": "time: mean"}, "-day"),
+    ],
+)
+def test_steps_of_days_that_are_nearly_even(make, hours, attributes, kind):
+    assert "-day means of msl" in open_source(make(hours=hours, attributes=attributes), "msl").averaging
+
+
+def test_dates_without_a_step_are_moments(make):
+    assert open_source(make(hours=(0, 312, 330, 378)), "msl").averaging is None
+
+
+@pytest.mark.parametrize(
+    ("attributes", "header", "words"),
+    [
+        ({"cell_methods": "time: mean within days time: mean over days"}, {}, "a cycle within or over days or years"),
+        ({"cell_methods": "time:mean"}, {"frequency": "day"}, "cell_methods time: mean"),
+        ({"long_name": "24-hour running mean of pressure"}, {}, "'24-hour running mean'"),
+        ({}, {"frequency": "annual"}, "frequency annual"),
+        ({}, {"time_coverage_resolution": "P1M"}, "time_coverage_resolution P1M"),
+        ({}, {"time_period_freq": "month_1"}, "time_period_freq month_1"),
+        ({"GRIB_stepType": "avgua"}, {"frequency": "mon"}, "GRIB stepType avgua"),
+    ],
+)
+def test_other_words_for_means(make, attributes, header, words):
+    assert words in open_source(make(hours=(372.0,), attributes=attributes, globals_=header), "msl").averaging
+
+
+def test_any_day_of_every_month(make):
+    hours = [24.0 * day + hour for day in (14, 45, 73) for hour in (0, 6)]
+    assert "all 6 dates lie on one day of each of 3 months" in open_source(make(hours=hours), "msl").averaging
+
+
+def test_a_first_record_of_no_length(make):
+    path = bounded(
+        make(hours=(0, 6, 12, 18), attributes={"cell_methods": "time: mean"}), [[0, 0], [0, 6], [6, 12], [12, 18]]
+    )
+    source = open_source(path, "msl")
+    assert [format_time(t)[11:13] for t in source.times] == ["00", "03", "09", "15"]
+
+
+def test_moments_by_their_table_keep_their_stamps(make):
+    path = bounded(make(hours=(6, 12), globals_={"frequency": "6hrPt"}), [[0, 6], [6, 12]])
+    assert format_time(open_source(path, "msl").times[0]) == "2010-01-01T06:00:00"
+
+
+def test_cam_writes_no_cell_methods_for_moments(make):
+    path = bounded(make(hours=(6, 12), globals_={"source": "CAM"}), [[0, 6], [6, 12]])
+    assert format_time(open_source(path, "msl").times[0]) == "2010-01-01T06:00:00"
+    mean = bounded(
+        make("m.nc", hours=(6, 12), globals_={"source": "CAM"}, attributes={"cell_methods": "time: mean"}),
+        [[0, 6], [6, 12]],
+    )
+    assert format_time(open_source(mean, "msl").times[0]) == "2010-01-01T03:00:00"
+
+
+def test_bounds_without_the_attribute(make):
+    path = make(hours=(12.0,))
+    with netCDF4.Dataset(path, "a") as data:
+        data.createDimension("bnds", 2)
+        data.createVariable("time_bounds", "f8", ("time", "bnds"))[:] = [[0, 24]]
+    assert "daily means" in open_source(path, "msl").averaging
+
+
+def test_spacing_alone_does_not_part_variables(make):
+    files = [
+        make("p.nc", hours=DAY),
+        make("u.nc", name="uas", units="m s-1", hours=(0, 6, 24, 30, 48), globals_={"frequency": "6hrPt"}),
+    ]
+    assert "daily means of msl (times 24 h apart)" in open_source(files, ["msl", "u10"]).averaging
+
+
+def test_moments_a_day_apart_get_a_note(make):
+    source = open_source(make(hours=DAY, attributes={"cell_methods": "time: point"}), "msl")
+    assert source.notes == ("msl: taken as moments a day or more apart (cell_methods time: point, times 24 h apart)",)
+
+
+@pytest.mark.parametrize(
+    ("name", "fine"),
+    [("era5_day_01.nc", True), ("msl_era5_common_2010.nc", True), ("psl_Amon_X_hist_r1i1p1_1.nc", False)],
+)
+def test_only_cmip_names_hold_tables(make, name, fine):
+    assert (open_source(make(name, hours=(0, 1)), "msl").averaging is None) == fine

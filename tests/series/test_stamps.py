@@ -127,3 +127,63 @@ def test_several_lead_times_have_to_be_chosen(tmp_path):
     )
     with pytest.raises(InputError, match=r"further dimension lead_time \(2\)"):
         open_source(tmp_path / "m.nc", "msl")
+
+
+@pytest.mark.parametrize("name", ["init_time", "reference_time", "analysis_time", "date_issued"])
+def test_the_time_of_initialisation_is_not_the_time(make, name):
+    data = xr.load_dataset(make(), decode_times=False)
+    del data.time.attrs["calendar"]
+    data = data.assign_coords({name: ("time", data.time.values - 72, {"units": "hours since 2010-01-01"})})
+    data.to_netcdf(make.folder / "i.nc")
+    assert dates(make.folder / "i.nc")[0] == "2010-01-01T00:00:00"
+
+
+def test_a_lead_time_along_time_is_not_added(make):
+    for hours in ((6.0,), (6.0, 12.0)):
+        data = xr.load_dataset(make(hours=hours), decode_times=False)
+        data = data.assign_coords(lead_time=("time", np.full(len(hours), 6.0), {"units": "hours"}))
+        data.to_netcdf(make.folder / f"l{len(hours)}.nc")
+        assert dates(make.folder / f"l{len(hours)}.nc")[0] == "2010-01-01T06:00:00"
+
+
+def test_a_reference_time_that_is_the_time(tmp_path):
+    reference = ((), 0.0, {"units": "hours since 2010-01-01", "standard_name": "forecast_reference_time"})
+    path = forecast(
+        tmp_path / "f.nc", 72, dims=("time",), name="forecast_period", extra={"forecast_reference_time": reference}
+    )
+    data = xr.load_dataset(path, decode_times=False).isel(time=[0])
+    data.to_netcdf(tmp_path / "one.nc")
+    assert dates(tmp_path / "one.nc") == ["2010-01-04T00:00:00"]
+
+
+def test_a_lead_time_that_no_coordinates_attribute_names(make):
+    path = make(hours=(0.0,))
+    with netCDF4.Dataset(path, "a") as data:
+        lead = data.createVariable("leadtime", "f8", ())
+        lead[...], lead.units = 24.0, "hours"
+        data["psl"].coordinates = "lat lon"
+    assert dates(path) == ["2010-01-02T00:00:00"]
+
+
+def test_a_time_of_initialisation_without_lead_gets_a_note(make):
+    path = make(hours=(0.0,))
+    with netCDF4.Dataset(path, "a") as data:
+        data["time"].long_name = "initialization time"
+    assert "calls itself a time of initialisation" in open_source(path, "msl").notes[0]
+
+
+def test_negative_lead_times_are_refused(tmp_path):
+    with pytest.raises(InputError, match="is -3 days, expected 0 to 400"):
+        open_source(forecast(tmp_path / "f.nc", -72), "msl")
+
+
+@pytest.mark.parametrize(
+    ("units", "fine"), [("00:00:00 UTC", True), ("00:00:00 EST", False), ("00:00 +6:00", False), ("00:00:00Z", True)]
+)
+def test_time_zones(make, units, fine):
+    path = make(time_units=f"hours since 2010-01-01 {units}")
+    if fine:
+        assert dates(path)[0] == "2010-01-01T00:00:00"
+    else:
+        with pytest.raises(InputError, match="name a time zone that cannot be read"):
+            open_source(path, "msl")

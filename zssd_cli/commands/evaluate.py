@@ -45,7 +45,8 @@ def evaluate(
         bool, typer.Option("--paired", help="Vouch that the model's weather follows the reference.")
     ] = False,
     any_frequency: Annotated[
-        bool, typer.Option("--any-frequency", help="Accept a reference of daily or monthly means.")
+        bool,
+        typer.Option("--any-frequency", help="Accept a reference of means for an output of moments, and the like."),
     ] = False,
 ) -> None:
     """Score an output against the truth: error, bias, extremes, ensemble and spectra, beside simple interpolations.

@@ -18,7 +18,7 @@ def inspect(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Picture of the first time.", show_default=False)
     ] = None,
-    thorough: Annotated[bool, typer.Option("--thorough", help="Read every field, not three of each variable.")] = False,
+    thorough: Annotated[bool, typer.Option("--thorough", help="Read every field, not a few of each variable.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 where there are problems or doubts.")] = False,
 ) -> None:
     """Say what files hold: variables, units, grid, times, averaging, missing values, doubts. Nothing is downscaled.

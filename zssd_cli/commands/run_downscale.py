@@ -19,7 +19,7 @@ from zssd_cli.outputs.netcdf import create_output
 from zssd_cli.posterior import estimate
 from zssd_cli.posterior.downscaling import Job, observe
 from zssd_cli.posterior.observing import COMPONENTS, standards
-from zssd_cli.series.inspection import inspect_source
+from zssd_cli.series.inspection import REFUSED, inspect_source
 from zssd_cli.series.opening import expand
 from zssd_cli.times import format_time
 from zssd_cli.timing import duration, span
@@ -55,7 +55,7 @@ def execute(request: DownscaleRequest, settings: dict[str, Any]) -> None:
         _announce(console, planned)
         doubts = _warn(planned.job)
         if request.dry_run:
-            _estimate(console, planned, request.inputs)
+            _estimate(console, planned, request.inputs, doubts)
             return
         started, sink = time.monotonic(), partial(create_output, request.output)
         with bar(console, *BAR) as progress:
@@ -114,16 +114,25 @@ def _partly(job: Job) -> list[str]:
     names: dict[int, list[str]] = {}
     for name, holes in zip(job.source.variables, missing, strict=True):
         names.setdefault(int((holes & counted).sum()), []).append(name)
-    return [
+    nowhere = int((inside & missing.all(0)).sum())
+    lines = [
+        f"Missing    {nowhere} of {int(inside.sum())} blocks have no value at all at the first time; missing in the output"
+    ]
+    return (lines if nowhere else []) + [
         f"Partly     {', '.join(several)}: {count} of {int(counted.sum())} blocks have no value at the first time; drawn there"
         for count, several in names.items()
         if count
     ]
 
 
-def _estimate(console: Console, planned: Plan, inputs: tuple[str, ...]) -> None:
+def _estimate(console: Console, planned: Plan, inputs: tuple[str, ...], said: tuple[str, ...]) -> None:
     job, wanted = planned.job, planned.variables
-    console.print(table(inspect_source(planned.source, inputs).variables))
+    found = inspect_source(planned.source, inputs)
+    console.print(table(found.variables))
+    _warn(job, said)
+    for problem in found.problems:
+        if problem.startswith(REFUSED):
+            say(Console(stderr=True), f"Problem    {problem}", style="bold red")
     call, cells = estimate.network_call(job)
     taken = span(*estimate.seconds_range(job, call, cells))
     memory = estimate.memory(job) / 1e9

@@ -3,6 +3,7 @@
 import json
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +13,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.table import Table
 
 from zssd_cli.commands.shared import bar, check_picture, check_targets, say
-from zssd_cli.errors import ZssdError
+from zssd_cli.errors import InputError, ZssdError
 from zssd_cli.files import atomic_path
 from zssd_cli.grids.cells import Cells
 from zssd_cli.grids.extent import cell_width
 from zssd_cli.grids.latlon import block_grid
 from zssd_cli.grids.regridders import make_regrid
-from zssd_cli.series.inspection import SCALES, Inspection, VariableFacts, headers, inspect_source, steps_of
+from zssd_cli.series.inspection import REFUSED, SCALES, Inspection, VariableFacts, headers, inspect_source, steps_of
 from zssd_cli.series.opening import expand
 from zssd_cli.series.reading import Source, open_source
 from zssd_cli.times import format_time
 from zssd_cli.variables import VARIABLES
 
 STDOUT = Path("-")
+GUIDING = ("msl", "u10", "v10", "si10")
 
 
 def execute(inputs: tuple[str, ...], json_file: Path | None, plot: Path | None, *, thorough: bool, strict: bool) -> int:
@@ -33,22 +35,46 @@ def execute(inputs: tuple[str, ...], json_file: Path | None, plot: Path | None, 
     check_targets({"--json": json_file if json_file != STDOUT else None, "--plot": plot}, lambda: expand(inputs))
     page = Console(stderr=json_file == STDOUT)
     files = expand(inputs)
+    picture = False
     try:
-        with closing(open_source(list(inputs), list(VARIABLES))) as source:
+        with closing(_opened(list(inputs))) as source:
             found = _look(source, inputs, thorough=thorough)
             if plot is not None:
-                draw(source, plot)
+                picture, found = _drawn(source, plot, found)
     except ZssdError as error:
         found = Inspection(
             tuple(inputs), {}, (), "", 0, "", "", "", "", (), (str(error),), "", header=headers(files)
         )  # fmt: skip
     show(page, found)
-    if plot is not None and found.variables:
+    if picture:
         say(page, f"Picture    {plot}")
     if json_file is not None:
         _write(json_file, found)
-    refused = not found.command or "--any-frequency" in found.command
+    refused = (
+        not found.command or "--any-frequency" in found.command or any(p.startswith(REFUSED) for p in found.problems)
+    )
     return 1 if refused or (strict and found.problems) else 0
+
+
+def _opened(inputs: list[str]) -> Source:
+    """All that zssd knows; where that does not go together, what guides the default prior, as zssd downscale opens it."""
+    try:
+        return open_source(inputs, list(VARIABLES))
+    except InputError as error:
+        try:
+            source = open_source(inputs, GUIDING)
+        except InputError:
+            raise error from None
+        return replace(source, notes=(*source.notes, f"other variables are left out: {error}"))
+
+
+def _drawn(source: Source, plot: Path, found: Inspection) -> tuple[bool, Inspection]:
+    """Whether the picture could be drawn, and the page with why not."""
+    try:
+        draw(source, plot)
+    except InputError as error:
+        return False, replace(found, problems=(*found.problems, f"no picture: {error}"))
+    return True, found
 
 
 def _look(source: Source, inputs: tuple[str, ...], *, thorough: bool) -> Inspection:

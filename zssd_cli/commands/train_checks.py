@@ -71,8 +71,16 @@ def read_all(console: Console, named: Mapping[str, Part]) -> None:
             for texts in (row.refused, row.unreadable):
                 for text in list(texts.values())[:3]:
                     say(console, f"note       {text}")
+    say_doubts(console, named)
     for name, part in named.items():
         _judge(name, part, found[name])
+
+
+def say_doubts(console: Console, named: Mapping[str, Part]) -> None:
+    """A line for every kind of impossible field among those that were read."""
+    for name, part in named.items():
+        for doubt in part.source.doubts:
+            say(console, f"Doubt      {name}: {doubt}", style="bold yellow")
 
 
 def _table(found: Mapping[str, Sequence[Faults]], named: Mapping[str, Part]) -> Table:
@@ -129,3 +137,4 @@ def say_left_out(console: Console, named: Mapping[str, Part]) -> None:
         words = part.holes.words()
         if words:
             say(console, f"note       {name}: {words}")
+    say_doubts(console, named)

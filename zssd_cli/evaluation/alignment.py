@@ -43,8 +43,8 @@ class OutputFile:
         Scale of the coarse observation in degrees, None where the file does not tell.
     source_id
         The climate model that it came from, empty for a coarsened reanalysis.
-    any_frequency
-        It was made of whatever the input held, means included.
+    kind
+        Moments, or daily, monthly ... means.
     """
 
     path: Path
@@ -56,7 +56,7 @@ class OutputFile:
     members: int
     filter_scale: float | None
     source_id: str
-    any_frequency: bool
+    kind: str
     _data: xr.Dataset = field(repr=False)
 
     def read(self, name: str, index: int) -> np.ndarray:
@@ -128,7 +128,7 @@ def _described(data: xr.Dataset, path: Path) -> OutputFile:
         members=max((data.sizes["member"] for v in fields.values() if "member" in v.dims), default=1),
         filter_scale=_number(data.attrs.get("zssd_filter_scale")),
         source_id=str(data.attrs.get("zssd_source_id", "")).strip(),
-        any_frequency=str(data.attrs.get("zssd_any_frequency", "")) == "True",
+        kind=str(data.attrs.get("zssd_fields", "moments")),
         _data=data,
     )
 

@@ -21,6 +21,8 @@ BEYOND = 1.7
 """A Voronoi cell that reaches so many times further than is usual, measured in spacings, lies at a rim."""
 TORN = 3.0
 """A step so many times longer than those before and after it leads to another part of the grid."""
+ASIDE = 0.35
+"""Part of the way from a cell's middle to its corner at which no grid has its centres; half a cell aside is .7."""
 MOSTLY = 0.99
 """With a smaller share of sound cells none of a file's corners is believed."""
 _ROUND = 1.5
@@ -88,7 +90,10 @@ def _given(count: int, lat_vertices: np.ndarray | None, lon_vertices: np.ndarray
 
 
 def _sound(lat: np.ndarray, lon: np.ndarray, corner_lat: np.ndarray, corner_lon: np.ndarray) -> np.ndarray:
-    """Cells with corners that are numbers, lie in order round the cell, and have the centre among them."""
+    """Cells with corners that are numbers, lie in order round the cell, and have the centre among them.
+
+    None where most centres lie far from the middle: the corners are those of other cells.
+    """
     numbers = (
         np.isfinite(corner_lat) & np.isfinite(corner_lon) & (np.abs(corner_lat) <= 90.01) & (np.abs(corner_lon) < 1e4)
     )
@@ -100,7 +105,11 @@ def _sound(lat: np.ndarray, lon: np.ndarray, corner_lat: np.ndarray, corner_lon:
     in_order = np.abs(turns.sum(1)) > 0.99 * np.abs(turns).sum(1)
     reach = np.linalg.norm(arms, axis=2).max(1)
     centre = to_vectors(lat, lon)
-    near = np.linalg.norm(centre - middle / np.linalg.norm(middle, axis=1)[:, None], axis=1) <= reach
+    off = np.linalg.norm(centre - middle / np.linalg.norm(middle, axis=1)[:, None], axis=1)
+    near = off <= reach
+    seen = numbers & np.isfinite(off) & (reach > 0)
+    if seen.any() and np.median(off[seen] / reach[seen]) > ASIDE:
+        return np.zeros(lat.size, dtype=bool)
     return numbers & in_order & (reach > 0) & (near | ~np.isfinite(centre).all(1))
 
 

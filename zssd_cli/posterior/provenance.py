@@ -53,6 +53,7 @@ def describe(job: Job, variables: Sequence[str], prior: str, sha256: str, comman
         "zssd_obs_error": shown_errors(config.obs_error),
         "zssd_seed": str(config.seed),
         "zssd_any_frequency": str(config.any_frequency),
+        "zssd_fields": job.source.kind,
         "zssd_sampler": method.sampler_of(config),
         "zssd_steps": method.steps_of(config),
         "zssd_zeta": method.zeta_of(config),

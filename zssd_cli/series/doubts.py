@@ -45,9 +45,9 @@ class Watch:
 
     strict: bool = False
     seen: dict[tuple[str, str], list[str]] = field(default_factory=dict)
-    _last: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _last: dict[str, tuple[str, int]] = field(default_factory=dict)
 
-    def look(self, checks: "Checks", where: str, position: int, when: str, values: np.ndarray) -> None:
+    def look(self, checks: "Checks", where: str, when: str, values: np.ndarray) -> None:
         """Note the doubts about a field.
 
         Parameters
@@ -56,16 +56,17 @@ class Watch:
             Of its variable.
         where
             Names variable and file.
-        position, when
-            Place on the file's time axis, and the date in words.
+        when
+            Its date in words.
         values
             In canonical units, (lat, lon) or (cells,), NaN where missing.
         """
         doubts = list(checks.of(values))
-        now = position, hash(values.tobytes())
-        if self._last.get(where) == (position - 1, now[1]):
+        date, known = self._last.get(checks.variable.name, (when, 0))
+        digest = hash(values.tobytes())
+        if known == digest and date != when:
             doubts.append(Doubt("a field that repeats the one before it", f"{np.isfinite(values).sum()} equal cells"))
-        self._last[where] = now
+        self._last[checks.variable.name] = when, digest
         for doubt in doubts:
             if self.strict:
                 msg = f"{where}: {doubt.kind}: {doubt.detail} at {when}; mend the file, or leave --strict out to go on with it."

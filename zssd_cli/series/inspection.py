@@ -18,8 +18,8 @@ from zssd_cli.series.units import line
 from zssd_cli.times import format_time
 from zssd_cli.variables import VARIABLES
 
-FEW = 3
-"""Times whose fields are read unless all are: the first, the middle and the last."""
+REFUSED = "cannot be used"
+"""How a problem begins that stops zssd downscale."""
 SCALES = (1, 1.5, 2, 2.5, 3, 5, 6, 7.5, 10)
 
 
@@ -130,7 +130,7 @@ def inspect_source(
         Called after every field.
     """
     count = len(source.times)
-    positions = range(count) if thorough else sorted({0, count // 2, count - 1})
+    positions = range(count) if thorough else _some(count)
     problems: list[str] = []
     facts = tuple(_facts(source, name, positions, problems, tick) for name in source.variables)
     rows = {row.variable: row for row in coverage(source)}
@@ -141,6 +141,11 @@ def inspect_source(
             f"{source.averaging}: zssd downscale asks for moments; pass --any-frequency to go on all the same"
         )
     problems += source.doubts
+    command = _command(source, files, facts)
+    if not command:
+        problems.append(
+            f"{REFUSED}: nothing here guides the default prior, which takes msl, u10, v10 or si10 on cells of at most 10 degrees"
+        )
     return Inspection(
         files=tuple(files),
         origin={key: value for key, value in source.attributes.items() if key not in ("history", "source_files")},
@@ -153,14 +158,19 @@ def inspect_source(
         gaps=gaps,
         notes=source.notes,
         problems=tuple(problems),
-        command=_command(source, files, facts),
+        command=command,
     )
 
 
 def steps_of(source: Source, *, thorough: bool) -> int:
     """How often :func:`inspect_source` calls its tick."""
     count = len(source.times)
-    return len(source.variables) * (count if thorough else len({0, count // 2, count - 1}))
+    return len(source.variables) * (count if thorough else len(_some(count)))
+
+
+def _some(count: int) -> list[int]:
+    """The first two times, the middle and the last."""
+    return sorted({0, min(1, count - 1), count // 2, count - 1})
 
 
 def _facts(
@@ -173,7 +183,7 @@ def _facts(
         try:
             values = source.fields(name, position, position + 1).astype(np.float64)
         except InputError as error:
-            problems.append(str(error))
+            problems.append(f"{REFUSED}: {error}")
         else:
             valid = values[np.isfinite(values)]
             low, high = min(low, float(valid.min())), max(high, float(valid.max()))

@@ -116,7 +116,7 @@ class Piece:
     def _doubt(self, values: np.ndarray, positions: list[int]) -> None:
         where, checks = f"{self.path.name}: {self.variable.name}", self._checks()
         for position, field in zip(positions, values, strict=True):
-            self.watch.look(checks, where, position, self._when(position), field)
+            self.watch.look(checks, where, self._when(position), field)
 
     def _checks(self) -> Checks:
         lat, lon = self.layout.centres

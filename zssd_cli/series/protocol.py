@@ -56,6 +56,10 @@ class CoarseSeries(Protocol):
         """Why the fields are no moments; None where they are."""
 
     @property
+    def kind(self) -> str:
+        """moments, or daily, monthly ... means."""
+
+    @property
     def time_bounds(self) -> Sequence[tuple[cftime.datetime, cftime.datetime]] | None:
         """Averaging interval of every time, where known."""
 

@@ -124,6 +124,12 @@ class Source:
         return common_layout(self._series).points
 
     @property
+    def kind(self) -> str:
+        """moments, daily, monthly ... means; ``unclear`` where the files contradict themselves."""
+        interval = self._series[0].interval
+        return "unclear" if interval.doubt else f"{interval.kind} means" if interval.is_mean else "moments"
+
+    @property
     def doubts(self) -> tuple[str, ...]:
         """Lines on impossible fields among those that were read so far."""
         return self._watch.lines()

@@ -49,7 +49,9 @@ _SYNONYMS = {spelling: name for name, spellings in _SPELLINGS.items() for spelli
 
 def _normalise(units: str) -> str:
     """``m/s``, ``m s**-1``, ``m.s^-1`` and ``m s-1`` alike as ``m s-1``, in lower case."""
-    text = units.strip().lower().replace("**", "").replace("^", "").replace("*", " ").replace(".", " ")
+    text = units.strip().strip("[]()").lower()
+    for spelled, plain in (("\u2212", "-"), ("\u207b\u00b9", "-1"), ("**", ""), ("^", ""), ("*", " "), (".", " ")):
+        text = text.replace(spelled, plain)
     if "/" in text:
         above, *below = text.split("/")
         inverse = [re.sub(r"^([a-z]+)(\d*)$", lambda m: f"{m[1]}-{m[2] or 1}", part.strip(" ()")) for part in below]
