@@ -21,7 +21,7 @@ def answer(path: Path) -> str:
         return f"refused: {str(error).replace(f'{path}: ', '').replace(str(path), path.name)}"
     fields = ", ".join(f"{one.name} ({one.interval}, {one.units})" for one in found.variables)
     times = found.first if found.times == 1 else f"{found.times} times from {found.first}"
-    refused = [problem.split(": zssd downscale")[0] for problem in found.problems]
+    refused = [*(problem.split(": zssd downscale")[0] for problem in found.problems), *found.doubts]
     rest = "".join(f"; **{text}**" for text in refused) + "".join(f"; note: {note}" for note in found.notes)
     return f"{fields}; {times}; {found.variables[0].cells.split(', longitude')[0]}{rest}"
 

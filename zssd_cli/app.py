@@ -154,8 +154,9 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
 
 
 def _say(message: str) -> None:
+    shown = "".join(letter if letter.isprintable() else "?" for letter in " ".join(message.split()))
     try:
-        sys.stderr.write(f"zssd: {' '.join(message.split())}\n")
+        sys.stderr.write(f"zssd: {shown}\n")
     except BrokenPipeError:
         return
 

@@ -92,6 +92,7 @@ CMIP6 = {
     "vas": ("northward_wind", "m s-1", -1.0, 6.0),
     "sfcWind": ("wind_speed", "m s-1", 9.0, 5.0),
     "tas": ("air_temperature", "K", 280.0, 15.0),
+    "zg500": ("geopotential_height", "m", 5500.0, 100.0),
 }
 
 

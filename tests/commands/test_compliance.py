@@ -122,7 +122,7 @@ def test_a_partly_observed_variable_says_so(written):
         said = f"{data['u10'].attrs['zssd_observed_share']:.1%}"
     assert f"Partly     u10, v10, si10: observed in {said} of area and times; drawn where these are 0:" in done.err
     assert "           u10_observed, v10_observed, si10_observed" in done.err
-    assert "have no value at the first time" not in done.err
+    assert "are not covered by values" not in done.err
 
 
 @pytest.mark.parametrize("members", [1, 3])
@@ -132,8 +132,8 @@ def test_holes_at_the_first_time_are_announced_before_sampling(zssd, model, tmp_
     none, out = model("n.nc", ("vas",), hours=(0.0,), change=none_there), tmp_path / "out.nc"
     settings = ("--region", BOX, "--steps", 2, "--device", "cpu", "--members", members)
     said = zssd("downscale", pressure, east, none, *settings, "-o", out, "--dry-run").err
-    assert "Partly     u10: 2 of 4 blocks have no value at the first time; drawn there" in said
-    assert "Partly     v10: 4 of 4 blocks have no value at the first time; drawn there" in said
+    assert "Partly     u10: 2 of 4 blocks are not covered by values at the first time; drawn there" in said
+    assert "Partly     v10: 4 of 4 blocks are not covered by values at the first time; drawn there" in said
     done = zssd("downscale", pressure, east, none, *settings, "-o", out)
     assert done.code == 0, done.err
     with netCDF4.Dataset(out) as data:

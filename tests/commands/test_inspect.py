@@ -62,12 +62,12 @@ def test_files_that_are_not_understood_are_shown_as_they_are(zssd, tmp_path):
 def test_every_field_on_request(zssd, model):
     source = model(hours=tuple(6.0 * k for k in range(9)))
     with netCDF4.Dataset(source, "a") as data:
-        data["psl"][3] = 101325.0
+        data["psl"][2] = 101325.0
     done, found = inspected(zssd, source)
-    assert (done.code, found["problems"]) == (0, [])
+    assert (done.code, found["doubts"]) == (0, [])
     done, found = inspected(zssd, source, "--thorough")
     assert found["variables"][0]["read"] == 9
-    assert "a constant field" in found["problems"][0]
+    assert "a constant field" in found["doubts"][0]
     assert done.code == 0
     assert zssd("inspect", source, "--thorough", "--strict").code == 1
 
@@ -119,3 +119,22 @@ def test_doubts_are_said_once_even_quietly_and_kept(zssd, model, tmp_path, hour)
     assert strict.code == 1
     assert "mend the file, or leave --strict out" in strict.err
     assert not (tmp_path / "s.nc").exists()
+
+
+def test_units_and_what_is_too_small(zssd, model):
+    source = model(change=lambda values: values / 100, units="hPa")
+    done, found = inspected(zssd, source)
+    assert "Pa (from hPa)" in done.err
+    assert found["variables"][0]["conversion"] == "times 100"
+    small = model("s.nc", lat=np.arange(41.0, 44.1), lon=np.arange(1.0, 4.1))
+    done, found = inspected(zssd, small)
+    assert done.code == 1
+    assert "cannot be used: The input covers longitude 0.5 to 4.5" in found["problems"][0]
+
+
+def test_what_does_not_guide_is_left_out_with_a_note(zssd, model):
+    daily = model("z.nc", names=("zg500",), hours=(0.0, 24.0), attributes={"frequency": "day"})
+    done, found = inspected(zssd, model(), daily)
+    assert done.code == 0, done.err
+    assert [one["name"] for one in found["variables"]] == ["msl"]
+    assert any("other variables are left out" in note for note in found["notes"])

@@ -116,10 +116,10 @@ def _partly(job: Job) -> list[str]:
         names.setdefault(int((holes & counted).sum()), []).append(name)
     nowhere = int((inside & missing.all(0)).sum())
     lines = [
-        f"Missing    {nowhere} of {int(inside.sum())} blocks have no value at all at the first time; missing in the output"
+        f"Missing    {nowhere} of {int(inside.sum())} blocks are covered by no variable at the first time; missing in the output"
     ]
     return (lines if nowhere else []) + [
-        f"Partly     {', '.join(several)}: {count} of {int(counted.sum())} blocks have no value at the first time; drawn there"
+        f"Partly     {', '.join(several)}: {count} of {int(counted.sum())} blocks are not covered by values at the first time; drawn there"
         for count, several in names.items()
         if count
     ]

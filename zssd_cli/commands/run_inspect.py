@@ -43,7 +43,7 @@ def execute(inputs: tuple[str, ...], json_file: Path | None, plot: Path | None, 
                 picture, found = _drawn(source, plot, found)
     except ZssdError as error:
         found = Inspection(
-            tuple(inputs), {}, (), "", 0, "", "", "", "", (), (str(error),), "", header=headers(files)
+            tuple(inputs), {}, (), "", 0, "", "", "", "", (), (str(error),), (), "", header=headers(files)
         )  # fmt: skip
     show(page, found)
     if picture:
@@ -53,7 +53,7 @@ def execute(inputs: tuple[str, ...], json_file: Path | None, plot: Path | None, 
     refused = (
         not found.command or "--any-frequency" in found.command or any(p.startswith(REFUSED) for p in found.problems)
     )
-    return 1 if refused or (strict and found.problems) else 0
+    return 1 if refused or (strict and (found.problems or found.doubts)) else 0
 
 
 def _opened(inputs: list[str]) -> Source:
@@ -125,6 +125,8 @@ def show(console: Console, found: Inspection) -> None:
         say(console, f"Note       {note}", style="yellow")
     for problem in found.problems:
         say(console, f"Problem    {problem}", style="bold red")
+    for doubt in found.doubts:
+        say(console, f"Doubt      {doubt}", style="bold yellow")
     if found.command:
         say(console, f"Downscale  {found.command}")
 
@@ -135,7 +137,7 @@ def table(variables: tuple[VariableFacts, ...]) -> Table:
     for name in ("min", "mean", "max", "missing"):
         rows.add_column(name, justify="right")
     for one in variables:
-        units = one.units if one.conversion == "as it is" else f"{one.units} ({one.conversion})"
+        units = VARIABLES[one.name].units + ("" if one.conversion == "as it is" else f" (from {one.units})")
         numbers = (
             "-" if value is None else f"{value:.5g}" if abs(value) < 1000 else f"{value:.0f}"
             for value in (one.minimum, one.mean, one.maximum)

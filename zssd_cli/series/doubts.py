@@ -69,7 +69,8 @@ class Watch:
         self._last[checks.variable.name] = when, digest
         for doubt in doubts:
             if self.strict:
-                msg = f"{where}: {doubt.kind}: {doubt.detail} at {when}; mend the file, or leave --strict out to go on with it."
+                said = f"{checks.variable.name}: {doubt.kind}: {doubt.detail} at {when}"
+                msg = f"{said}; mend the file, or leave --strict out to go on with it."
                 raise InputError(msg)
             times = self.seen.setdefault((where, doubt.kind), [])
             if not times:

@@ -93,7 +93,7 @@ def _by_own_name(dataset: xr.Dataset, array: xr.DataArray, variable: Variable) -
     expected = "the surface" if variable.level is None else f"{variable.level / 100:g} hPa"
     msg = (
         f"{array.name} is on the pressure level {shown} hPa (coordinate {name}), expected {expected} as its name says; "
-        f"remove the coordinate (ncks -x -v {name}) if it does not belong to it, or rename the array."
+        f"remove the coordinate (ncks -C -x -v {name}) if it does not belong to it, or rename the array."
     )
     raise InputError(msg)
 
@@ -109,7 +109,7 @@ def _height_notes(array: xr.DataArray, variable: Variable) -> tuple[str, ...]:
         )
     msg = (
         f"{array.name} is at a height of {height:g} m, expected {variable.height:g} m as its name says; "
-        "remove the coordinate (ncks -x -v height) if it does not belong to it, or rename the array."
+        "remove the coordinate (ncks -C -x -v height) if it does not belong to it, or rename the array."
     )
     raise InputError(msg)
 

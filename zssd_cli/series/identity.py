@@ -52,6 +52,11 @@ _STEP_TYPES = {
     "diff": "a difference",
 }
 ALONG_GRID = ("x_wind", "y_wind", "grid_eastward_wind", "grid_northward_wind")
+_OTHERS = {
+    "stress", "gust", "direction", "error", "water", "geostrophic", "tendency", "grid", "multiplier", "variance", "cloud",
+    "anomaly", "number", "status",
+}  # fmt: skip
+"""Words that make another quantity of a standard name's."""
 _GRIB_TYPES = {"es": "an ensemble spread", "ssd": "a standard deviation", "ep": "a probability"}
 _WIDE_CELLS = 50
 _WIDE = ((60.0, 90.0), (30.0, 180.0))
@@ -80,8 +85,7 @@ def refuse_other(array: xr.DataArray, variable: Variable) -> None:
     if not variable.standard_names:
         return
     standard_name = str(array.attrs.get("standard_name", "")).strip()
-    known = {"", "unknown", *variable.standard_names, *(ALONG_GRID if variable.component else ())}
-    if standard_name not in known:
+    if _another(standard_name, variable):
         msg = (
             f"{array.name} has the standard_name {standard_name}, expected {' or '.join(variable.standard_names)}; "
             "correct the attribute if the data are what the name says."
@@ -94,6 +98,15 @@ def refuse_other(array: xr.DataArray, variable: Variable) -> None:
             "or correct the attribute if the data are what the name says."
         )
         raise InputError(msg)
+
+
+def _another(standard_name: str, variable: Variable) -> bool:
+    """Whether a standard name is that of another quantity; a misspelt one of this quantity is not."""
+    if standard_name in ("", "unknown", *variable.standard_names, *(ALONG_GRID if variable.component else ())):
+        return False
+    words = set(re.split(r"[^a-z0-9]+", standard_name.lower()))
+    misspelt = set(variable.standard_name.split("_")) - {"air", "at", "mean"} <= words
+    return not misspelt or bool(words & _OTHERS)
 
 
 def _article(words: str) -> str:
@@ -124,6 +137,9 @@ def _other(array: xr.DataArray, variable: Variable) -> str | None:
     }
     if variable.name == "msl" and surface and not re.search(r"\bsea\b|\bmsl\b|\breduced\b", long_name, re.IGNORECASE):
         return f"surface pressure (long_name {long_name!r})"
+    short = str(array.attrs.get("GRIB_shortName", "unknown")).lower()
+    if short not in ("unknown", *variable.grib, *variable.own_names, *variable.profiles):
+        return f"{short} (GRIB shortName)"
     return None
 
 

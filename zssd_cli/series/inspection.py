@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from zssd_cli.defaults import FILTER_SCALE
-from zssd_cli.errors import InputError
+from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.grids.cells import Cells
-from zssd_cli.grids.extent import cell_width, describe_cells
+from zssd_cli.grids.extent import cell_width, common_region, covered_region, describe_cells
 from zssd_cli.series.coverage import coverage, spans
 from zssd_cli.series.reading import Source
 from zssd_cli.series.units import line
@@ -89,7 +89,9 @@ class Inspection:
     notes
         What was not as it should be, and how it was taken.
     problems
-        What ``zssd downscale`` refuses or doubts, with what to do.
+        What ``zssd downscale`` refuses, with what to do.
+    doubts
+        Impossible fields among those that were read.
     command
         What would downscale the files; "" where nothing can.
     """
@@ -105,6 +107,7 @@ class Inspection:
     gaps: str
     notes: tuple[str, ...]
     problems: tuple[str, ...]
+    doubts: tuple[str, ...]
     command: str
     header: dict[str, list[str]] = field(default_factory=dict)
 
@@ -140,12 +143,11 @@ def inspect_source(
         problems.append(
             f"{source.averaging}: zssd downscale asks for moments; pass --any-frequency to go on all the same"
         )
-    problems += source.doubts
-    command = _command(source, files, facts)
-    if not command:
-        problems.append(
-            f"{REFUSED}: nothing here guides the default prior, which takes msl, u10, v10 or si10 on cells of at most 10 degrees"
-        )
+    command = ""
+    try:
+        command = _command(source, files, facts)
+    except ConfigError as error:
+        problems.append(f"{REFUSED}: {error}")
     return Inspection(
         files=tuple(files),
         origin={key: value for key, value in source.attributes.items() if key not in ("history", "source_files")},
@@ -158,6 +160,7 @@ def inspect_source(
         gaps=gaps,
         notes=source.notes,
         problems=tuple(problems),
+        doubts=source.doubts,
         command=command,
     )
 
@@ -237,17 +240,15 @@ def _cells(cells: Cells) -> str:
 
 def _command(source: Source, files: Sequence[str], facts: Sequence[VariableFacts]) -> str:
     guiding = [one for one in facts if one.name in ("msl", "u10", "v10", "si10")]
-    if not guiding:
-        return ""
+    widest = max((one.width for one in guiding), default=np.inf)
+    scale = FILTER_SCALE if widest <= 1.05 * FILTER_SCALE else next((s for s in SCALES if 1.05 * s >= widest), None)
+    if scale is None:
+        msg = "nothing here guides the default prior, which takes msl, u10, v10 or si10 on cells of at most 10 degrees"
+        raise ConfigError(msg)
+    common_region([covered_region(source.cells[one.name], scale) for one in guiding])
     words = ["zssd", "downscale", *files, "--vars", "msl,u10,v10"]
-    widest = max(one.width for one in guiding)
-    if widest > 1.05 * FILTER_SCALE:
-        enough = next((scale for scale in SCALES if 1.05 * scale >= widest), None)
-        if enough is None:
-            return ""
-        words += ["--filter-scale", f"{enough:g}"]
-    if source.averaging is not None:
-        words.append("--any-frequency")
+    words += ["--filter-scale", f"{scale:g}"] if scale != FILTER_SCALE else []
+    words += ["--any-frequency"] if source.averaging is not None else []
     return shlex.join([*words, "-o", "out.nc"])
 
 

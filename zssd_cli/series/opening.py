@@ -192,7 +192,7 @@ def _open_zarr(path: Path) -> xr.Dataset:
     url = url_of(path)
     for module in ("zarr", "fsspec") if url else ("zarr",):
         if find_spec(module) is None:
-            msg = f'is a Zarr store, which needs {module}: pip install "zssd[zarr]".'
+            msg = f"is a Zarr store, which needs {module}: pip install zarr fsspec."
             raise InputError(msg)
     if url is not None and url.startswith("http") and not (find_spec("aiohttp") and find_spec("requests")):
         msg = "is behind HTTP, which needs aiohttp and requests: pip install aiohttp requests."
@@ -203,7 +203,7 @@ def _open_zarr(path: Path) -> xr.Dataset:
 def _open_grib(path: Path, variables: Sequence[Variable]) -> tuple[xr.Dataset, ...]:
     """A dataset per variable: GRIB files mix levels, which no single dataset can hold."""
     if find_spec("cfgrib") is None:
-        msg = 'is GRIB, which needs cfgrib: pip install "zssd[grib]", or convert it with grib_to_netcdf.'
+        msg = "is GRIB, which needs cfgrib: pip install cfgrib eccodes, or convert it with grib_to_netcdf."
         raise InputError(msg)
     keys = [{"shortName": name} | _level_keys(variable) for variable in variables for name in variable.grib]
     with tempfile.TemporaryDirectory(prefix="zssd-grib-") as folder:

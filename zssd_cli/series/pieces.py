@@ -233,7 +233,9 @@ def _no_time(array: xr.DataArray, *, allow_no_time: bool) -> Stamps:
         return Stamps(
             None, (UNKNOWN_TIME,), "standard", notes=(f"{array.name} has no time; season and hour are not known",)
         )
-    msg = f"{array.name} has no time coordinate; add one, for instance with cdo setdate,2010-01-01 -settime,06:00:00."
+    msg = (
+        f"{array.name} has no time coordinate; add one, for instance with cdo -r setdate,2010-01-01 -settime,06:00:00."
+    )
     raise InputError(msg)
 
 

@@ -266,7 +266,7 @@ def _valid(
     if not begins and start is None and str(lead.name).lower() == "forecast_period" and lead.name not in array.dims:
         msg = (
             f"{time.name} may be the time of initialisation or of validity: {said} stand beside it and no "
-            "forecast_reference_time; name the time valid_time, or remove the lead time with ncks -x -v."
+            "forecast_reference_time; name the time valid_time, or remove the lead time with ncks -C -x -v."
         )
         raise InputError(msg)
     valid = tuple(_to_second(date + timedelta(seconds=seconds)) for date in dates)
