@@ -256,7 +256,14 @@ def evaluate(
                 )
                 raise InputError(msg)
             series = with_speed(truth) if SPEED in chosen.variables else truth
-            return evaluate_paired(chosen, series, _shown(reference), scale, progress)
+            evaluation = evaluate_paired(chosen, series, _shown(reference), scale, progress)
+            partly = [
+                f"{name} was observed in {out.shares[name]:.0%} of area and times"
+                for name in chosen.variables
+                if name in out.shares
+            ]
+            note = f"{', '.join(partly)}: elsewhere drawn, while the baselines have the truth's block means everywhere"
+            return replace(evaluation, notes=(*evaluation.notes, note)) if partly else evaluation
 
 
 def open_series(

@@ -3,7 +3,9 @@
 import json
 import types
 
+import numpy as np
 import pytest
+import xarray as xr
 
 from zssd_cli import api
 from zssd_cli.app import main
@@ -130,3 +132,24 @@ def test_download_that_is_a_web_page(tmp_path, capsys, pooch_answers) -> None:
     assert "unverified" in text
     assert "not a readable NetCDF" in error
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_what_was_observed_in_part_is_noted(tmp_path):
+    lat, lon, time = np.arange(40.0, 50.1, 0.25), np.arange(0.0, 10.1, 0.25), np.array(["2010-01-01"], "M8[ns]")
+    values = 2 + 5 * np.sin(lat[:, None] / 2) * np.cos(lon[None, :]) + np.zeros((1, 1, 1))
+    data = xr.Dataset(
+        {
+            "u10": (
+                ("time", "lat", "lon"),
+                values.astype("f4"),
+                {"units": "m s-1", "zssd_observed": "partly", "zssd_observed_share": 0.25},
+            )
+        },
+        {"time": time, "lat": ("lat", lat, {"units": "degrees_north"}), "lon": ("lon", lon, {"units": "degrees_east"})},
+        {"zssd_filter_scale": 5.0},
+    )
+    reference = data.copy()
+    reference["u10"].attrs = {"units": "m s-1"}
+    assert (
+        api.evaluate(data, reference).notes[-1].startswith("u10 was observed in 25% of area and times: elsewhere drawn")
+    )

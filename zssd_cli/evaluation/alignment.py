@@ -43,6 +43,8 @@ class OutputFile:
         Scale of the coarse observation in degrees, None where the file does not tell.
     source_id
         The climate model that it came from, empty for a coarsened reanalysis.
+    shares
+        Variables that the coarse input held in part -> share of area and times.
     kind
         Moments, or daily, monthly ... means.
     """
@@ -56,6 +58,7 @@ class OutputFile:
     members: int
     filter_scale: float | None
     source_id: str
+    shares: dict[str, float]
     kind: str
     _data: xr.Dataset = field(repr=False)
 
@@ -128,6 +131,11 @@ def _described(data: xr.Dataset, path: Path) -> OutputFile:
         members=max((data.sizes["member"] for v in fields.values() if "member" in v.dims), default=1),
         filter_scale=_number(data.attrs.get("zssd_filter_scale")),
         source_id=str(data.attrs.get("zssd_source_id", "")).strip(),
+        shares={
+            name: share
+            for name, v in fields.items()
+            if (share := _number(v.attrs.get("zssd_observed_share"))) is not None and share < 1
+        },
         kind=str(data.attrs.get("zssd_fields", "moments")),
         _data=data,
     )
