@@ -91,7 +91,7 @@ def parse_row(name: str, scale: float, members: int, zeta: float | None = None) 
     guidance, _, short = mode.partition("-")
     sampler = SAMPLERS.get(short) if short else "ddpm"
     try:
-        used = by_name(guidance).zeta if zeta is None else zeta
+        used = by_name(guidance).zeta_of(DownscaleConfig(**shared, guidance=guidance)) if zeta is None else zeta
         config = DownscaleConfig(**shared, guidance=guidance, sampler=sampler, steps=steps, zeta=used)
     except (ConfigError, ValidationError) as error:
         why = error if isinstance(error, ConfigError) else error.errors()[0]["msg"]

@@ -48,6 +48,11 @@ def test_what_a_guidance_needs(name, steps, sampler, spacing, stepwise, exact, b
     assert found == (steps, sampler, spacing)
     assert (method.stepwise, method.exact, method.backward(config)) == (stepwise, exact, backward)
     assert method.zeta_of(config) == {"ucg": 0.15, "dps": 2.5}.get(name)
+    for blocks, zeta in method.zeta.items():
+        assert method.zeta_of(DownscaleConfig(guidance=name, filter_scale=blocks)) == zeta
+    if name == "ucg":
+        assert 0.15 < method.zeta_of(DownscaleConfig(guidance=name, filter_scale=3)) < 0.5
+        assert method.zeta_of(DownscaleConfig(guidance=name, filter_scale=10)) == 0.15
     asked = DownscaleConfig(guidance=name, steps=5, sampler="ddim", spacing="log-snr")
     assert (method.steps_of(asked), method.sampler_of(asked), method.spacing_of(asked)) == (5, "ddim", "log-snr")
 

@@ -117,7 +117,7 @@ def downscale(
         float | None,
         typer.Option(
             metavar="X",
-            help="Step size of ucg and dps; default 0.15 and 2.5.",
+            help="Step size of ucg and dps; default: the best that was measured at the blocks' size.",
             show_default=False,
             rich_help_panel="Method",
         ),

@@ -7,10 +7,11 @@ not know which they got. (``ucg`` and ``dps`` are defined by the ancestral step 
 A guidance's file says as ``METHOD``, a :class:`Method`, how it is made, what it needs and what it costs.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -141,8 +142,10 @@ class Method:
     ----------
     make
         From the setup of a run to the guidance.
-    steps, sampler, zeta
-        What is used where the user asks for none; step size None: it has no such thing.
+    steps, sampler
+        What is used where the user asks for none.
+    zeta
+        Side of the blocks in degrees -> the best step size that was measured there, ascending; empty: it has no such thing.
     stepwise
         True where the guidance moves the sampler's step: no other sampler will do, the network is the prior at every level, and
         sampling starts from pure noise.
@@ -159,7 +162,7 @@ class Method:
     make: Callable[[Setup], Guidance]
     steps: int = 20
     sampler: str = "dpmpp_2m"
-    zeta: float | None = None
+    zeta: Mapping[float, float] = field(default_factory=dict)
     stepwise: bool = False
     exact: bool = False
     backward: Callable[[DownscaleConfig], int] = lambda _: 0
@@ -167,8 +170,10 @@ class Method:
     gains: Callable[[Tensor], int] = lambda _: 0
 
     def zeta_of(self, config: DownscaleConfig) -> float | None:
-        """Step size, None where the guidance has none."""
-        return None if self.zeta is None else config.zeta or self.zeta
+        """Step size: the user's, else between those of the nearest blocks that were measured; None where the guidance has none."""
+        if not self.zeta:
+            return None
+        return config.zeta or float(np.interp(config.filter_scale, list(self.zeta), list(self.zeta.values())))
 
     def steps_of(self, config: DownscaleConfig) -> int:
         """Denoising steps per sample."""

@@ -5,7 +5,7 @@ The norm of the mismatch is taken on the coarse grid, which makes the gradient s
 
 from dataclasses import replace
 
-from zssd_cli.posterior.guidance import Guidance
+from zssd_cli.posterior.guidance import Guidance, Method
 from zssd_cli.posterior.guidance import ucg as paper
 
 
@@ -14,6 +14,6 @@ def dps(zeta: float) -> Guidance:
     return paper.stepwise(fine=False, zeta=zeta)
 
 
-ZETA = 2.5
+ZETA = {1.5: 2.5, 2.5: 2.5, 5.0: 2.5}
 """As of ``ucg``; larger as the gradient is smaller."""
-METHOD = replace(paper.METHOD, make=lambda setup: dps(setup.config.zeta or ZETA), zeta=ZETA)
+METHOD: Method = replace(paper.METHOD, make=lambda setup: dps(METHOD.zeta_of(setup.config) or 0.0), zeta=ZETA)

@@ -71,10 +71,10 @@ def ucg(zeta: float) -> Guidance:
     return stepwise(fine=True, zeta=zeta)
 
 
-ZETA = 0.15
-"""Best of three on a training field at blocks of 5 degrees (docs/benchmarks.md); the paper gives no number for this norm."""
-METHOD = Method(
-    lambda setup: ucg(setup.config.zeta or ZETA),
+ZETA = {1.5: 0.5, 2.5: 0.5, 5.0: 0.15}
+"""Best of three each on a training field at blocks of these sizes (docs/benchmarks.md); the paper gives no number for this norm."""
+METHOD: Method = Method(
+    lambda setup: ucg(METHOD.zeta_of(setup.config) or 0.0),
     steps=1000,
     sampler="ddpm",
     zeta=ZETA,
