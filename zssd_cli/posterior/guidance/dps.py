@@ -14,6 +14,6 @@ def dps(zeta: float) -> Guidance:
     return paper.stepwise(fine=False, zeta=zeta)
 
 
-ZETA = {1.5: 2.5, 2.5: 2.5, 5.0: 2.5}
-"""As of ``ucg``; larger as the gradient is smaller."""
+ZETA = {2.5: 6.0, 5.0: 2.5}
+"""As of ``ucg``; larger as the gradient is smaller. Smaller blocks than 2.5 degrees were not measured."""
 METHOD: Method = replace(paper.METHOD, make=lambda setup: dps(METHOD.zeta_of(setup.config) or 0.0), zeta=ZETA)
