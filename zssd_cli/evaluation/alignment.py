@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cftime
 import numpy as np
@@ -76,6 +77,11 @@ class OutputFile:
                 check_plausible(canonical, units, variable)
         south_up = float(self._data["lat"][0]) <= float(self._data["lat"][-1])
         return canonical if south_up else canonical[:, ::-1]
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Global attributes."""
+        return {str(name): value for name, value in self._data.attrs.items()}
 
     def close(self) -> None:
         """Close the file."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from zssd_cli.grids.latlon import FINE_STEP
 from zssd_cli.outputs.sink import Attribute, Contents
-from zssd_cli.times import format_time, now_utc
+from zssd_cli.times import format_time
 from zssd_cli.variables import VARIABLES, Variable
 
 CONVENTIONS = "CF-1.8, ACDD-1.3"
@@ -126,7 +126,7 @@ def mask_attributes(variable: str) -> dict[str, Attribute]:
 
 def global_attributes(contents: Contents) -> dict[str, Attribute]:
     """What was given, and what follows from cells and times; integers of the 32 bits that every NetCDF format has."""
-    now = now_utc()
+    now = contents.created
     return {
         "Conventions": CONVENTIONS,
         "standard_name_vocabulary": "CF Standard Name Table v93",

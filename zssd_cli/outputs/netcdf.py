@@ -1,6 +1,5 @@
 """The output: CF-1.8 NetCDF, written time by time, whole or not at all."""
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,8 +8,7 @@ import cftime
 import netCDF4
 import numpy as np
 
-from zssd_cli.errors import OutputError
-from zssd_cli.files import atomic_path
+from zssd_cli.files import atomic_path, disk_errors, sync
 from zssd_cli.outputs import conventions
 from zssd_cli.outputs.conventions import DIMS, Part
 from zssd_cli.outputs.sink import Attribute, Contents
@@ -100,18 +98,9 @@ def create_output(path: Path, contents: Contents) -> Iterator[FieldWriter]:
     OutputError
         Where the folder is missing or not writable, or the disk is full.
     """
-    try:
-        with atomic_path(path) as temporary, netCDF4.Dataset(temporary, "w", format="NETCDF4") as file:
+    with disk_errors(path), atomic_path(path) as temporary:
+        with netCDF4.Dataset(temporary, "w", format="NETCDF4") as file:
             file.setncatts(conventions.global_attributes(contents))
             _create(file, contents)
             yield FieldWriter(file, contents)
-    except OSError as error:
-        full = error.errno == errno.ENOSPC
-        remedy = "Free space or choose another disk." if full else "Choose a folder that you may write to."
-        msg = f"{path} cannot be written: {error.strerror or error}. {remedy}"
-        raise OutputError(msg) from error
-    except RuntimeError as error:
-        if "HDF" not in str(error):
-            raise
-        msg = f"{path} cannot be written: {error} (is the disk full?). Free space or choose another disk."
-        raise OutputError(msg) from error
+        sync(temporary)
