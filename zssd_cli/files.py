@@ -3,12 +3,16 @@
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from zssd_cli.errors import OutputError
+
+ZARR = ".zarr"
+"""Ending of outputs that are folders."""
 
 
 def check_target(path: Path, option: str, inputs: Iterable[Path] = ()) -> None:
@@ -22,7 +26,8 @@ def check_target(path: Path, option: str, inputs: Iterable[Path] = ()) -> None:
     if not path.parent.is_dir():
         msg = f"Cannot write {path}: the folder {path.parent} does not exist. Make it first (mkdir -p)."
         raise OutputError(msg)
-    if path.exists() and not path.is_file():
+    store = path.suffix == ZARR and (path / "zarr.json").is_file()
+    if path.exists() and not path.is_file() and not store:
         kind = "a folder" if path.is_dir() else "no regular file"
         msg = f"{path} is {kind}; give the name of a file with {option}."
         raise OutputError(msg)
@@ -94,3 +99,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """As :func:`atomic_path` for a folder; what was there goes when the new one is whole."""
+    temporary, old = (path.parent / f".{path.name}.{secrets.token_urlsafe(6)}.{end}" for end in ("part", "old"))
+    try:
+        temporary.mkdir()
+        yield temporary
+        if path.exists():
+            path.rename(old)
+        temporary.rename(path)
+        sync(path.parent)
+    finally:
+        for left in (temporary, old):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)

@@ -141,6 +141,29 @@ def test_killed_and_resumed_gives_the_same_bytes(downscale, kill, tmp_path, whol
     assert list(out.parent.iterdir()) == [out]
 
 
+def contents_of(folder) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_store_too(downscale, kill, tmp_path, monkeypatch, clock):
+    """Killed while it is drawn, and again while it is put together."""
+    pytest.importorskip("zarr")
+    whole, out, keep = tmp_path / "whole" / "out.zarr", tmp_path / "killed" / "out.zarr", Parts.keep
+    assert downscale(whole).code == 0
+    kill(3, "line")
+    assert downscale(out) is None
+    monkeypatch.setattr(Parts, "keep", keep)
+    clock(4)
+    with monkeypatch.context() as patch:
+        patch.setattr("zssd_cli.outputs.zarr.StoreWriter.mark_drawn", lambda *_: (_ for _ in ()).throw(RuntimeError))
+        assert downscale(out, "--resume").code == 1
+    assert [path.name for path in out.parent.iterdir()] == ["out.zarr.parts"]
+    assert downscale(out, "--resume").code == 0
+    assert contents_of(out) == contents_of(whole)
+    assert "is there already" in downscale(out, "--resume").err
+    assert list(out.parent.iterdir()) == [out]
+
+
 def test_other_settings_are_refused_by_name(downscale, kill, tmp_path, monkeypatch, world):
     """Also an input that was changed; nothing of what is finished is touched."""
     out = tmp_path / "o" / "out.nc"

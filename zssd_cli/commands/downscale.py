@@ -15,7 +15,10 @@ def downscale(
         typer.Argument(metavar="INPUT", help="CMIP6 NetCDF files or quoted globs.", show_default=False),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="OUT.nc", help="File to write.", show_default=False)
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="OUT.nc|OUT.zarr", help="File or Zarr store to write.", show_default=False
+        ),
     ],
     variables: Annotated[
         str,
@@ -46,7 +49,7 @@ def downscale(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Picture of the first time.", show_default=False)
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.nc, start anew.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output, start anew.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with what an earlier call, stopped or killed, has finished.")
     ] = False,

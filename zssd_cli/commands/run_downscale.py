@@ -14,7 +14,9 @@ from zssd_cli.api import Plan, Written, plan
 from zssd_cli.commands.keeping import Limit, check_begun, is_whole, keeping, parse_limit
 from zssd_cli.commands.run_inspect import table
 from zssd_cli.commands.shared import bar, check_picture, check_targets, command_line, say
+from zssd_cli.files import ZARR
 from zssd_cli.grids.latlon import describe_centres
+from zssd_cli.outputs import zarr
 from zssd_cli.outputs.conventions import mask_name
 from zssd_cli.outputs.netcdf import create_output
 from zssd_cli.outputs.parts import Parts
@@ -51,6 +53,8 @@ def execute(request: DownscaleRequest, settings: dict[str, Any]) -> None:
     """Run one downscaling from open files to the last line on screen; ``settings`` are keywords of :func:`zssd_cli.api.plan`."""
     console, started = Console(stderr=True, quiet=request.quiet), time.monotonic()
     limit = parse_limit(request.time_limit)
+    if request.output.suffix == ZARR:
+        zarr.require()
     check_picture(request.plot)
     check_targets(
         {"-o": request.output, "--plot": request.plot},
@@ -82,6 +86,7 @@ def _draw(
     if parts is not None and len(parts):
         total = sum(1 for _ in batches(planned.job))
         say(console, f"Resumed    {len(parts)} of {total} batches are finished")
+    create = zarr.create_store if output.suffix == ZARR else create_output
     with bar(console, *BAR) as progress:
         task = progress.add_task("", total=planned.job.steps, completed=done)
 
@@ -90,7 +95,7 @@ def _draw(
 
         if parts is not None:
             planned.draw(parts, tick, Limit(limit, started, parts))
-        return planned.write(partial(create_output, output), command_line(), tick, parts)
+        return planned.write(partial(create, output), command_line(), tick, parts)
 
 
 def _warn(job: Job, said: tuple[str, ...] = ()) -> tuple[str, ...]:

@@ -94,6 +94,20 @@ def _place(variable: Variable) -> tuple[str, float] | None:
     return None if variable.height is None else ("height", variable.height)
 
 
+def encoded(contents: Contents, part: Part) -> tuple[np.ndarray, dict[str, Attribute]]:
+    """Values, of 4-byte integers or 8-byte numbers, and attributes as files hold them: dates as numbers, whose units bounds
+    have from their coordinate.
+    """  # fmt: skip
+    values, attributes = part.values, part.attributes
+    if values.dtype == object:
+        first = contents.times[0]
+        dates = {"units": f"hours since {format_time(first).partition('T')[0]} 00:00:00", "calendar": first.calendar}
+        values = cftime.date2num(values, **dates)
+        attributes = attributes | (dates if part.coordinate else {})
+    kind = np.int32 if part.values.dtype.kind == "i" else np.float64
+    return np.asarray(values, kind), attributes
+
+
 def field_attributes(contents: Contents, name: str) -> dict[str, Attribute]:
     """Attributes of a field; ``coordinates`` among them where it lies at a height or a level."""
     place = _place(VARIABLES[name])

@@ -4,15 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import cftime
 import netCDF4
 import numpy as np
 
 from zssd_cli.files import atomic_path, disk_errors, sync
 from zssd_cli.outputs import conventions
-from zssd_cli.outputs.conventions import DIMS, Part
+from zssd_cli.outputs.conventions import DIMS
 from zssd_cli.outputs.sink import Attribute, Contents
-from zssd_cli.times import format_time
 
 FILL = np.float32(1e20)
 TILE = (361, 720)
@@ -67,24 +65,13 @@ def _create(file: netCDF4.Dataset, contents: Contents) -> None:
     }
     for name, size in sizes.items():
         file.createDimension(name, size)
-    first = contents.times[0]
-    dates = {"units": f"hours since {format_time(first).partition('T')[0]} 00:00:00", "calendar": first.calendar}
     for part in conventions.parts(contents):
-        _add(file, part, dates)
+        values, attributes = conventions.encoded(contents, part)
+        variable = file.createVariable(part.name, values.dtype, part.dims)
+        variable.setncatts(attributes)
+        variable[:] = values
     for name in contents.variables:
         _compressed(file, name, "f4", DIMS, FILL).setncatts(conventions.field_attributes(contents, name))
-
-
-def _add(file: netCDF4.Dataset, part: Part, dates: dict[str, str]) -> None:
-    """A variable that is no field; dates as numbers, whose units bounds have from their coordinate."""
-    values, attributes = part.values, part.attributes
-    if values.dtype == object:
-        values = cftime.date2num(values, **dates)
-        attributes = attributes | (dates if part.coordinate else {})
-    kind = "i4" if part.values.dtype.kind == "i" else "f8"
-    variable = file.createVariable(part.name, kind, part.dims)
-    variable.setncatts(attributes)
-    variable[:] = values
 
 
 @contextmanager
