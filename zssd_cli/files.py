@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, and only where they may."""
 
 import errno
+import glob
 import os
 import secrets
 import shutil
@@ -114,7 +115,18 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         for left in (temporary, old):
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
+            _discard(left)
+
+
+def clear_leftovers(path: Path) -> None:
+    """Remove what a process that was killed left half written of ``path``; only where no other one writes it."""
+    for end in ("part", "old"):
+        for left in path.parent.glob(f".{glob.escape(path.name)}.{'?' * 8}.{end}"):
+            _discard(left)
+
+
+def _discard(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

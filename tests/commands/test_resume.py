@@ -127,6 +127,7 @@ def test_killed_and_resumed_gives_the_same_bytes(downscale, kill, tmp_path, whol
         kill(number, point)
         assert downscale(out, *(("--resume",) if hour > 1 else ())) is None
         monkeypatch.setattr(Parts, "keep", keep)
+    (out.parent / ".out.nc.abcd-f_h.part").write_text("half of an output")
     clock(9)
     done = downscale(out, "--resume", words="zssd downscale --resume")
     assert done.code == 0, done.err

@@ -15,9 +15,9 @@ from zssd_cli.api import Plan
 from zssd_cli.commands.shared import command_line, say
 from zssd_cli.errors import ConfigError, OutputError
 from zssd_cli.evaluation.alignment import open_output
-from zssd_cli.files import fingerprint
+from zssd_cli.files import clear_leftovers, fingerprint
 from zssd_cli.outputs import conventions
-from zssd_cli.outputs.parts import Parts, begun, folder_of
+from zssd_cli.outputs.parts import MANIFEST, Parts, begun, folder_of
 from zssd_cli.posterior.downscaling import batches
 from zssd_cli.posterior.resuming import going_on, header
 from zssd_cli.timing import duration
@@ -84,27 +84,32 @@ def keeping(
     ConfigError
         The folder was begun with other settings.
     """
-    folder, total = folder_of(output), sum(1 for _ in batches(planned.job))
-    going = resume and (folder / "manifest.jsonl").is_file()
-    if total == 1 and not going and not folder.exists():
-        yield planned, None
-        return
-    settings = planned.settings() | {f"input {path.name}": fingerprint(path) for path in inputs}
-    parts = Parts(folder) if going else Parts.begin(folder, header(planned.job, settings, command_line()))
-    try:
-        planned = replace(planned, job=going_on(planned.job, settings, parts))
-        total = sum(1 for _ in batches(planned.job))
-        with _stopped_by(signal.SIGUSR1):
+    folder, manifest = folder_of(output), folder_of(output) / MANIFEST
+    with _stopped_by(signal.SIGUSR1):
+        if not folder.exists() and len(list(batches(planned.job))) == 1:
+            yield planned, None
+            return
+        settings = planned.settings() | {f"input {path.name}": fingerprint(path) for path in inputs}
+        going = resume and manifest.is_file()
+        parts = Parts(folder) if going else Parts.begin(folder, header(planned.job, settings, command_line()))
+        try:
+            planned = replace(planned, job=going_on(planned.job, settings, parts))
+            clear_leftovers(output)
             yield planned, parts
-    except BaseException:
-        if len(parts):
-            line = f"Kept       {len(parts)} of {total} batches in {folder}; the same command with --resume goes on"
-            say(Console(stderr=True), line)
-            parts.close()
-        else:
-            parts.remove()
-        raise
-    parts.remove()
+        except BaseException:
+            _leave(parts, len(list(batches(planned.job))))
+            raise
+        parts.remove()
+
+
+def _leave(parts: Parts, total: int) -> None:
+    """Keep what is finished and say how to go on; a folder without anything goes."""
+    if len(parts):
+        line = f"Kept       {len(parts)} of {total} batches in {parts.folder}; the same command with --resume goes on"
+        say(Console(stderr=True), line)
+        parts.close()
+    else:
+        parts.remove()
 
 
 @contextmanager

@@ -84,7 +84,7 @@ def _draw(
     """Draw with a bar, batch by batch into the folder of parts where there is one, and write the output."""
     done = 0 if parts is None else done_steps(planned.job, parts)
     if parts is not None and len(parts):
-        total = sum(1 for _ in batches(planned.job))
+        total = len(list(batches(planned.job)))
         say(console, f"Resumed    {len(parts)} of {total} batches are finished")
     create = zarr.create_store if output.suffix == ZARR else create_output
     with bar(console, *BAR) as progress:
@@ -160,14 +160,19 @@ def _estimate(console: Console, planned: Plan, inputs: tuple[str, ...]) -> None:
     call, cells = estimate.network_call(job)
     taken = span(*estimate.seconds_range(job, call, cells))
     memory = estimate.memory(job) / 1e9
-    size = job.samples * int(np.prod(job.domain.output.shape)) * len(wanted) * 2.7e-9
-    disk = f"{size:.1f} GB" if size >= 0.1 else f"{size * 1000:.1f} MB"
-    say(
-        console,
-        f"Dry run    {job.steps} network calls, {taken}, {memory:.1f} GB of memory, {disk} on disk; nothing written",
-    )
+    values = job.samples * int(np.prod(job.domain.output.shape)) * len(wanted)
+    disk = _gigabytes(values * 2.7e-9)
+    if len(list(batches(job))) > 1:
+        disk += f" on disk and {_gigabytes(values * 4e-9)} more until the end"
+    else:
+        disk += " on disk"
+    say(console, f"Dry run    {job.steps} network calls, {taken}, {memory:.1f} GB of memory, {disk}; nothing written")
     based = f"{call.count} timed calls of the network on {cells} cells: the fastest, as if idle, and the median"
     say(console, f"           (time from {based})")
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size:.1f} GB" if size >= 0.1 else f"{size * 1000:.1f} MB"
 
 
 def _finish(console: Console, request: DownscaleRequest, job: Job, written: Written, seconds: float) -> None:
