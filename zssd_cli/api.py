@@ -21,16 +21,20 @@ from zssd_cli.evaluation.alignment import open_output, with_speed
 from zssd_cli.evaluation.report import Evaluation, check_paired, choose_variables, evaluate_paired
 from zssd_cli.grids.latlon import Region, parse_region
 from zssd_cli.outputs.memory import MemorySink
+from zssd_cli.outputs.parts import Parts
 from zssd_cli.outputs.sink import Contents, Sink
 from zssd_cli.posterior import estimate
-from zssd_cli.posterior.downscaling import Job, prepare, run
+from zssd_cli.posterior.downscaling import Job, Result, prepare, run
 from zssd_cli.posterior.guidance import by_name
 from zssd_cli.posterior.observing import COMPONENTS, SPEED, observable
 from zssd_cli.posterior.provenance import Observed, describe, describe_variable
+from zssd_cli.posterior.provenance import settings as settings_of
+from zssd_cli.posterior.resuming import draw_missing, kept
 from zssd_cli.prior import checkpoint, registry
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.series.reading import Input, Source, open_source
 from zssd_cli.static import load_static
+from zssd_cli.times import now_utc
 from zssd_cli.variables import lookup
 
 Tick = Callable[[int], None]
@@ -74,7 +78,11 @@ class Plan:
     prior: str
     sha256: str
 
-    def write(self, sink: Sink, command: str, tick: Tick = lambda _: None) -> Written:
+    def draw(self, parts: Parts, tick: Tick = lambda _: None, before_each: Callable[[], None] = lambda: None) -> None:
+        """Draw what a folder lacks, for :meth:`write`; see :func:`zssd_cli.posterior.resuming.draw_missing`."""
+        draw_missing(self.job, parts, self.source._watch.seen, self._shown, tick, before_each)
+
+    def write(self, sink: Sink, command: str, tick: Tick = lambda _: None, parts: Parts | None = None) -> Written:
         """Sample into a sink.
 
         Parameters
@@ -85,13 +93,17 @@ class Plan:
             What was called, for the history.
         tick
             Called after every step with the number of fields that it advanced, of ``job.steps`` in all.
+        parts
+            What was drawn, to the last batch, and is only written now; the output is dated as the folder is.
         """
         job, worst = self.job, np.zeros(len(self.job.source.variables))
         observed = Observed(self.variables, job)
-        with sink(self._contents(command)) as out:
-            for result in run(job, tick):
+        results = map(self._shown, run(job, tick)) if parts is None else kept(job, parts)
+        contents = self.contents(command) if parts is None else self.contents(**parts.origin)
+        with sink(contents) as out:
+            for result in results:
                 member = slice(result.first_member, result.first_member + len(result.values))
-                out.write(slice(result.time, result.time + 1), member, self._fields(result.values)[None])
+                out.write(slice(result.time, result.time + 1), member, result.values[None])
                 worst = np.maximum(worst, result.residual)
                 for name, cells in observed.add(result).items() if result.first_member == 0 else ():
                     out.mark_drawn(result.time, name, cells)
@@ -106,19 +118,24 @@ class Plan:
                     out.attribute(name, "\n".join(lines))
         return Written(residual, observed.shares)
 
-    def _contents(self, command: str) -> Contents:
-        job = self.job
-        extra = {name: describe_variable(name, job) for name in self.variables}
-        attributes = describe(job, self.variables, self.prior, self.sha256, command)
-        source = job.source
-        return Contents(job.domain.output, source.times, job.config.members, extra, attributes, source.time_bounds)
+    def settings(self) -> dict[str, Any]:
+        """What the output hangs on but the input's values."""
+        return settings_of(self.job, self.variables, self.prior, self.sha256)
 
-    def _fields(self, values: np.ndarray) -> np.ndarray:
-        """The output's variables out of the prior's, (members, C, lat, lon) -> (members, variables, lat, lon)."""
-        of = dict(zip(self.job.prior.variables, np.moveaxis(values, 1, 0), strict=True))
+    def contents(self, command: str, created: str | None = None) -> Contents:
+        """What the output is to hold; ``command`` was called at ``created``, None: now."""
+        job, source, created = self.job, self.job.source, created or now_utc()
+        extra = {name: describe_variable(name, job) for name in self.variables}
+        attributes = describe(job, self.variables, self.prior, self.sha256, command, created)
+        members, bounds = job.config.members, source.time_bounds
+        return Contents(job.domain.output, source.times, members, extra, attributes, bounds, created)
+
+    def _shown(self, result: Result) -> Result:
+        """The output's variables out of the prior's: values (members, variables, lat, lon)."""
+        of = dict(zip(self.job.prior.variables, np.moveaxis(result.values, 1, 0), strict=True))
         if SPEED not in of and SPEED in self.variables:
             of[SPEED] = np.hypot(*(of[part] for part in COMPONENTS))
-        return np.stack([of[name] for name in self.variables], 1)
+        return replace(result, values=np.stack([of[name] for name in self.variables], 1))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The command line: registers the commands and turns what goes wrong into one line and an exit code.
 
-Exit codes: 0 done, 1 something the line on stderr names, 2 wrong usage, 130 interrupted, 143 terminated (a training: 128 + signal).
+Exit codes: 0 done, 1 something the line on stderr names, 2 wrong usage, 75 stopped by --time-limit, 130 interrupted,
+143 terminated (a training: 128 + signal).
 Commands are imported when they are asked for, and import the heavy libraries inside their functions.
 """
 

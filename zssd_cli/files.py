@@ -1,12 +1,19 @@
 """Files that appear whole or not at all, and only where they may."""
 
+import errno
+import glob
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from zssd_cli.errors import OutputError
+
+ZARR = ".zarr"
+"""Ending of outputs that are folders."""
 
 
 def check_target(path: Path, option: str, inputs: Iterable[Path] = ()) -> None:
@@ -20,13 +27,62 @@ def check_target(path: Path, option: str, inputs: Iterable[Path] = ()) -> None:
     if not path.parent.is_dir():
         msg = f"Cannot write {path}: the folder {path.parent} does not exist. Make it first (mkdir -p)."
         raise OutputError(msg)
-    if path.exists() and not path.is_file():
+    store = path.suffix == ZARR and (path / "zarr.json").is_file()
+    if path.exists() and not path.is_file() and not store:
         kind = "a folder" if path.is_dir() else "no regular file"
         msg = f"{path} is {kind}; give the name of a file with {option}."
         raise OutputError(msg)
     if path.exists() and any(given.exists() and given.samefile(path) for given in inputs):
         msg = f"{path} is one of the inputs. Choose another name with {option}."
         raise OutputError(msg)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """What the disk refuses while ``path`` is written is an :class:`OutputError` with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "Free space or choose another disk." if full else "Choose a folder that you may write to."
+        msg = f"{path} cannot be written: {error.strerror or error}. {remedy}"
+        raise OutputError(msg) from error
+    except RuntimeError as error:
+        if "HDF" not in str(error):
+            raise
+        msg = f"{path} cannot be written: {error} (is the disk full?). Free space or choose another disk."
+        raise OutputError(msg) from error
+
+
+def write_safely(path: Path, data: bytes) -> None:
+    """Write a file that is whole and on the disk, or not there, whatever happens to the machine."""
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync(path.parent)
+
+
+def fingerprint(path: Path) -> str:
+    """Size and moment of the last change of a file or of all files of a folder; tells that something was changed."""
+    files = [path] if path.is_file() else [inner for inner in path.rglob("*") if inner.is_file()]
+    stats = [file.stat() for file in files]
+    size, changed = sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)
+    return f"{size} bytes of {datetime.fromtimestamp(changed // 10**9, UTC):%Y-%m-%dT%H:%M:%S}.{changed % 10**9:09d}Z"
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 @contextmanager
@@ -44,3 +100,33 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """As :func:`atomic_path` for a folder; what was there goes when the new one is whole."""
+    temporary, old = (path.parent / f".{path.name}.{secrets.token_urlsafe(6)}.{end}" for end in ("part", "old"))
+    try:
+        temporary.mkdir()
+        yield temporary
+        if path.exists():
+            path.rename(old)
+        temporary.rename(path)
+        sync(path.parent)
+    finally:
+        for left in (temporary, old):
+            _discard(left)
+
+
+def clear_leftovers(path: Path) -> None:
+    """Remove what a process that was killed left half written of ``path``; only where no other one writes it."""
+    for end in ("part", "old"):
+        for left in path.parent.glob(f".{glob.escape(path.name)}.{'?' * 8}.{end}"):
+            _discard(left)
+
+
+def _discard(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

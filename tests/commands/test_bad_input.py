@@ -2,10 +2,12 @@
 
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import netCDF4
@@ -129,7 +131,7 @@ def test_daily_means_on_request(zssd, model, tmp_path):
 
 
 def test_a_missing_time_step_is_named(zssd, model, tmp_path):
-    """Found while the output is being written: it vanishes."""
+    """Found when the first time is drawn already: that is kept, nothing stands under the output's name."""
 
     def second_missing(values):
         values[1] = np.nan
@@ -140,7 +142,7 @@ def test_a_missing_time_step_is_named(zssd, model, tmp_path):
     assert done.code == 1
     assert done.err.splitlines()[-1].startswith("zssd: error: ")
     assert "2010-01-01T06:00:00" in done.err.splitlines()[-1]
-    assert list(tmp_path.iterdir()) == [source]
+    assert sorted(tmp_path.iterdir()) == [source, tmp_path / "out.nc.parts"]
 
 
 def test_too_small_for_one_block(refused, model):
@@ -406,10 +408,16 @@ def test_writing_fails_half_way(zssd, model, tmp_path, monkeypatch, failure):
         raise failure
 
     monkeypatch.setattr(writing.FieldWriter, "write", fail)
-    source = model()
+    """Of one batch nothing is left; of several what was drawn is kept, to be written when the disk allows."""
+    source = model(hours=(0.0,))
     done = zssd("downscale", source, "-o", tmp_path / "out.nc", *FAST, "--quiet")
     assert_one_line(done, "out.nc", "cannot be written")
     assert list(tmp_path.iterdir()) == [source]
+    done = zssd("downscale", source, "-o", tmp_path / "out.nc", *FAST, "--quiet", "--members", 2)
+    kept, error = done.err.splitlines()
+    assert kept.startswith("Kept       2 of 2 batches in ")
+    assert_one_line(replace(done, err=f"{error}\n"), "out.nc", "cannot be written")
+    assert sorted(tmp_path.iterdir()) == [source, tmp_path / "out.nc.parts"]
 
 
 @pytest.fixture
@@ -425,30 +433,41 @@ def full_disk(tmp_path):
 
 
 def test_disk_is_full(zssd, model, full_disk):
-    done = zssd("downscale", model(), "-o", full_disk / "out.nc", *FAST, "--quiet", "--members", 20)
-    assert_one_line(done, "out.nc", "cannot be written", "Free space")
-    assert list(full_disk.iterdir()) == []
+    """What was finished before it was full is kept and good."""
+    call = ("downscale", model(), "-o", full_disk / "out.nc", *FAST, "--quiet", "--members", 20)
+    done = zssd(*call)
+    kept, error = done.err.splitlines()
+    assert kept.startswith("Kept       ")
+    assert_one_line(replace(done, err=f"{error}\n"), "out.nc", "cannot be written", "Free space")
+    assert [path.name for path in full_disk.iterdir()] == ["out.nc.parts"]
+    assert zssd(*call, "--resume").err.startswith(kept[: kept.index(" in ")])
 
 
-@pytest.mark.parametrize(("number", "code", "said"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "")])
-def test_signals_leave_nothing_behind(model, tmp_path, prior_file, number, code, said):
-    source = model()
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)])
+def test_signals_leave_what_is_finished(model, tmp_path, prior_file, number, code):
+    """And nothing under the output's own name; how to go on is said."""
+    source, folder = model(), tmp_path / "out.nc.parts"
     # a shell's background job ignores SIGINT, and so would its children
     attentive = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     command = [sys.executable, "-c", attentive + "from zssd_cli.app import main; main()"]
-    command += ["downscale", source, "-o", tmp_path / "out.nc", "--members", "1000"]
-    command += ["--guidance", "projection", "--weights", prior_file]
+    command += ["downscale", source, "-o", tmp_path / "out.nc", "--members", "1000", "--quiet"]
+    command += ["--guidance", "projection", "--weights", prior_file, "--region", BOX]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 1800
-        while not list(tmp_path.glob(".out.nc.*.part")) and process.poll() is None and time.monotonic() < deadline:
+        while (
+            len(list(folder.glob("[!.]*.safetensors"))) < 2 and process.poll() is None and time.monotonic() < deadline
+        ):
             time.sleep(0.05)
         assert process.poll() is None
         process.send_signal(number)
         _, err = process.communicate(timeout=1800)
     assert process.returncode == code
-    assert "Traceback" not in err
-    assert err.splitlines()[-1] == f"zssd: {said}" if said else "zssd:" not in err
-    assert list(tmp_path.iterdir()) == [source]
+    lines = err.splitlines()
+    assert re.fullmatch(
+        rf"Kept       \d+ of 2000 batches in {folder}; the same command with --resume goes on", lines[0]
+    )
+    assert lines[1:] == (["zssd: interrupted"] if number == signal.SIGINT else [])
+    assert sorted(tmp_path.iterdir()) == sorted([source, folder])
 
 
 # Real files that break tools

@@ -9,6 +9,7 @@ import pytest
 import torch
 import xarray as xr
 
+import zssd_cli
 from tests.commands.conftest import BOX, FAST, VARIABLES, edges
 from tests.posterior.test_methods import NONE_AT_ALL
 from zssd_cli.posterior import guidance as guidance_folder
@@ -342,6 +343,29 @@ def test_missing_blocks_stay_missing(run, model):
     full = input_means(model("full.nc", lat=lat, lon=lon), "psl", 5, 10, 45, 50)
     partly = output_means(out, "msl", 5, 10, 45, 50)[:, 0]
     np.testing.assert_allclose(partly, full, atol=0.1)
+
+
+def test_a_store_by_its_ending(zssd, model, tmp_path):
+    """It says and holds what the file does, and is scored, pictured and replaced as that is."""
+    pytest.importorskip("zarr")
+    source, file, store = model(), tmp_path / "o.nc", tmp_path / "o.zarr"
+    for out in (file, store):
+        done = zssd("downscale", source, "-o", out, *FAST, "--members", 2, "--plot", tmp_path / f"{out.name}.png")
+        assert done.code == 0, done.err
+    assert (tmp_path / "o.nc.png").read_bytes()[:4] == (tmp_path / "o.zarr.png").read_bytes()[:4] == b"\x89PNG"
+    with xr.open_dataset(file) as one, xr.open_dataset(store, engine="zarr", chunks=None) as other:
+        for moment in ("history", "date_created", "date_modified", "date_metadata_modified"):
+            assert {one.attrs.pop(moment)[:4], other.attrs.pop(moment)[:4]} > set()
+        xr.testing.assert_identical(one.load(), other.load())
+    truth = tmp_path / "truth.nc"
+    one.isel(member=0, drop=True).to_netcdf(truth)
+    by_file, by_store = (zssd_cli.evaluate(out, truth, vars="msl", paired=True) for out in (file, store))
+    assert by_file.rows[0].scores == by_store.rows[0].scores
+    assert by_store.rows[0].scores.mae > 0
+    assert "exists" in zssd("downscale", source, "-o", store, *FAST).err
+    assert zssd("downscale", source, "-o", store, *FAST, "--overwrite").code == 0
+    with xr.open_dataset(store, engine="zarr", chunks=None) as data:
+        assert data.sizes["member"] == 1
 
 
 def test_dry_run_writes_nothing(zssd, model, tmp_path):

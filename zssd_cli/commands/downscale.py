@@ -15,7 +15,10 @@ def downscale(
         typer.Argument(metavar="INPUT", help="CMIP6 NetCDF files or quoted globs.", show_default=False),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="OUT.nc", help="File to write.", show_default=False)
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="OUT.nc|OUT.zarr", help="File or Zarr store to write.", show_default=False
+        ),
     ],
     variables: Annotated[
         str,
@@ -46,7 +49,14 @@ def downscale(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Picture of the first time.", show_default=False)
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.nc.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output, start anew.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what an earlier call, stopped or killed, has finished.")
+    ] = False,
+    time_limit: Annotated[
+        str | None,
+        typer.Option(metavar="3h50m", help="Stop in time, exit code 75, to go on with --resume.", show_default=False),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, with time and memory, and stop.")
     ] = False,
@@ -197,6 +207,7 @@ def downscale(
         "products": products, "zeta": zeta, "regridder": regridder, "any_frequency": any_frequency, "precision": precision,
     }  # fmt: skip
     request = run_downscale.DownscaleRequest(
-        inputs=tuple(inputs), output=output, overwrite=overwrite, dry_run=dry_run, plot=plot, quiet=quiet,
+        inputs=tuple(inputs), output=output, overwrite=overwrite, resume=resume, time_limit=time_limit,
+        dry_run=dry_run, plot=plot, quiet=quiet,
     )  # fmt: skip
     run_downscale.execute(request, settings)

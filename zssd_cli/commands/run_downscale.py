@@ -11,14 +11,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from zssd_cli.api import Plan, Written, plan
+from zssd_cli.commands.keeping import Limit, check_begun, is_whole, keeping, parse_limit
 from zssd_cli.commands.run_inspect import table
 from zssd_cli.commands.shared import bar, check_picture, check_targets, command_line, say
+from zssd_cli.files import ZARR
 from zssd_cli.grids.latlon import describe_centres
+from zssd_cli.outputs import zarr
 from zssd_cli.outputs.conventions import mask_name
 from zssd_cli.outputs.netcdf import create_output
+from zssd_cli.outputs.parts import Parts
 from zssd_cli.posterior import estimate
-from zssd_cli.posterior.downscaling import Job, observe
+from zssd_cli.posterior.downscaling import Job, batches, observe
 from zssd_cli.posterior.observing import COMPONENTS, standards
+from zssd_cli.posterior.resuming import done_steps
 from zssd_cli.series.inspection import REFUSED, inspect_source
 from zssd_cli.series.opening import expand
 from zssd_cli.times import format_time
@@ -37,6 +42,8 @@ class DownscaleRequest:
     inputs: tuple[str, ...]
     output: Path
     overwrite: bool
+    resume: bool
+    time_limit: str | None
     dry_run: bool
     plot: Path | None
     quiet: bool
@@ -44,25 +51,51 @@ class DownscaleRequest:
 
 def execute(request: DownscaleRequest, settings: dict[str, Any]) -> None:
     """Run one downscaling from open files to the last line on screen; ``settings`` are keywords of :func:`zssd_cli.api.plan`."""
-    console = Console(stderr=True, quiet=request.quiet)
+    console, started = Console(stderr=True, quiet=request.quiet), time.monotonic()
+    limit = parse_limit(request.time_limit)
+    if request.output.suffix == ZARR:
+        zarr.require()
     check_picture(request.plot)
     check_targets(
         {"-o": request.output, "--plot": request.plot},
         lambda: expand(request.inputs),
-        overwrite=request.overwrite or request.dry_run,
+        overwrite=request.overwrite or request.dry_run or request.resume,
     )
+    if not request.dry_run:
+        check_begun(request.output, resume=request.resume, overwrite=request.overwrite)
     with plan(request.inputs, **settings) as planned:
         _announce(console, planned)
         doubts = _warn(planned.job)
         if request.dry_run:
             _estimate(console, planned, request.inputs, doubts)
             return
-        started, sink = time.monotonic(), partial(create_output, request.output)
-        with bar(console, *BAR) as progress:
-            task = progress.add_task("", total=planned.job.steps)
-            written = planned.write(sink, command_line(), lambda count: progress.advance(task, count))
-        _warn(planned.job, doubts)
-        _finish(console, request, planned.job, written, time.monotonic() - started)
+        if request.resume and is_whole(planned, request.output):
+            say(console, f"Whole      {request.output} is there already, with these settings")
+            return
+        with keeping(planned, request.output, expand(request.inputs), resume=request.resume) as (planned, parts):
+            written = _draw(console, planned, request.output, parts, limit, started)
+            _warn(planned.job, doubts)
+            _finish(console, request, planned.job, written, time.monotonic() - started)
+
+
+def _draw(
+    console: Console, planned: Plan, output: Path, parts: Parts | None, limit: float | None, started: float
+) -> Written:
+    """Draw with a bar, batch by batch into the folder of parts where there is one, and write the output."""
+    done = 0 if parts is None else done_steps(planned.job, parts)
+    if parts is not None and len(parts):
+        total = len(list(batches(planned.job)))
+        say(console, f"Resumed    {len(parts)} of {total} batches are finished")
+    create = zarr.create_store if output.suffix == ZARR else create_output
+    with bar(console, *BAR) as progress:
+        task = progress.add_task("", total=planned.job.steps, completed=done)
+
+        def tick(count: int) -> None:
+            progress.advance(task, count)
+
+        if parts is not None:
+            planned.draw(parts, tick, Limit(limit, started, parts))
+        return planned.write(partial(create, output), command_line(), tick, parts)
 
 
 def _warn(job: Job, said: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -136,14 +169,19 @@ def _estimate(console: Console, planned: Plan, inputs: tuple[str, ...], said: tu
     call, cells = estimate.network_call(job)
     taken = span(*estimate.seconds_range(job, call, cells))
     memory = estimate.memory(job) / 1e9
-    size = job.samples * int(np.prod(job.domain.output.shape)) * len(wanted) * 2.7e-9
-    disk = f"{size:.1f} GB" if size >= 0.1 else f"{size * 1000:.1f} MB"
-    say(
-        console,
-        f"Dry run    {job.steps} network calls, {taken}, {memory:.1f} GB of memory, {disk} on disk; nothing written",
-    )
+    values = job.samples * int(np.prod(job.domain.output.shape)) * len(wanted)
+    disk = _gigabytes(values * 2.7e-9)
+    if len(list(batches(job))) > 1:
+        disk += f" on disk and {_gigabytes(values * 4e-9)} more until the end"
+    else:
+        disk += " on disk"
+    say(console, f"Dry run    {job.steps} network calls, {taken}, {memory:.1f} GB of memory, {disk}; nothing written")
     based = f"{call.count} timed calls of the network on {cells} cells: the fastest, as if idle, and the median"
     say(console, f"           (time from {based})")
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size:.1f} GB" if size >= 0.1 else f"{size * 1000:.1f} MB"
 
 
 def _finish(console: Console, request: DownscaleRequest, job: Job, written: Written, seconds: float) -> None:

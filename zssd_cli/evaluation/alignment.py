@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cftime
 import numpy as np
@@ -11,7 +12,7 @@ import xarray as xr
 from zssd_cli.errors import InputError
 from zssd_cli.grids.conservative import latitude_weights, longitude_weights
 from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid, Region, block_grid, regular_grid
-from zssd_cli.series.opening import one_line, reading, undecoded
+from zssd_cli.series.opening import is_zarr, one_line, reading, undecoded
 from zssd_cli.series.protocol import Series
 from zssd_cli.series.units import check_plausible, convert, infer_units, plausible_units
 from zssd_cli.variables import VARIABLES
@@ -28,7 +29,7 @@ class OutputFile:
     Attributes
     ----------
     path
-        The NetCDF file.
+        The NetCDF file or Zarr store.
     variables
         Canonical names of its fields.
     units, observed
@@ -80,6 +81,11 @@ class OutputFile:
         south_up = float(self._data["lat"][0]) <= float(self._data["lat"][-1])
         return canonical if south_up else canonical[:, ::-1]
 
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Global attributes."""
+        return {str(name): value for name, value in self._data.attrs.items()}
+
     def close(self) -> None:
         """Close the file."""
         self._data.close()
@@ -96,15 +102,17 @@ def open_output(path: str | Path | xr.Dataset) -> OutputFile:
     if isinstance(path, xr.Dataset):
         return _described(undecoded(path), Path(path.encoding.get("source", "the output")))
     path = Path(path)
-    if not path.is_file():
+    store = is_zarr(path)
+    if not path.is_file() and not store:
         got = "a folder" if path.is_dir() else "no such file"
         msg = f"{path}: expected the file that zssd downscale wrote, got {got}. Check the path."
         raise InputError(msg)
     try:
-        data = xr.open_dataset(path, engine="netcdf4", decode_times=False, cache=False)
+        engine = "zarr" if store else "netcdf4"
+        data = xr.open_dataset(path, engine=engine, chunks=None, decode_times=False, cache=False)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or one_line(error)
-        msg = f"{path} is not a readable NetCDF file ({reason}). Give the file that zssd downscale wrote."
+        msg = f"{path} is not a readable {'Zarr store' if store else 'NetCDF file'} ({reason}). Give the file that zssd downscale wrote."
         raise InputError(msg) from error
     try:
         return _described(data, path)

@@ -13,7 +13,7 @@ import numpy as np
 
 from zssd_cli.grids.latlon import FINE_STEP
 from zssd_cli.outputs.sink import Attribute, Contents
-from zssd_cli.times import format_time, now_utc
+from zssd_cli.times import format_time
 from zssd_cli.variables import VARIABLES, Variable
 
 CONVENTIONS = "CF-1.8, ACDD-1.3"
@@ -94,6 +94,20 @@ def _place(variable: Variable) -> tuple[str, float] | None:
     return None if variable.height is None else ("height", variable.height)
 
 
+def encoded(contents: Contents, part: Part) -> tuple[np.ndarray, dict[str, Attribute]]:
+    """Values, of 4-byte integers or 8-byte numbers, and attributes as files hold them: dates as numbers, whose units bounds
+    have from their coordinate.
+    """  # fmt: skip
+    values, attributes = part.values, part.attributes
+    if values.dtype == object:
+        first = contents.times[0]
+        dates = {"units": f"hours since {format_time(first).partition('T')[0]} 00:00:00", "calendar": first.calendar}
+        values = cftime.date2num(values, **dates)
+        attributes = attributes | (dates if part.coordinate else {})
+    kind = np.int32 if part.values.dtype.kind == "i" else np.float64
+    return np.asarray(values, kind), attributes
+
+
 def field_attributes(contents: Contents, name: str) -> dict[str, Attribute]:
     """Attributes of a field; ``coordinates`` among them where it lies at a height or a level."""
     place = _place(VARIABLES[name])
@@ -126,7 +140,7 @@ def mask_attributes(variable: str) -> dict[str, Attribute]:
 
 def global_attributes(contents: Contents) -> dict[str, Attribute]:
     """What was given, and what follows from cells and times; integers of the 32 bits that every NetCDF format has."""
-    now = now_utc()
+    now = contents.created
     return {
         "Conventions": CONVENTIONS,
         "standard_name_vocabulary": "CF Standard Name Table v93",

@@ -1,20 +1,16 @@
 """The output: CF-1.8 NetCDF, written time by time, whole or not at all."""
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import cftime
 import netCDF4
 import numpy as np
 
-from zssd_cli.errors import OutputError
-from zssd_cli.files import atomic_path
+from zssd_cli.files import atomic_path, disk_errors, sync
 from zssd_cli.outputs import conventions
-from zssd_cli.outputs.conventions import DIMS, Part
+from zssd_cli.outputs.conventions import DIMS
 from zssd_cli.outputs.sink import Attribute, Contents
-from zssd_cli.times import format_time
 
 FILL = np.float32(1e20)
 TILE = (361, 720)
@@ -69,24 +65,13 @@ def _create(file: netCDF4.Dataset, contents: Contents) -> None:
     }
     for name, size in sizes.items():
         file.createDimension(name, size)
-    first = contents.times[0]
-    dates = {"units": f"hours since {format_time(first).partition('T')[0]} 00:00:00", "calendar": first.calendar}
     for part in conventions.parts(contents):
-        _add(file, part, dates)
+        values, attributes = conventions.encoded(contents, part)
+        variable = file.createVariable(part.name, values.dtype, part.dims)
+        variable.setncatts(attributes)
+        variable[:] = values
     for name in contents.variables:
         _compressed(file, name, "f4", DIMS, FILL).setncatts(conventions.field_attributes(contents, name))
-
-
-def _add(file: netCDF4.Dataset, part: Part, dates: dict[str, str]) -> None:
-    """A variable that is no field; dates as numbers, whose units bounds have from their coordinate."""
-    values, attributes = part.values, part.attributes
-    if values.dtype == object:
-        values = cftime.date2num(values, **dates)
-        attributes = attributes | (dates if part.coordinate else {})
-    kind = "i4" if part.values.dtype.kind == "i" else "f8"
-    variable = file.createVariable(part.name, kind, part.dims)
-    variable.setncatts(attributes)
-    variable[:] = values
 
 
 @contextmanager
@@ -100,18 +85,9 @@ def create_output(path: Path, contents: Contents) -> Iterator[FieldWriter]:
     OutputError
         Where the folder is missing or not writable, or the disk is full.
     """
-    try:
-        with atomic_path(path) as temporary, netCDF4.Dataset(temporary, "w", format="NETCDF4") as file:
+    with disk_errors(path), atomic_path(path) as temporary:
+        with netCDF4.Dataset(temporary, "w", format="NETCDF4") as file:
             file.setncatts(conventions.global_attributes(contents))
             _create(file, contents)
             yield FieldWriter(file, contents)
-    except OSError as error:
-        full = error.errno == errno.ENOSPC
-        remedy = "Free space or choose another disk." if full else "Choose a folder that you may write to."
-        msg = f"{path} cannot be written: {error.strerror or error}. {remedy}"
-        raise OutputError(msg) from error
-    except RuntimeError as error:
-        if "HDF" not in str(error):
-            raise
-        msg = f"{path} cannot be written: {error} (is the disk full?). Free space or choose another disk."
-        raise OutputError(msg) from error
+        sync(temporary)

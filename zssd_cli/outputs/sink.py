@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import cftime
 import numpy as np
 
 from zssd_cli.grids.latlon import LatLonGrid
+from zssd_cli.times import now_utc
 
 Attribute = str | float | int | np.generic | np.ndarray
 TimeBounds = Sequence[tuple[cftime.datetime, cftime.datetime]]
@@ -32,6 +33,8 @@ class Contents:
         Global attributes.
     time_bounds
         Begin and end of the interval that each time stands for, where the input has some.
+    created
+        The moment that the output is dated with.
     """
 
     grid: LatLonGrid
@@ -40,6 +43,7 @@ class Contents:
     variables: Mapping[str, Mapping[str, Attribute]]
     attributes: Mapping[str, Attribute]
     time_bounds: TimeBounds | None = None
+    created: str = field(default_factory=now_utc)
 
 
 class Writer(Protocol):

@@ -148,6 +148,14 @@ class Result:
     unobserved: dict[str, np.ndarray]
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Samples that are drawn together: every one of these times (indices) with every one of these members."""
+
+    times: range
+    members: range
+
+
 def prepare(
     source: CoarseSeries, prior: Prior, static: StaticFields, config: DownscaleConfig, region: Region | None
 ) -> Job:
@@ -258,11 +266,29 @@ def _block_means(
     return ((blocks - mean) / std).astype(np.float32)
 
 
+def batches(job: Job) -> Iterator[Batch]:
+    """The job in pieces that are drawn together, in the order of their times and members."""
+    count, members = len(job.source.times), job.config.members
+    times_at_once = max(1, job.batch // members)
+    for start in range(0, count, times_at_once):
+        for first in range(0, members, job.batch):
+            times = range(start, min(start + times_at_once, count))
+            yield Batch(times, range(first, min(first + job.batch, members)))
+
+
 def run(job: Job, tick: Callable[[int], None] = lambda _: None) -> Iterator[Result]:
     """Draw all samples; ``tick(n)`` is called after every step with the number of fields that it advanced.
 
     Yields one :class:`Result` per time and run of members, in order.
     """
+    for _, results in draw(job, tick):
+        yield from results
+
+
+def draw(
+    job: Job, tick: Callable[[int], None] = lambda _: None, done: Callable[[Batch], bool] = lambda _: False
+) -> Iterator[tuple[Batch, list[Result]]]:
+    """Draw batch by batch as :func:`run` does; those that are done already are neither read nor drawn."""
     operator = Coarsen(job.domain.fine, job.domain.coarse, device=job.static.device)
     prior, fine = job.prior, job.domain.fine
     bands = prior.climate.bands(fine.lat)
@@ -270,14 +296,21 @@ def run(job: Job, tick: Callable[[int], None] = lambda _: None) -> Iterator[Resu
     speed_seen = observing.SPEED in job.source.variables
     unresolved = observing.unresolved_wind(prior, bands, job.static.device) if speed_seen else None
     begin = None if job.method.stepwise else Start(ClimateFields(prior.climate, fine, job.static[0], bands))
-    members = job.config.members
-    times_at_once = max(1, job.batch // members)
-    for start in range(0, len(job.source.times), times_at_once):
-        stop = min(start + times_at_once, len(job.source.times))
-        observed = observe(job, start, stop)
-        for first in range(0, members, job.batch):
-            part = range(first, min(first + job.batch, members))
-            yield from _draw(job, operator, guidance, begin, unresolved, observed, start, part, tick)
+    times, observed = range(1), job.first
+    for batch in batches(job):
+        if done(batch):
+            continue
+        if batch.times != times:
+            if batch.times.start > times.stop:
+                _read_before(job.source, batch.times.start)
+            times, observed = batch.times, observe(job, batch.times.start, batch.times.stop)
+        yield batch, list(_draw(job, operator, guidance, begin, unresolved, observed, times.start, batch.members, tick))
+
+
+def _read_before(source: CoarseSeries, start: int) -> None:
+    """Read the fields of the time before a gap's end: that a field repeats its neighbour is only seen by reading both."""
+    for name in source.variables:
+        source.fields(name, start - 1, start)
 
 
 def _draw(

@@ -1,5 +1,6 @@
 """What an output says of itself: what it is, what made it, from what, with which settings."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -8,16 +9,19 @@ import numpy as np
 import torch
 
 from zssd_cli import __version__
+from zssd_cli.grids.latlon import describe_centres
 from zssd_cli.posterior.downscaling import Job, Result
 from zssd_cli.posterior.observing import COMPONENTS, SPEED
-from zssd_cli.times import now_utc
+from zssd_cli.times import format_time, now_utc
 from zssd_cli.variables import VARIABLES
 
 _TIME_METHOD = re.compile(r"\btime:\s+(?:\w+:\s+)*(\w+)(?!\s+(?:within|over)\b)\b(\s+\([^)]*\))?")
 _METHODS = {"point", "mean", "maximum", "minimum", "median", "sum"}
 
 
-def describe(job: Job, variables: Sequence[str], prior: str, sha256: str, command: str) -> dict[str, Any]:
+def describe(
+    job: Job, variables: Sequence[str], prior: str, sha256: str, command: str, moment: str | None = None
+) -> dict[str, Any]:
     """Global attributes of the output.
 
     Parameters
@@ -30,6 +34,8 @@ def describe(job: Job, variables: Sequence[str], prior: str, sha256: str, comman
         Name and hash of the prior.
     command
         What was called, for the history.
+    moment
+        When, as :func:`zssd_cli.times.now_utc` notes it; None: now.
     """
     given, config, method = job.source.attributes, job.config, job.method
     attributes = {
@@ -43,7 +49,7 @@ def describe(job: Job, variables: Sequence[str], prior: str, sha256: str, comman
         "license": f"That of the input: {given['license']}" if given.get("license") else None,
         "product_version": f"zssd {__version__}",
         "source": f"zssd {__version__}, prior {prior} (sha256 {sha256})",
-        "history": "\n".join(filter(None, [f"{now_utc()} {command}", given.get("history")])),
+        "history": "\n".join(filter(None, [f"{moment or now_utc()} {command}", given.get("history")])),
         "references": "Zero-Shot Statistical Downscaling via Diffusion Posterior Sampling, arXiv 2601.21760",
         "zssd_version": __version__,
         "zssd_prior": prior,
@@ -66,6 +72,23 @@ def describe(job: Job, variables: Sequence[str], prior: str, sha256: str, comman
     }
     known = {name: value for name, value in attributes.items() if value is not None}
     return known | {f"zssd_{key}": value for key, value in given.items() if key != "history" and value}
+
+
+def settings(job: Job, variables: Sequence[str], prior: str, sha256: str) -> dict[str, str | float]:
+    """All that the values of an output hang on but the files' contents, by plain names: what a run that goes on must share."""
+    recorded = describe(job, variables, prior, sha256, "", "")
+    ours = {key.removeprefix("zssd_"): value for key, value in recorded.items() if key.startswith("zssd_")}
+    times, device = job.source.times, job.static.device
+    stamps = hashlib.sha256(" ".join(map(format_time, times)).encode()).hexdigest()[:12]
+    on_gpu = device.type == "cuda"
+    return {
+        **ours,
+        "vars": ",".join(variables),
+        "observed": ",".join(job.source.variables),
+        "region": describe_centres(job.domain.output),
+        "times": f"{len(times)} from {format_time(times[0])} to {format_time(times[-1])} ({times[0].calendar}, {stamps})",
+        "device": torch.cuda.get_device_name(device) if on_gpu else f"cpu {torch.backends.cpu.get_cpu_capability()}",
+    }
 
 
 def _summary(job: Job, variables: Sequence[str]) -> str:

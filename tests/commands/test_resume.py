@@ -1,0 +1,317 @@
+"""A run that is killed goes on where it was and writes the bytes of one that nobody killed; what it needs for that is refused in
+one line where it is not there."""
+
+import json
+import shutil
+import sys
+import time
+from contextlib import suppress
+from dataclasses import replace
+
+import netCDF4
+import numpy as np
+import pytest
+
+from tests.commands.conftest import BOX, FAST
+from zssd_cli.api import plan
+from zssd_cli.commands.keeping import parse_limit
+from zssd_cli.errors import ConfigError, OutputError
+from zssd_cli.outputs import parts as parts_module
+from zssd_cli.outputs.parts import MANIFEST, Parts
+from zssd_cli.posterior.resuming import going_on, header
+
+HOURS = (0.0, 6.0, 12.0, 18.0)
+BATCHES = 2 * len(HOURS)
+"""Batches of two members: on a processor every sample is one."""
+
+
+class Killed(BaseException):
+    """Stands for kill -9."""
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Sets the time of day, which every output is dated with."""
+
+    def at(hour: int) -> None:
+        moment = time.struct_time((2026, 1, 1, hour, 0, 0, 3, 1, 0))
+        monkeypatch.setattr("zssd_cli.times.time.gmtime", lambda *_: moment)
+
+    at(1)
+    return at
+
+
+def holed(values):
+    """No value in some blocks of the last two times; the second and the fourth time repeat the one before."""
+    values[2, 32:34, 0] = np.nan
+    values[1], values[3] = values[0], values[2]
+    return values
+
+
+@pytest.fixture
+def world(model):
+    """psl whole and uas with holes, repeated fields: masks, shares and doubts are in the output."""
+    return [model("psl.nc", ("psl",), hours=HOURS), model("uas.nc", ("uas",), hours=HOURS, change=holed)]
+
+
+@pytest.fixture
+def kill(monkeypatch):
+    """Let the disk be as it is when a process is killed at its n-th kept batch, at a chosen point of keeping it."""
+
+    def at(number: int, point: str) -> None:
+        count, keep = iter(range(1, 100)), Parts.keep
+
+        def leave(self) -> None:
+            shutil.copytree(self.folder, self.folder.with_suffix(".saved"))
+            raise Killed
+
+        def dying(self, batch, arrays, noted):
+            last = next(count) == number
+            if last and point == "before":
+                leave(self)
+            keep(self, batch, arrays, noted)
+            if not last:
+                return
+            manifest = self.folder / MANIFEST
+            lines = manifest.read_bytes().splitlines(keepends=True)
+            if point == "unlisted":
+                manifest.write_bytes(b"".join(lines[:-1]))
+            elif point == "line":
+                manifest.write_bytes(b"".join([*lines[:-1], lines[-1][: len(lines[-1]) // 2]]))
+            elif point == "part":
+                (self.folder / json.loads(lines[-1])["file"]).write_bytes(b"damaged")
+            leave(self)
+
+        monkeypatch.setattr(Parts, "keep", dying)
+
+    return at
+
+
+@pytest.fixture
+def downscale(zssd, world, monkeypatch):
+    """Two members of the world into a folder of its own; a killed process leaves what it left."""
+
+    def call(out, *options, words="zssd downscale"):
+        out.parent.mkdir(exist_ok=True)
+        monkeypatch.setattr(sys, "argv", words.split())
+        try:
+            return zssd("downscale", *world, "-o", out, *FAST, "--members", 2, *options)
+        except Killed:
+            folder = out.with_name(f"{out.name}.parts")
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.with_suffix(".saved").rename(folder)
+            return None
+
+    return call
+
+
+def manifest(out) -> list[dict]:
+    return [json.loads(line) for line in (out.with_name(f"{out.name}.parts") / MANIFEST).read_text().splitlines()]
+
+
+@pytest.fixture
+def whole(downscale, tmp_path, clock):
+    """The output of a run that nobody stopped."""
+    done = downscale(tmp_path / "whole" / "out.nc")
+    assert done.code == 0, done.err
+    return tmp_path / "whole" / "out.nc"
+
+
+@pytest.mark.parametrize("point", ["before", "unlisted", "line", "part", "after"])
+def test_killed_and_resumed_gives_the_same_bytes(downscale, kill, tmp_path, whole, clock, monkeypatch, point):
+    """Killed at the third batch and again at the third one after that; dated and called as the first process was."""
+    out = tmp_path / "killed" / "out.nc"
+    keep = Parts.keep
+    for number, hour in ((3, 1), (3, 5)):
+        clock(hour)
+        kill(number, point)
+        assert downscale(out, *(("--resume",) if hour > 1 else ())) is None
+        monkeypatch.setattr(Parts, "keep", keep)
+    (out.parent / ".out.nc.abcd-f_h.part").write_text("half of an output")
+    clock(9)
+    done = downscale(out, "--resume", words="zssd downscale --resume")
+    assert done.code == 0, done.err
+    finished = 6 if point == "after" else 4
+    assert f"Resumed    {finished} of {BATCHES} batches are finished" in done.err.splitlines()
+    assert out.read_bytes() == whole.read_bytes()
+    with netCDF4.Dataset(out) as data:
+        assert data.history.startswith("2026-01-01T01:00:00Z zssd downscale\n")
+        assert data["u10"].zssd_observed == "partly"
+        assert "a field that repeats the one before it" in data.zssd_doubts
+        assert "T06:00:00 and 1 more times" in data.zssd_doubts
+    assert list(out.parent.iterdir()) == [out]
+
+
+def contents_of(folder) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_store_too(downscale, kill, tmp_path, monkeypatch, clock):
+    """Killed while it is drawn, and again while it is put together."""
+    pytest.importorskip("zarr")
+    whole, out, keep = tmp_path / "whole" / "out.zarr", tmp_path / "killed" / "out.zarr", Parts.keep
+    assert downscale(whole).code == 0
+    kill(3, "line")
+    assert downscale(out) is None
+    monkeypatch.setattr(Parts, "keep", keep)
+    clock(4)
+    with monkeypatch.context() as patch:
+        patch.setattr("zssd_cli.outputs.zarr.StoreWriter.mark_drawn", lambda *_: (_ for _ in ()).throw(RuntimeError))
+        assert downscale(out, "--resume").code == 1
+    assert [path.name for path in out.parent.iterdir()] == ["out.zarr.parts"]
+    assert downscale(out, "--resume").code == 0
+    assert contents_of(out) == contents_of(whole)
+    assert "is there already" in downscale(out, "--resume").err
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_other_settings_are_refused_by_name(downscale, kill, tmp_path, monkeypatch, world):
+    """Also an input that was changed; nothing of what is finished is touched."""
+    out = tmp_path / "o" / "out.nc"
+    keep = Parts.keep
+    kill(3, "after")
+    assert downscale(out) is None
+    monkeypatch.setattr(Parts, "keep", keep)
+    before = manifest(out)
+    done = downscale(out, "--resume", "--seed", 5, "--steps", 3)
+    assert done.code == 1
+    assert "seed was 0, is 5; steps was 2, is 3. Give those, or --overwrite" in done.err
+    world[0].touch()
+    done = downscale(out, "--resume")
+    assert done.code == 1
+    assert "other settings: input psl.nc was " in done.err
+    assert manifest(out) == before
+    done = downscale(out)
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "--resume to go on, or --overwrite to start anew" in done.err
+    assert downscale(out, "--resume", "--overwrite").code == 1
+    assert downscale(out, "--overwrite").code == 0
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_an_error_after_the_first_batch_keeps_what_is_finished(downscale, tmp_path, monkeypatch, whole, clock):
+    """What the disk refuses is one line; the folder stays, nothing stands under the output's own name."""
+    out, keep = tmp_path / "o" / "out.nc", Parts.keep
+
+    def full(self, batch, arrays, noted):
+        if len(self) == 2:
+            monkeypatch.setattr("zssd_cli.outputs.parts.write_safely", no_space)
+        keep(self, batch, arrays, noted)
+
+    def no_space(path, data):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Parts, "keep", full)
+        write = parts_module.write_safely
+        done = downscale(out)
+        monkeypatch.setattr("zssd_cli.outputs.parts.write_safely", write)
+    kept, error = done.err.splitlines()[-2:]
+    assert kept == f"Kept       2 of {BATCHES} batches in {out}.parts; the same command with --resume goes on"
+    assert error.startswith("zssd: error: ")
+    assert "Free space" in error
+    assert [path.name for path in out.parent.iterdir()] == ["out.nc.parts"]
+    assert downscale(out, "--resume").code == 0
+    assert out.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_nothing_is_left_of_a_run_that_finished_nothing(downscale, tmp_path, monkeypatch, failure):
+    def fail(results):
+        raise failure
+
+    monkeypatch.setattr("zssd_cli.posterior.resuming._arrays", fail)
+    done = downscale(tmp_path / "o" / "out.nc")
+    assert done.code == (130 if failure is KeyboardInterrupt else 1)
+    assert "Kept" not in done.err
+    assert list((tmp_path / "o").iterdir()) == []
+
+
+def test_a_time_limit_stops_before_the_batch_that_would_end_too_late(downscale, tmp_path, monkeypatch, whole):
+    out, keep = tmp_path / "o" / "out.nc", Parts.keep
+
+    def slow(self, batch, arrays, noted):
+        keep(self, batch, arrays, {**noted, "seconds": 3000.0 if len(self) == 2 else 1.0})
+
+    monkeypatch.setattr(Parts, "keep", slow)
+    done = downscale(out, "--time-limit", "45m")
+    assert done.code == 75
+    assert done.err.splitlines()[-2:] == [
+        "Stopped    by --time-limit: a batch takes up to 50 min",
+        f"Kept       3 of {BATCHES} batches in {out}.parts; the same command with --resume goes on",
+    ]
+    done = downscale(out, "--time-limit", "45m", "--resume")
+    assert done.code == 1
+    assert "--time-limit leaves no time for a batch, which takes up to 50 min" in done.err
+    assert downscale(out, "--time-limit", "2h", "--resume").code == 0
+    assert out.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("3h50m", 13800), ("45m", 2700), ("90s", 90), ("1h1m1s", 3661), (None, None)]
+)
+def test_limits(text, seconds):
+    assert parse_limit(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "h", "3", "50m3h", "0s", "3 h", "-3h"])
+def test_no_limits(text):
+    with pytest.raises(ConfigError, match="--time-limit: expected hours"):
+        parse_limit(text)
+
+
+def test_a_finished_output_is_left_as_it_is(downscale, whole):
+    """Killed after its folder was removed, a run has nothing to do; another call's output is not taken for it."""
+    before = whole.read_bytes()
+    done = downscale(whole, "--resume")
+    assert done.code == 0
+    assert done.err.splitlines()[-1] == f"Whole      {whole} is there already, with these settings"
+    done = downscale(whole, "--resume", "--seed", 1)
+    assert done.code == 1
+    assert "is of another call (zssd_seed '0', now '1')" in done.err
+    assert whole.read_bytes() == before
+
+
+def test_batches_are_those_of_the_beginning(world, prior_file, tmp_path):
+    """Of two times and both members at first; less memory is free when the run goes on."""
+
+    def draw(folder, batch, until=None):
+        with plan(world, members=2, weights=prior_file, region=BOX, steps=2, guidance="projection") as planned:
+            planned = replace(planned, job=replace(planned.job, batch=batch))
+            fresh = not folder.exists()
+            parts = Parts.begin(folder, header(planned.job, planned.settings(), "x")) if fresh else Parts(folder)
+            planned = replace(planned, job=going_on(planned.job, planned.settings(), parts))
+            stops = iter([None, until])
+            with suppress(Killed):
+                planned.draw(parts, before_each=lambda: exec_stop(next(stops)))
+            sizes = {path.name for path in folder.glob("*.safetensors")}
+            parts.close()
+            return sizes, {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
+
+    def exec_stop(error):
+        if error is not None:
+            raise error
+
+    first, _ = draw(tmp_path / "cut", 4, Killed())
+    assert first == {"times-0-2-members-0-2.safetensors"}
+    _, resumed = draw(tmp_path / "cut", 1)
+    _, at_once = draw(tmp_path / "whole", 4)
+    assert len(at_once) == 2
+    assert resumed == at_once
+
+
+def test_two_processes_do_not_work_in_one_folder(tmp_path):
+    parts = Parts.begin(tmp_path / "o.parts", {})
+    with pytest.raises(OutputError, match="Another process is at work"):
+        Parts(tmp_path / "o.parts")
+    parts.close()
+    Parts(tmp_path / "o.parts").remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_somebody_else_is_not_touched(tmp_path):
+    (tmp_path / "o.parts").mkdir()
+    (tmp_path / "o.parts" / "mine").write_text("x")
+    with pytest.raises(OutputError, match="no folder of zssd's"):
+        Parts.begin(tmp_path / "o.parts", {})
+    assert (tmp_path / "o.parts" / "mine").read_text() == "x"

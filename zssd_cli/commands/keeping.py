@@ -1,0 +1,151 @@
+"""How ``zssd downscale`` keeps what is finished: the folder beside the output, the limit of time, and what is said at a stop."""
+
+import re
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from zssd_cli.api import Plan
+from zssd_cli.commands.shared import command_line, say
+from zssd_cli.errors import ConfigError, OutputError
+from zssd_cli.evaluation.alignment import open_output
+from zssd_cli.files import clear_leftovers, fingerprint
+from zssd_cli.outputs import conventions
+from zssd_cli.outputs.parts import MANIFEST, Parts, begun, folder_of
+from zssd_cli.posterior.downscaling import batches
+from zssd_cli.posterior.resuming import going_on, header
+from zssd_cli.timing import duration
+
+OUT_OF_TIME = 75
+"""Exit code where the limit of time ended a run that can go on (EX_TEMPFAIL)."""
+_MOMENTS = {"history", "date_created", "date_modified", "date_metadata_modified"}
+_LIMIT = re.compile(r"(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+
+
+def parse_limit(text: str | None) -> float | None:
+    """Seconds of ``3h50m``, ``45m`` or ``90s``; None for None."""
+    if text is None:
+        return None
+    match = _LIMIT.fullmatch(text.strip())
+    seconds = sum(int(n or 0) * unit for n, unit in zip(match.groups(), (3600, 60, 1), strict=True)) if match else 0
+    if not seconds:
+        msg = f"--time-limit: expected hours, minutes and seconds such as 3h50m, 45m or 90s, got {text!r}."
+        raise ConfigError(msg)
+    return float(seconds)
+
+
+def check_begun(output: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse before any work to draw again what an earlier run has finished, unless that is asked for."""
+    if resume and overwrite:
+        msg = "--resume goes on and --overwrite starts anew; give one of them."
+        raise ConfigError(msg)
+    if begun(output) and not resume and not overwrite:
+        msg = f"{folder_of(output)} holds an earlier run's work. Pass --resume to go on, or --overwrite to start anew."
+        raise OutputError(msg)
+
+
+def is_whole(planned: Plan, output: Path) -> bool:
+    """Whether an output without a folder is there already, as this very call has written it.
+
+    Raises
+    ------
+    OutputError
+        It is of another call.
+    """
+    if not output.exists() or folder_of(output).exists():
+        return False
+    with closing(open_output(output)) as there:
+        then = there.attributes
+    now = conventions.global_attributes(planned.contents(""))
+    other = [name for name, value in now.items() if name not in _MOMENTS and then.get(name) != value]
+    if other:
+        told = f"{other[0]} {then.get(other[0])!r}, now {now[other[0]]!r}"
+        msg = f"{output} exists and is of another call ({told}). Choose another name with -o, or pass --overwrite."
+        raise OutputError(msg)
+    return True
+
+
+@contextmanager
+def keeping(
+    planned: Plan, output: Path, inputs: Iterable[Path], *, resume: bool
+) -> Iterator[tuple[Plan, Parts | None]]:
+    """The plan to follow and the folder that keeps its batches, None where there is one batch only.
+
+    The folder goes when the block ends well, and where nothing was finished; else it stays, and how to go on is said.
+
+    Raises
+    ------
+    ConfigError
+        The folder was begun with other settings.
+    """
+    folder, manifest = folder_of(output), folder_of(output) / MANIFEST
+    with _stopped_by(signal.SIGUSR1):
+        if not folder.exists() and len(list(batches(planned.job))) == 1:
+            yield planned, None
+            return
+        settings = planned.settings() | {f"input {path.name}": fingerprint(path) for path in inputs}
+        going = resume and manifest.is_file()
+        parts = Parts(folder) if going else Parts.begin(folder, header(planned.job, settings, command_line()))
+        try:
+            planned = replace(planned, job=going_on(planned.job, settings, parts))
+            clear_leftovers(output)
+            yield planned, parts
+        except BaseException:
+            _leave(parts, len(list(batches(planned.job))))
+            raise
+        parts.remove()
+
+
+def _leave(parts: Parts, total: int) -> None:
+    """Keep what is finished and say how to go on; a folder without anything goes."""
+    if len(parts):
+        line = f"Kept       {len(parts)} of {total} batches in {parts.folder}; the same command with --resume goes on"
+        say(Console(stderr=True), line)
+        parts.close()
+    else:
+        parts.remove()
+
+
+@contextmanager
+def _stopped_by(number: signal.Signals) -> Iterator[None]:
+    """Leave with 128 plus the signal's number when it comes, as for SIGTERM."""
+
+    def leave(signum: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + signum)
+
+    before = signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+class Limit:
+    """Stops a run in time: before a batch that would end too late if it took as long as the slowest so far."""
+
+    def __init__(self, seconds: float | None, started: float, parts: Parts) -> None:
+        self._end = None if seconds is None else started + seconds
+        self._parts, self._at_first = parts, len(parts)
+
+    def __call__(self) -> None:
+        """Raise :class:`SystemExit` with OUT_OF_TIME where there is no time for a batch.
+
+        Raises
+        ------
+        ConfigError
+            There was none for a single one, so that starting again would not help.
+        """
+        slowest = max((float(line.get("seconds", 0)) for line in self._parts.lines), default=0.0)
+        if self._end is None or time.monotonic() + slowest <= self._end:
+            return
+        if len(self._parts) == self._at_first:
+            msg = f"--time-limit leaves no time for a batch, which takes up to {duration(slowest)}; give more."
+            raise ConfigError(msg)
+        say(Console(stderr=True), f"Stopped    by --time-limit: a batch takes up to {duration(slowest)}")
+        raise SystemExit(OUT_OF_TIME)
