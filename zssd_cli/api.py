@@ -80,7 +80,7 @@ class Plan:
 
     def draw(self, parts: Parts, tick: Tick = lambda _: None, before_each: Callable[[], None] = lambda: None) -> None:
         """Draw what a folder lacks, for :meth:`write`; see :func:`zssd_cli.posterior.resuming.draw_missing`."""
-        draw_missing(self.job, parts, self.source._watch.seen, self._shown, tick, before_each)
+        draw_missing(self.job, parts, self.source.watch.seen, self._shown, tick, before_each)
 
     def write(self, sink: Sink, command: str, tick: Tick = lambda _: None, parts: Parts | None = None) -> Written:
         """Sample into a sink.

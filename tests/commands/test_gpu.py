@@ -25,6 +25,7 @@ def gpu(monkeypatch):
     """A function whose context has one; torch then says so, too."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "a pretended GPU")
     # the thread that makes batches does not see the pretended GPU, for which it pins them
     monkeypatch.setattr(Batch, "pinned", lambda batch: batch)
     return pretended_gpu

@@ -90,6 +90,8 @@ class Source:
         Provenance to hand on: source_id, experiment_id, tracking_id, history, source_files ...
     notes
         One-line warnings worth showing.
+    watch
+        Gathers the doubts about fields that are read.
     """
 
     variables: tuple[str, ...]
@@ -105,7 +107,7 @@ class Source:
     notes: tuple[str, ...]
     _series: tuple[VariableSeries, ...] = field(repr=False)
     _datasets: tuple[xr.Dataset, ...] = field(repr=False)
-    _watch: Watch = field(repr=False)
+    watch: Watch = field(repr=False)
 
     @property
     def grid(self) -> LatLonGrid | None:
@@ -132,7 +134,7 @@ class Source:
     @property
     def doubts(self) -> tuple[str, ...]:
         """Lines on impossible fields among those that were read so far."""
-        return self._watch.lines()
+        return self.watch.lines()
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Fields from time ``start`` up to but not including ``stop``.
@@ -286,7 +288,7 @@ def _assemble(
         notes=tuple(dict.fromkeys(notes)),
         _series=series,
         _datasets=tuple(datasets),
-        _watch=watch,
+        watch=watch,
     )
 
 
