@@ -169,3 +169,11 @@ def test_the_same_region_with_another_origin(make):
     first = make("a.nc", lat=lat, lon=lon)
     source = open_source([first, make("b.nc", lat=lat, lon=lon + 360, hours=(18.0, 24.0))], "msl")
     assert len(source.times) == 5
+
+
+def test_grids_of_several_labels_get_a_note(make):
+    files = [
+        make("p.nc", globals_={"grid_label": "gn"}),
+        make("u.nc", name="uas", units="m s-1", globals_={"grid_label": "gr"}),
+    ]
+    assert open_source(files, ["msl", "u10"]).notes == ("the files mix the grid labels gn, gr",)

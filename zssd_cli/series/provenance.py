@@ -88,6 +88,13 @@ def refuse_mixed(parts: Sequence[tuple[Path, Origin, Collection[cftime.datetime]
     return list(notes)
 
 
+def mixed_grids(attributes: Sequence[Mapping[str, object]]) -> list[str]:
+    """A note where files are on grids of several labels: native beside remapped fields, each averaged from its own cells."""
+    labels = dict.fromkeys(_text(one, ("grid_label",)) for one in attributes)
+    labels.pop("", None)
+    return [f"the files mix the grid labels {', '.join(labels)}"] if len(labels) > 1 else []
+
+
 def provenance(attributes: Sequence[Mapping[str, object]], files: Sequence[Path]) -> dict[str, str]:
     """Provenance attributes over all files, values that differ joined by ``;``."""
     gathered = {}

@@ -28,7 +28,7 @@ from zssd_cli.series.joining import (
 )
 from zssd_cli.series.layout import Layout, same_place
 from zssd_cli.series.opening import expand, open_datasets, undecoded
-from zssd_cli.series.provenance import provenance, refuse_mixed
+from zssd_cli.series.provenance import mixed_grids, provenance, refuse_mixed
 from zssd_cli.series.timeline import common_calendar, in_range, spacing_name
 from zssd_cli.variables import Variable, lookup
 
@@ -270,6 +270,7 @@ def _assemble(
     for one in series:
         one.check(times[0])
     headers = [dataset.attrs for several in opened.values() for dataset in several]
+    notes += mixed_grids(headers)
     return Source(
         variables=tuple(variable.name for variable in found),
         missing=tuple(variable.name for variable in wanted if variable not in found),
