@@ -36,8 +36,6 @@ class Variable:
         Height above ground in m where it matters, else None.
     profiles
         Short names of the quantity on pressure levels, from which ``level`` is taken.
-    refused
-        CF standard names that contradict the short name of an array.
     long_names
         Long names that say variable and level at once.
     odd
@@ -63,7 +61,6 @@ class Variable:
     level: float | None = None
     height: float | None = None
     profiles: tuple[str, ...] = ()
-    refused: tuple[str, ...] = ()
     long_names: tuple[str, ...] = ()
     odd: bool = False
     grib: tuple[str, ...] = ()

@@ -280,3 +280,9 @@ def relative(path):
 def test_statistics_along_a_dimension_of_one(make):
     path = wind(make, dims=("time", "quantile", "lat", "lon"), extra={"quantile": 1})
     assert "uas is a quantile" in refused(path)
+
+
+@pytest.mark.parametrize(("name", "along"), [("uas", "y_wind"), ("vas", "x_wind"), ("uas", "grid_northward_wind")])
+def test_the_axis_of_the_other_component_is_refused(make, name, along):
+    path = wind(make, name=name, attributes={"standard_name": along})
+    assert f"{name} has the standard_name {along}" in refused(path, {"uas": "u10", "vas": "v10"}[name])

@@ -134,13 +134,13 @@ def test_bounds_that_cannot_be_read_are_left_aside(make):
 @pytest.mark.parametrize(
     ("hours", "attributes", "kind"),
     [
-        ((0, 120, 240, 384), {}, "daily"),  # pentads, one over a leap day
+        ((0, 120, 240, 384), {}, "5-day"),  # pentads, one over a leap day
         ((0, 240, 480, 744), {}, "10-day"),
-        ((0, 2160, 4368, 6576), {"cell_methods": "time: mean"}, "-day"),
+        ((0, 2160, 4368, 6576), {"cell_methods": "time: mean"}, "92-day"),
     ],
 )
 def test_steps_of_days_that_are_nearly_even(make, hours, attributes, kind):
-    assert "-day means of msl" in open_source(make(hours=hours, attributes=attributes), "msl").averaging
+    assert open_source(make(hours=hours, attributes=attributes), "msl").averaging.startswith(f"{kind} means of msl")
 
 
 def test_dates_without_a_step_are_moments(make):
@@ -218,3 +218,12 @@ def test_moments_a_day_apart_get_a_note(make):
 )
 def test_only_cmip_names_hold_tables(make, name, fine):
     assert (open_source(make(name, hours=(0, 1)), "msl").averaging is None) == fine
+
+
+def test_bounds_are_those_of_all_variables_or_none(make):
+    both = {"attributes": {"cell_methods": "time: mean"}, "hours": (3, 9)}
+    mean = bounded(make("p.nc", **both), [[0, 6], [6, 12]])
+    alike = bounded(make("u.nc", name="uas", units="m s-1", **both), [[0, 6], [6, 12]])
+    assert len(open_source([mean, alike], ["msl", "u10"]).time_bounds) == 2
+    moment = make("v.nc", name="uas", units="m s-1", hours=(3, 9), attributes={"cell_methods": "time: point"})
+    assert open_source([mean, moment], ["msl", "u10"]).time_bounds is None

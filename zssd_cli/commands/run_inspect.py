@@ -16,17 +16,16 @@ from zssd_cli.commands.shared import bar, check_picture, check_targets, say
 from zssd_cli.errors import InputError, ZssdError
 from zssd_cli.files import atomic_path
 from zssd_cli.grids.cells import Cells
-from zssd_cli.grids.extent import cell_width
+from zssd_cli.grids.extent import SCALES, cell_width, scale_for
 from zssd_cli.grids.latlon import block_grid
 from zssd_cli.grids.regridders import make_regrid
-from zssd_cli.series.inspection import REFUSED, SCALES, Inspection, VariableFacts, headers, inspect_source, steps_of
+from zssd_cli.series.inspection import GUIDING, REFUSED, Inspection, VariableFacts, headers, inspect_source, steps_of
 from zssd_cli.series.opening import expand
 from zssd_cli.series.reading import Source, open_source
 from zssd_cli.times import format_time
 from zssd_cli.variables import VARIABLES
 
 STDOUT = Path("-")
-GUIDING = ("msl", "u10", "v10", "si10")
 
 
 def execute(inputs: tuple[str, ...], json_file: Path | None, plot: Path | None, *, thorough: bool, strict: bool) -> int:
@@ -42,9 +41,7 @@ def execute(inputs: tuple[str, ...], json_file: Path | None, plot: Path | None, 
             if plot is not None:
                 picture, found = _drawn(source, plot, found)
     except ZssdError as error:
-        found = Inspection(
-            tuple(inputs), {}, (), "", 0, "", "", "", "", (), (str(error),), (), "", header=headers(files)
-        )  # fmt: skip
+        found = Inspection(tuple(inputs), problems=(str(error),), header=headers(files))
     show(page, found)
     if picture:
         say(page, f"Picture    {plot}")
@@ -167,5 +164,5 @@ def _on_rows(cells: Cells, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
     """Rows, columns and values for a map: points as their means over blocks of about their size."""
     if cells.grid is not None:
         return cells.grid.lat, cells.grid.lon, values
-    blocks = block_grid(next((scale for scale in SCALES if scale >= cell_width(cells)), SCALES[-1]))
+    blocks = block_grid(scale_for(cell_width(cells)) or SCALES[-1])
     return blocks.lat, blocks.lon, make_regrid(cells, blocks)[0](values[None])[0]

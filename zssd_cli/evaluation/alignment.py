@@ -14,6 +14,7 @@ from zssd_cli.grids.conservative import latitude_weights, longitude_weights
 from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid, Region, block_grid, regular_grid
 from zssd_cli.series.opening import is_zarr, one_line, reading, undecoded
 from zssd_cli.series.protocol import Series
+from zssd_cli.series.stamps import decode
 from zssd_cli.series.units import check_plausible, convert, infer_units, plausible_units
 from zssd_cli.variables import VARIABLES
 
@@ -135,7 +136,7 @@ def _described(data: xr.Dataset, path: Path) -> OutputFile:
         units={name: VARIABLES[name].units for name in fields},
         observed={name: str(v.attrs.get("zssd_observed", "yes")).lower() != "no" for name, v in fields.items()},
         grid=_fine_axes(np.sort(data["lat"].to_numpy()), data["lon"].to_numpy(), path),
-        times=_times(data["time"], path),
+        times=_decoded(data["time"], path),
         members=max((data.sizes["member"] for v in fields.values() if "member" in v.dims), default=1),
         filter_scale=_number(data.attrs.get("zssd_filter_scale")),
         source_id=str(data.attrs.get("zssd_source_id", "")).strip(),
@@ -158,13 +159,12 @@ def _number(value: object) -> float | None:
     return number if 0 < number < float("inf") else None
 
 
-def _times(time: xr.DataArray, path: Path) -> tuple[cftime.datetime, ...]:
-    """Decoded times."""
-    units, calendar = time.attrs.get("units", ""), time.attrs.get("calendar", "standard")
+def _decoded(time: xr.DataArray, path: Path) -> tuple[cftime.datetime, ...]:
+    """Dates, rounded as those of a reference are."""
     try:
-        return tuple(np.atleast_1d(cftime.num2date(time.to_numpy(), units, calendar, only_use_cftime_datetimes=True)))
-    except (ValueError, TypeError, AttributeError) as error:
-        msg = f"{path}: time has units {units!r} and calendar {calendar!r}, expected CF time."
+        return decode(time)
+    except InputError as error:
+        msg = f"{path}: {error}"
         raise InputError(msg) from error
 
 

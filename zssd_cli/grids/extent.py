@@ -11,6 +11,11 @@ from zssd_cli.grids.latlon import Region, block_grid, describe_extent
 from zssd_cli.grids.polygons import overlap_weights
 from zssd_cli.grids.regrid import MIN_COVERAGE
 
+SCALES = (1.0, 1.5, 2.0, 2.5, 3.0, 5.0, 6.0, 7.5, 10.0)
+"""Usual sides of blocks in degrees."""
+SLACK = 1.05
+"""Cells so much wider than the blocks still count as not wider: 2.8125 degrees for 2.7."""
+
 
 def covered_region(cells: Cells, step: float) -> Region:
     """The whole blocks of ``step`` degrees that cells cover; the globe where they cover that.
@@ -54,6 +59,11 @@ def common_region(regions: Sequence[Region]) -> Region:
             raise ConfigError(msg)
         common = Region(west, east, south, north)
     return common
+
+
+def scale_for(width: float, least: float = 0.0) -> float | None:
+    """The smallest usual block of at least ``least`` degrees that is not finer than cells of ``width``; None above 10 degrees."""
+    return next((scale for scale in SCALES if scale >= least and SLACK * scale >= width), None)
 
 
 def cell_width(cells: Cells) -> float:

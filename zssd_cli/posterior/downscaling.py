@@ -17,7 +17,7 @@ from zssd_cli.climate.gaussian import ClimateFields
 from zssd_cli.config import DownscaleConfig
 from zssd_cli.defaults import OBS_ERROR
 from zssd_cli.errors import ConfigError, InputError
-from zssd_cli.grids.extent import cell_width, common_region, covered_region, describe_cells
+from zssd_cli.grids.extent import SLACK, cell_width, common_region, covered_region, describe_cells, scale_for
 from zssd_cli.grids.latlon import LatLonGrid, Region, describe_centres
 from zssd_cli.grids.regrid import Regrid
 from zssd_cli.grids.regridders import make_regrid
@@ -221,8 +221,8 @@ def _regridders(source: CoarseSeries, blocks: LatLonGrid, choice: str) -> tuple[
 
 
 def _check_scale(widest: float, step: float) -> None:
-    if widest > 1.05 * step:
-        enough = next((s for s in (1, 1.5, 2, 2.5, 3, 5, 6, 7.5, 10) if 1.05 * s >= widest), None)
+    if widest > SLACK * step:
+        enough = scale_for(widest)
         remedy = f"Use --filter-scale {enough:g}." if enough else "Input coarser than 10 degrees cannot be downscaled."
         msg = (
             f"Filter scale {step:g} is finer than the input's cells of {widest:.3g} degrees, "

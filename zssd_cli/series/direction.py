@@ -60,7 +60,7 @@ def turn_of(dataset: xr.Dataset, array: xr.DataArray, layout: Layout, variable: 
         return None
     mapping, along = mapping_of(dataset, array), _along(array)
     if along is None:
-        _refuse_unclear(dataset, array, layout, variable, mapping)
+        _refuse_unclear(dataset, array, variable, mapping)
         return None
     if layout.points is None:
         if mapping is None and along in ("x_wind", "y_wind"):
@@ -87,7 +87,7 @@ def turn_of(dataset: xr.Dataset, array: xr.DataArray, layout: Layout, variable: 
 def _along(array: xr.DataArray) -> str | None:
     """The words by which an array says that it points along the axes of its grid; None where it does not."""
     standard, long_name = (str(array.attrs.get(key, "")) for key in ("standard_name", "long_name"))
-    if standard in ALONG_GRID:
+    if any(standard in names for names in ALONG_GRID.values()):
         return standard
     turned = str(array.attrs.get("GRIB_gridType", "regular_ll")) not in _UNTURNED
     if turned and str(array.attrs.get("GRIB_uvRelativeToGrid", "")) == "1":
@@ -96,7 +96,7 @@ def _along(array: xr.DataArray) -> str | None:
 
 
 def _refuse_unclear(
-    dataset: xr.Dataset, array: xr.DataArray, layout: Layout, variable: Variable, mapping: Mapping[str, Any] | None
+    dataset: xr.Dataset, array: xr.DataArray, variable: Variable, mapping: Mapping[str, Any] | None
 ) -> None:
     """Raise :class:`InputError` where a grid is, or was, turned and the array does not say which way it points."""
     named = str(array.attrs.get("standard_name", "")) == variable.standard_name
@@ -106,7 +106,7 @@ def _refuse_unclear(
     grid = "WRF output" if weather else f"a grid of {mapping['grid_mapping_name']}" if mapping else "a turned grid"
     msg = (
         f"{array.name} is of {grid} and does not say whether it points east or along the grid's axes; set its standard_name to "
-        f"{variable.standard_name}, or to {'x_wind' if variable.standard_name == 'eastward_wind' else 'y_wind'} to have it turned."
+        f"{variable.standard_name}, or to {ALONG_GRID[variable.standard_name][0]} to have it turned."
     )
     raise InputError(msg)
 

@@ -51,7 +51,11 @@ _STEP_TYPES = {
     "rms": "a root mean square",
     "diff": "a difference",
 }
-ALONG_GRID = ("x_wind", "y_wind", "grid_eastward_wind", "grid_northward_wind")
+ALONG_GRID = {
+    "eastward_wind": ("x_wind", "grid_eastward_wind"),
+    "northward_wind": ("y_wind", "grid_northward_wind"),
+}
+"""Standard name of a component -> those of the component along the grid's axis that becomes it by turning."""
 _OTHERS = {
     "stress", "gust", "direction", "error", "water", "geostrophic", "tendency", "grid", "multiplier", "variance", "cloud",
     "anomaly", "number", "status",
@@ -102,7 +106,7 @@ def refuse_other(array: xr.DataArray, variable: Variable) -> None:
 
 def _another(standard_name: str, variable: Variable) -> bool:
     """Whether a standard name is that of another quantity; a misspelt one of this quantity is not."""
-    if standard_name in ("", "unknown", *variable.standard_names, *(ALONG_GRID if variable.component else ())):
+    if standard_name in ("", "unknown", *variable.standard_names, *ALONG_GRID.get(variable.standard_name, ())):
         return False
     words = set(re.split(r"[^a-z0-9]+", standard_name.lower()))
     misspelt = set(variable.standard_name.split("_")) - {"air", "at", "mean"} <= words
@@ -149,7 +153,7 @@ def _methods(array: xr.DataArray) -> str:
 
 def is_ensemble_mean(array: xr.DataArray) -> bool:
     """True for a mean over an ensemble, smoother than any weather."""
-    found = re.search(r"\b(realization|ensemble|member|number)\s*:\s+mean\b", _methods(array)) is not None
+    found = re.search(r"\b(realization|ensemble|member|number)\s*:\s*mean\b", _methods(array)) is not None
     return (
         found
         or array.attrs.get("GRIB_dataType") == "em"

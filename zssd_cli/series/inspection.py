@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from zssd_cli.defaults import FILTER_SCALE
+from zssd_cli.defaults import VARIABLES as VARIABLES_OUT
 from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.grids.cells import Cells
-from zssd_cli.grids.extent import cell_width, common_region, covered_region, describe_cells
+from zssd_cli.grids.extent import cell_width, common_region, covered_region, describe_cells, scale_for
 from zssd_cli.series.coverage import coverage, spans
 from zssd_cli.series.reading import Source
 from zssd_cli.series.units import line
@@ -20,7 +21,8 @@ from zssd_cli.variables import VARIABLES
 
 REFUSED = "cannot be used"
 """How a problem begins that stops zssd downscale."""
-SCALES = (1, 1.5, 2, 2.5, 3, 5, 6, 7.5, 10)
+GUIDING = (*VARIABLES_OUT, "si10")
+"""What guides the default prior."""
 
 
 @dataclass(frozen=True)
@@ -97,18 +99,18 @@ class Inspection:
     """
 
     files: tuple[str, ...]
-    origin: dict[str, str]
-    variables: tuple[VariableFacts, ...]
-    calendar: str
-    times: int
-    first: str
-    last: str
-    step: str
-    gaps: str
-    notes: tuple[str, ...]
-    problems: tuple[str, ...]
-    doubts: tuple[str, ...]
-    command: str
+    origin: dict[str, str] = field(default_factory=dict)
+    variables: tuple[VariableFacts, ...] = ()
+    calendar: str = ""
+    times: int = 0
+    first: str = ""
+    last: str = ""
+    step: str = ""
+    gaps: str = ""
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    command: str = ""
     header: dict[str, list[str]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -239,14 +241,14 @@ def _cells(cells: Cells) -> str:
 
 
 def _command(source: Source, files: Sequence[str], facts: Sequence[VariableFacts]) -> str:
-    guiding = [one for one in facts if one.name in ("msl", "u10", "v10", "si10")]
+    guiding = [one for one in facts if one.name in GUIDING]
     widest = max((one.width for one in guiding), default=np.inf)
-    scale = FILTER_SCALE if widest <= 1.05 * FILTER_SCALE else next((s for s in SCALES if 1.05 * s >= widest), None)
+    scale = scale_for(widest, FILTER_SCALE)
     if scale is None:
-        msg = "nothing here guides the default prior, which takes msl, u10, v10 or si10 on cells of at most 10 degrees"
+        msg = f"nothing here guides the default prior, which takes {', '.join(GUIDING)} on cells of at most 10 degrees"
         raise ConfigError(msg)
     common_region([covered_region(source.cells[one.name], scale) for one in guiding])
-    words = ["zssd", "downscale", *files, "--vars", "msl,u10,v10"]
+    words = ["zssd", "downscale", *files, "--vars", ",".join(VARIABLES_OUT)]
     words += ["--filter-scale", f"{scale:g}"] if scale != FILTER_SCALE else []
     words += ["--any-frequency"] if source.averaging is not None else []
     return shlex.join([*words, "-o", "out.nc"])

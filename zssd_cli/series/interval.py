@@ -22,7 +22,7 @@ DAY = 20.0
 """Hours from which on a mean has lost the weather of a moment."""
 _SAID = re.compile(r"(?<!sub)(?P<number>\d+)?\s*-?(?P<unit>hr|hour|h\b|day|dai|mon|yr|year|ann|dec)", re.IGNORECASE)
 _UNITS = {
-    "hr": 1.0, "hour": 1.0, "h": 1.0, "day": 24.0, "dai": 24.0, "mon": 730.0, "yr": 8760.0, "year": 8760.0, "ann": 8760.0,
+    "hr": 1.0, "hou": 1.0, "hour": 1.0, "h": 1.0, "day": 24.0, "dai": 24.0, "mon": 730.0, "yr": 8760.0, "year": 8760.0, "ann": 8760.0,
     "dec": 87600.0,
 }  # fmt: skip
 _CLIMATOLOGY = re.compile(r"(monC|hrCM|Clim)", re.IGNORECASE)
@@ -132,10 +132,37 @@ def evidence_of(
     bounds
         Hours from the first to the second bound of every time, (n,); None without bounds.
     """
-    declared: dict[float, str] = {}
-    moment = mean = ""
+    declared, moment = _by_attributes(header, file)
+    words, mean = _by_words(header, array)
+    declared = {**words, **declared}
+    stream, step = (str(array.attrs.get(key, "")) for key in ("GRIB_stream", "GRIB_stepType"))
+    if stream in _MONTHLY_STREAMS:
+        declared, mean = {730.0: f"GRIB stream {stream}", **declared}, f"GRIB stream {stream}"
+    if step == "instant" and not mean:
+        moment = moment or "GRIB stepType instant"
+    elif step.startswith("avg"):
+        mean = f"GRIB stepType {step}"
+    method = time_method(array, time)
+    if method == _MOMENT:
+        moment = f"cell_methods time: {method}"
+    elif method in _MEANS:
+        mean = f"cell_methods time: {method}"
+    if not (method or moment or mean) and _text(header, "source") in _HISTORY_TAPES:
+        moment = f"no cell_methods in a history file of {_text(header, 'source')}"
+    width = None if bounds is None or bounds.size == 0 else float(np.median(np.abs(bounds)))
+    if width == 0 and not mean:
+        moment = moment or "time bounds of no length"
+    elif width and not moment:
+        mean = mean or f"time bounds {_shown(width)} apart"
+    return Evidence(declared, moment, mean, width or None)
+
+
+def _by_attributes(header: Mapping[str, object], file: str) -> tuple[dict[float, str], str]:
+    """Hours that attributes made for it declare, or the table in a CMIP6 file's name; and words that say moment."""
     table = _text(header, "table_id").removeprefix("Table ").split(" ")[0]
     in_name = _TABLE_IN_NAME.match(file)
+    declared: dict[float, str] = {}
+    moment = ""
     for what, text in (
         ("frequency", _text(header, "frequency")),
         ("table_id", table),
@@ -147,44 +174,25 @@ def evidence_of(
         if hours is not None:
             declared.setdefault(hours, f"{what} {text}")
             moment = moment or (f"{what} {text}" if text.endswith("Pt") else "")
-    for what, text in (
-        ("title", _text(header, "title")),
-        ("long_name", str(array.attrs.get("long_name", ""))),
-    ):
+    return declared, moment
+
+
+def _by_words(header: Mapping[str, object], array: xr.DataArray) -> tuple[dict[float, str], str]:
+    """Hours of means that titles, long names, histories and cell methods speak of; and the words that say mean."""
+    declared: dict[float, str] = {}
+    mean = ""
+    for what, text in (("title", _text(header, "title")), ("long_name", str(array.attrs.get("long_name", "")))):
         if titled := _TITLED.search(text):
             declared.setdefault(_TITLES[titled[1].lower()], f"{what} {titled[0]!r}")
         elif running := _RUNNING.search(text):
-            declared.setdefault(
-                float(running[1]) * _UNITS[running[2].lower()[:3].replace("hou", "h")], f"{what} {running[0]!r}"
-            )
             mean = f"{what} {running[0]!r}"
+            declared.setdefault(float(running[1]) * _UNITS[running[2].lower()[:3]], mean)
     if averaged := _CDO.search(_text(header, "history")):
-        declared.setdefault(_UNITS[averaged[1]], f"history {averaged[0]!r}")
         mean = f"history {averaged[0]!r}"
-    stream = str(array.attrs.get("GRIB_stream", ""))
-    if stream in _MONTHLY_STREAMS:
-        declared.setdefault(730.0, f"GRIB stream {stream}")
-        mean = f"GRIB stream {stream}"
-    step = str(array.attrs.get("GRIB_stepType", ""))
-    if step == "instant" and not mean:
-        moment = moment or "GRIB stepType instant"
-    elif step.startswith("avg"):
-        mean = f"GRIB stepType {step}"
-    method = time_method(array, time)
-    if method == _MOMENT:
-        moment = f"cell_methods time: {method}"
-    elif method in _MEANS:
-        mean = f"cell_methods time: {method}"
+        declared.setdefault(_UNITS[averaged[1]], mean)
     if _CYCLE.search(str(array.attrs.get("cell_methods", ""))):
         declared.setdefault(730.0, "cell_methods of a cycle within or over days or years")
-    if not (method or moment or mean) and _text(header, "source") in _HISTORY_TAPES:
-        moment = f"no cell_methods in a history file of {_text(header, 'source')}"
-    width = None if bounds is None or bounds.size == 0 else float(np.median(np.abs(bounds)))
-    if width == 0 and not mean:
-        moment = moment or "time bounds of no length"
-    elif width and not moment:
-        mean = mean or f"time bounds {_shown(width)} apart"
-    return Evidence(declared, moment, mean, width or None)
+    return declared, mean
 
 
 def said_hours(text: str) -> float | None:

@@ -240,7 +240,7 @@ def common_times(series: Sequence[VariableSeries], notes: list[str]) -> tuple[cf
         spans = "; ".join(
             f"{one.variable.name} {format_time(min(one.places))}..{format_time(max(one.places))}" for one in series
         )
-        moved = next((note for one in series for p in one.pieces for note in p.stamps.notes if "averaging" in note), "")
+        moved = next((p.stamps.notes[-1] for one in series for p in one.pieces if p.stamps.moved), "")
         why = f"; {moved}" if moved else ""
         msg = f"The variables have no time in common ({spans}{why}); give files of the same times or fewer variables."
         raise InputError(msg)

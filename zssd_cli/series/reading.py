@@ -85,7 +85,7 @@ class Source:
     averaging
         Why the fields are no moments (daily means ..., with the evidence); None where they are or nothing tells.
     time_bounds
-        First and last date of the averaging interval of every time; None where the files give none.
+        First and last date of the averaging interval of every time; None where a variable has none, or others.
     attributes
         Provenance to hand on: source_id, experiment_id, tracking_id, history, source_files ...
     notes
@@ -269,6 +269,7 @@ def _assemble(
     times = tuple(every[position] for position in in_range(every, time_range))
     for one in series:
         one.check(times[0])
+    bounds = {one.bounds(times) for one in series}
     headers = [dataset.attrs for several in opened.values() for dataset in several]
     notes += mixed_grids(headers)
     return Source(
@@ -284,7 +285,7 @@ def _assemble(
         },
         frequency=next((one.interval.name for one in series if one.interval.name), None) or spacing_name(times),
         averaging=why,
-        time_bounds=series[0].bounds(times),
+        time_bounds=bounds.pop() if len(bounds) == 1 else None,
         attributes=provenance(headers, list(opened)),
         notes=tuple(dict.fromkeys(notes)),
         _series=series,

@@ -54,6 +54,8 @@ class Stamps:
         First and last date of the interval of every time; None where the file gives none.
     notes
         What was not as it should be, a line each.
+    moved
+        The dates are the middles of the bounds, not what the file says.
     """
 
     dim: str | None
@@ -61,6 +63,7 @@ class Stamps:
     calendar: str
     bounds: tuple[tuple[cftime.datetime, cftime.datetime], ...] | None = None
     notes: tuple[str, ...] = ()
+    moved: bool = False
 
     @property
     def widths(self) -> np.ndarray | None:
@@ -132,9 +135,9 @@ def stamps(dataset: xr.Dataset, array: xr.DataArray) -> Stamps | None:
         return None
     dim = str(time.dims[0]) if time.ndim == 1 else None
     dates, notes = _decoded(time)
-    dates, more = _valid(dataset, array, time, dates)
-    bounds = _bounds(dataset, time) if not any("added" in note for note in more) else None
-    return Stamps(dim, dates, calendar_name(time.attrs), bounds, (*notes, *more))
+    valid, more = _valid(dataset, array, time, dates)
+    bounds = _bounds(dataset, time) if valid == dates else None  # those of a forecast's beginning are not the field's
+    return Stamps(dim, valid, calendar_name(time.attrs), bounds, (*notes, *more))
 
 
 def centred(stamped: Stamps) -> Stamps:
@@ -142,7 +145,7 @@ def centred(stamped: Stamps) -> Stamps:
     if stamped.bounds is None:
         return stamped
     dates, notes = _centred(stamped.dates, stamped.bounds)
-    return replace(stamped, dates=dates, notes=(*stamped.notes, *notes))
+    return replace(stamped, dates=dates, notes=(*stamped.notes, *notes), moved=bool(notes))
 
 
 def calendar_name(attributes: dict) -> str:
@@ -196,7 +199,7 @@ def _check_numbers(name: object, values: np.ndarray) -> None:
 
 def _numbers_to_dates(values: np.ndarray, attributes: dict) -> tuple[cftime.datetime, ...]:
     units, calendar = str(attributes.get("units", "")), calendar_name(attributes)
-    unit, since, start = units.partition(" since ")
+    _, since, start = units.partition(" since ")
     if _ZONE.search(start):
         msg = f"time units {units!r} name a time zone that cannot be read, expected UTC; give the date in UTC, or the zone as +06:00."
         raise InputError(msg)
