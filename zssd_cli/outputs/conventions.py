@@ -129,7 +129,7 @@ def mask_attributes(variable: str) -> dict[str, Attribute]:
     """Attributes of that mask: bytes (time, lat, lon)."""
     return {
         "standard_name": "status_flag",
-        "long_name": f"whether the input held {variable} there",
+        "long_name": f"whether {variable} was observed there",
         "flag_values": np.array([0, 1], np.int8),
         "flag_meanings": "inferred observed",
         "grid_mapping": REFERENCE_SYSTEM,
