@@ -1,5 +1,6 @@
 """The table of variables: names, units, plausible ranges and levels, read from ``variables.toml``."""
 
+import math
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -76,6 +77,11 @@ class Variable:
     def component(self) -> bool:
         """True for components of the wind, which blow both ways."""
         return self.standard_name in ("eastward_wind", "northward_wind")
+
+    @property
+    def quantum(self) -> float:
+        """Smallest difference that a training sees: a power of two near a sixteen thousandth of the plausible range."""
+        return 2.0 ** math.floor(math.log2((self.maximum - self.minimum) / 2**14))
 
     @property
     def own_names(self) -> tuple[str, ...]:

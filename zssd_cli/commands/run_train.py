@@ -28,6 +28,7 @@ from zssd_cli.training.batches import Ahead, Batches, PatchSampler, TrainingData
 from zssd_cli.training.data import Part, Scales, SourceFields, check_training_source, climatology, scales
 from zssd_cli.training.distributed import World, joined
 from zssd_cli.training.loop import Trainer, run_training
+from zssd_cli.training.pack import pack_among, read_pack
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def execute(
             )
             return
         world.shared(lambda: None if checks.dry_run else _check_files(files, resume=resume, overwrite=overwrite))
-        material = _gather(console, world, files, config, checks)
+        material = gather(console, world, files, config, checks)
         trainer = Trainer(config, data_name(material), world)
         if material.start is not None:
             trainer.start_from(material.start.prior)
@@ -185,7 +186,7 @@ def _named(parts: Sequence[Part], held_out: Part | None) -> dict[str, Part]:
     return named | ({"held out": held_out} if held_out else {})
 
 
-def _gather(console: Console, world: World, files: TrainFiles, config: TrainConfig, checks: Checks) -> Material:
+def gather(console: Console, world: World, files: TrainFiles, config: TrainConfig, checks: Checks) -> Material:
     """Open and check everything; the first process shows what the data hold and measures their scales for all."""
     static = load_static(files.static)
     opened: list[tuple[tuple[Part, ...], Part | None]] = []
@@ -253,6 +254,13 @@ def open_parts(
     inputs: tuple[str, ...], held_out: tuple[str, ...], config: TrainConfig
 ) -> tuple[tuple[Part, ...], Part | None]:
     """The main training files and the further ones of the configuration, without the held-out ones; those, filtered as the main ones."""
+    pack = pack_among(inputs)
+    if pack is not None:
+        if held_out:
+            msg = f"{pack} holds its own held-out fields; leave out --held-out, or prepare the data anew with it."
+            raise ConfigError(msg)
+        prepared = read_pack(pack)
+        return prepared.parts, prepared.held_out
     kept = {path.resolve() for path in expand(held_out)} if held_out else set()
 
     def left(files: tuple[str, ...]) -> tuple[Path, ...]:

@@ -9,14 +9,23 @@ from zssd_cli import defaults
 
 
 def train(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="PRIOR.safetensors", help="File to write.", show_default=False)
-    ],
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="FILES...",
-            help="Reanalysis at 0.25 degree: NetCDF, GRIB, Zarr, quoted globs; none for a latent prior.",
+            help="Reanalysis at 0.25 degree: NetCDF, GRIB, Zarr, quoted globs; or what --prepare wrote; none for a latent prior.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="PRIOR.safetensors", help="File to write.", show_default=False),
+    ] = None,
+    prepare: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PACK.safetensors",
+            help="Do not train: write all that a training reads into one file, to train from it elsewhere.",
             show_default=False,
         ),
     ] = None,
@@ -115,9 +124,13 @@ def train(
 
     zssd train 'alps_*.nc' --from analyses-msl-u10-v10 --steps 2000 -o alps.safetensors
 
+    zssd train 'era5_*.nc' --held-out era5_2020.nc --prepare pack.safetensors   (where the archive is)
+
+    zssd train pack.safetensors -o prior.safetensors                            (where the GPU is)
+
     zssd train --config weights/recipes/darcy-grf.yaml -o darcy-grf.safetensors
     """
-    from zssd_cli.commands import run_train, run_train_latent
+    from zssd_cli.commands import run_prepare, run_train, run_train_latent
     from zssd_cli.commands.train_settings import read_settings
 
     flags = {
@@ -125,18 +138,23 @@ def train(
         "learning_rate": learning_rate, "time_dropout": time_dropout, "seed": seed, "max_missing": max_missing,
         "any_frequency": any_frequency or None,
     }  # fmt: skip
+    target = output or prepare
+    if target is None or (output and prepare):
+        msg = "Expected either -o PRIOR.safetensors, to train, or --prepare PACK.safetensors, to prepare the data."
+        raise typer.BadParameter(msg)
     latent = run_train_latent.read_latent(config)
     if latent is not None:
         others = {
             "--from": start,
             "--preset": preset,
+            "--prepare": prepare,
             "--log": log,
             "--allow-missing": allow_missing,
             "--dry-run": dry_run,
             "--thorough": thorough,
         }
         given = {"FILES": inputs, "--held-out": held_out, "--static": static, **others, **flags}
-        run_train_latent.execute(latent, given, output, resume=resume, overwrite=overwrite)
+        run_train_latent.execute(latent, given, target, resume=resume, overwrite=overwrite)
         return
     if not inputs:
         msg = "Missing argument 'FILES...': reanalysis to train on, or --config with kind: latent."
@@ -146,7 +164,12 @@ def train(
         raise typer.BadParameter(msg)
     given = {k: v for k, v in flags.items() if v is not None}
     begun = run_train.load_start(start)
-    settings = read_settings(config, given, preset, begun.prior if begun else None)
-    files = run_train.TrainFiles(tuple(inputs), tuple(held_out or ()), static, output, log, begun)
+    settings = read_settings(
+        config, given, preset, begun.prior if begun else None, run_prepare.prepared_settings(inputs)
+    )
+    files = run_train.TrainFiles(tuple(inputs), tuple(held_out or ()), static, target, log, begun)
     checks = run_train.Checks(dry_run=dry_run, allow_missing=allow_missing, thorough=thorough)
-    run_train.execute(files, settings, checks, resume=resume, overwrite=overwrite)
+    if prepare is not None:
+        run_prepare.execute(files, settings, checks, overwrite=overwrite)
+    else:
+        run_train.execute(files, settings, checks, resume=resume, overwrite=overwrite)

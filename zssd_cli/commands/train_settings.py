@@ -1,5 +1,6 @@
 """From preset, configuration file and flags of ``zssd train`` to one checked configuration."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -21,12 +22,21 @@ FINE_TUNING = {"learning_rate": 3e-4, "warmup": 100}
 """Defaults where a training starts from a prior: steps small enough not to forget what it knows."""
 
 
+OF_DATA = ("variables", "lowpass_km", "more", "any_frequency")
+"""Settings that prepared data were made with."""
+
+
 def read_settings(
-    path: Path | None, flags: dict[str, Any], preset: str | None = None, start: Prior | None = None
+    path: Path | None,
+    flags: dict[str, Any],
+    preset: str | None = None,
+    start: Prior | None = None,
+    prepared: Mapping[str, Any] | None = None,
 ) -> TrainConfig:
     """Settings of a preset, overridden by those of a YAML file, overridden by flags.
 
-    A training that starts from a prior has its network and variables unless told otherwise, which is an error.
+    A training that starts from a prior has its network and variables unless told otherwise, which is an error. One on
+    ``prepared`` data has the settings for which these were prepared where nothing else is said, and of the data no others.
 
     Raises
     ------
@@ -36,7 +46,7 @@ def read_settings(
     if preset is not None and preset not in PRESETS:
         msg = f"--preset {preset}: expected one of {', '.join(PRESETS)}."
         raise ConfigError(msg)
-    base = PRESETS[preset] if preset else {}
+    base = {**(prepared or {}), **(PRESETS[preset] if preset else {})}
     if start is not None:
         base = {**base, **FINE_TUNING, "network": start.header.network.model_dump(), "variables": start.variables}
         base |= {} if start.header.time_known else {"time_dropout": 1.0}
@@ -49,7 +59,20 @@ def read_settings(
     config = config.model_copy(update={"variables": names, "more": more})
     if start is not None:
         _check_start(config, start)
+    if prepared is not None:
+        _check_prepared(config, prepared)
     return config
+
+
+def _check_prepared(config: TrainConfig, prepared: Mapping[str, Any]) -> None:
+    now = config.model_dump(mode="json")
+    for name in OF_DATA:
+        if name in prepared and now[name] != prepared[name]:
+            msg = (
+                f"Training setting {name}: the data were prepared with {prepared[name]}, got {now[name]}. "
+                "Leave it out, or prepare the data anew."
+            )
+            raise ConfigError(msg)
 
 
 def _smooth(part: MoreData, variables: tuple[str, ...]) -> tuple[str, ...]:

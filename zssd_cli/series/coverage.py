@@ -9,7 +9,7 @@ import cftime
 import numpy as np
 
 from zssd_cli.errors import BadField, EmptyField, InputError, MissingValues
-from zssd_cli.series.reading import Source
+from zssd_cli.series.protocol import FieldSource
 from zssd_cli.series.timeline import is_unknown
 from zssd_cli.times import format_time
 
@@ -45,9 +45,9 @@ class Coverage:
     step: timedelta | None
 
 
-def coverage(source: Source) -> tuple[Coverage, ...]:
+def coverage(source: FieldSource) -> tuple[Coverage, ...]:
     """A row for every variable that was asked for, in that order of the found ones, then those that no file holds."""
-    held = {name: source.held(name) for name in source.variables}
+    held = {name: dict(source.held(name)) for name in source.variables}
     every: dict[cftime.datetime, Path] = {}
     for dates in held.values():
         every = dates | every
@@ -112,7 +112,7 @@ def refuse_lacking(rows: Sequence[Coverage]) -> None:
             raise InputError(msg)
 
 
-def check_first_fields(source: Source) -> None:
+def check_first_fields(source: FieldSource) -> None:
     """Read a field of every variable of every file: units and values are known before a long run.
 
     It is the first one of the file; where that is bad, the middle and the last one must be: single bad times are left out.
@@ -130,7 +130,7 @@ def check_first_fields(source: Source) -> None:
             _check_some(source, name, tuple(dict.fromkeys((several[0], several[len(several) // 2], several[-1]))))
 
 
-def _check_some(source: Source, name: str, dates: Sequence[cftime.datetime]) -> None:
+def _check_some(source: FieldSource, name: str, dates: Sequence[cftime.datetime]) -> None:
     """Pass with the first good field; else raise what is wrong with the first that has values, if any."""
     bad: list[BadField] = []
     for date in dates:
@@ -145,7 +145,7 @@ def _check_some(source: Source, name: str, dates: Sequence[cftime.datetime]) -> 
         raise refused[0]
 
 
-def whole_field(source: Source, name: str, date: cftime.datetime) -> np.ndarray:
+def whole_field(source: FieldSource, name: str, date: cftime.datetime) -> np.ndarray:
     """A field without missing values, (lat, lon).
 
     Raises
@@ -195,7 +195,7 @@ class Faults:
     unreadable: dict[cftime.datetime, str]
 
 
-def faults(source: Source, name: str, done: Callable[[], object] = lambda: None) -> Faults:
+def faults(source: FieldSource, name: str, done: Callable[[], object] = lambda: None) -> Faults:
     """Read every field of a variable at the source's times; ``done`` is called after each."""
     empty: list[cftime.datetime] = []
     holed: list[cftime.datetime] = []

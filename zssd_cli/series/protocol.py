@@ -1,6 +1,7 @@
 """What the engine asks of fields, wherever they come from: files, a Dataset in memory, or a test."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import cftime
@@ -78,3 +79,48 @@ class CoarseSeries(Protocol):
     @property
     def doubts(self) -> tuple[str, ...]:
         """One-line warnings about fields that were read so far."""
+
+
+class FieldSource(Protocol):
+    """What a training reads: whole fields of variables on one grid, date by date, from files or from prepared data."""
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Canonical names."""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Canonical names asked for that no file holds."""
+
+    @property
+    def times(self) -> tuple[cftime.datetime, ...]:
+        """Sorted dates that all variables have."""
+
+    @property
+    def grid(self) -> LatLonGrid | None:
+        """The rectilinear grid, None for other cells."""
+
+    @property
+    def averaging(self) -> str | None:
+        """Why the fields are no moments; None where they are."""
+
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        """Provenance: source_files, title ..."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One-line warnings worth showing."""
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """One-line warnings about fields that were read so far."""
+
+    def held(self, variable: str) -> Mapping[cftime.datetime, Path]:
+        """Every date at which a variable is there, sorted, and its file."""
+
+    def file(self, variable: str, date: cftime.datetime) -> Path:
+        """The file that holds a variable at a date."""
+
+    def field(self, variable: str, date: cftime.datetime) -> np.ndarray:
+        """One variable at a date, (lat, lon) float32, canonical units, NaN where missing."""

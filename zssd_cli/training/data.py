@@ -25,13 +25,14 @@ from zssd_cli.errors import BadField, InputError
 from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid
 from zssd_cli.prior.denoiser import details
 from zssd_cli.series.coverage import whole_field
-from zssd_cli.series.reading import Source
+from zssd_cli.series.protocol import FieldSource
 from zssd_cli.series.timeline import is_unknown
 from zssd_cli.static import StaticFields
 from zssd_cli.times import year_day_fractions
 from zssd_cli.training.batches import TrainingField
 from zssd_cli.training.holes import Holes, stand_ins
 from zssd_cli.training.lowpass import lowpass
+from zssd_cli.variables import VARIABLES
 
 SAMPLE = 48
 CACHED = 24
@@ -57,14 +58,17 @@ class Part:
         Share of the training patches.
     max_missing
         Largest share of the times that may be bad; others stand in for these, see :mod:`zssd_cli.training.holes`.
+    filtered
+        True where the source's fields have been through the filter already.
     """
 
-    source: Source
+    source: FieldSource
     variables: tuple[str, ...]
     smooth: tuple[str, ...] = ()
     lowpass_km: float = 0.0
     share: float = 1.0
     max_missing: float = 0.0
+    filtered: bool = False
 
     @property
     def complete(self) -> bool:
@@ -80,7 +84,7 @@ class Part:
         return self.source.grid
 
     def read(self, index: int) -> np.ndarray:
-        """One time, (C, lat, lon), filtered, NaN where a variable is absent; errors name file, variable and time.
+        """One time, (C, lat, lon), filtered and rounded to quanta, NaN where a variable is absent; errors name file, variable and time.
 
         Raises
         ------
@@ -89,8 +93,14 @@ class Part:
         """
         whole = np.full((len(self.variables), *self.grid.shape), np.nan, np.float32)
         for name in self.source.variables:
-            whole[self.variables.index(name)] = whole_field(self.source, name, self.source.times[index])
-        return lowpass(whole, self.grid.lat, self.lowpass_km, circular=self.grid.circular)
+            whole[self.variables.index(name)] = self.field(name, index)
+        return whole
+
+    def field(self, name: str, index: int) -> np.ndarray:
+        """One variable at one time as in :meth:`read`, (lat, lon)."""
+        values = whole_field(self.source, name, self.source.times[index])
+        km = 0.0 if self.filtered else self.lowpass_km
+        return rounded(lowpass(values, self.grid.lat, km, circular=self.grid.circular), name)
 
     @cached_property
     def holes(self) -> Holes:
@@ -130,7 +140,15 @@ class Part:
                 yield found, values
 
 
-def check_training_source(source: Source, variables: tuple[str, ...], patch: int, *, partial: bool = False) -> None:
+def rounded(values: np.ndarray, name: str) -> np.ndarray:
+    """Values of a variable as multiples of its quantum."""
+    quantum = np.float32(VARIABLES[name].quantum)
+    return np.rint(values / quantum) * quantum
+
+
+def check_training_source(
+    source: FieldSource, variables: tuple[str, ...], patch: int, *, partial: bool = False
+) -> None:
     """Raise :class:`InputError` where the files cannot train a prior: variables (unless ``partial``), grid or size."""
     if source.missing and not partial:
         msg = f"The training files lack {', '.join(source.missing)}; expected {', '.join(variables)}. Add files or shorten --vars."
@@ -156,7 +174,7 @@ def check_training_source(source: Source, variables: tuple[str, ...], patch: int
             raise InputError(msg)
 
 
-def sampled_times(source: Source) -> list[int]:
+def sampled_times(source: FieldSource) -> list[int]:
     """At most SAMPLE times, evenly spread."""
     return np.unique(np.linspace(0, len(source.times) - 1, SAMPLE).astype(int)).tolist()
 
