@@ -115,8 +115,20 @@ def test_two_members_across_the_date_line(archive, tmp_path, capfd):
     lines += [f"B,{times(1)[0].isoformat(sep=' ')},30,165"]
     best.write_text("\n".join(lines))
     with pytest.raises(SystemExit) as stop:
-        main(["track", str(archive), "-o", str(tmp_path / "t.csv"), "--best-track", str(best)])
+        main(
+            [
+                "track",
+                str(archive),
+                "-o",
+                str(tmp_path / "t.csv"),
+                "--best-track",
+                str(best),
+                "--plot",
+                str(tmp_path / "t.png"),
+            ]
+        )
     assert stop.value.code in (0, None)
+    assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
     assert "1 of 2 storms found, 0 of 1 tracks match none" in capfd.readouterr().err
     with (tmp_path / "t.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from zssd_cli.commands.shared import bar, check_targets, say
+from zssd_cli.commands.shared import bar, check_picture, check_targets, say
 from zssd_cli.errors import InputError
 from zssd_cli.evaluation.alignment import OutputFile, open_output
 from zssd_cli.evaluation.views import COMPONENTS, PRESSURE, WIND, View, open_view
@@ -55,11 +55,14 @@ class Archive:
         return pressure, np.hypot(*parts) if parts else None
 
 
-def execute(files: tuple[str, ...], output: Path, best: Path | None, criteria: Criteria, linking: Linking) -> None:
+def execute(
+    files: tuple[str, ...], output: Path, plot: Path | None, best: Path | None, criteria: Criteria, linking: Linking
+) -> None:
     """Track and write."""
     console = Console(stderr=True)
     given = expand(files)
-    check_targets({"-o": output}, lambda: (*given, *([best] if best is not None else [])))
+    check_picture(plot)
+    check_targets({"-o": output, "--plot": plot}, lambda: (*given, *([best] if best is not None else [])))
     storms = None if best is None else read_best_tracks(best)
     with closing(_open(given)) as opened:
         archive = Archive(opened)
@@ -78,12 +81,24 @@ def execute(files: tuple[str, ...], output: Path, best: Path | None, criteria: C
             say(console, f"Member {member}   {_words(tracks)}")
             if storms is not None:
                 agreed = compare(tracks, storms, archive.times)
-                say(
-                    console,
-                    f"           {agreed.found} of {agreed.storms} storms found, {agreed.false} of {agreed.tracks} tracks "
-                    f"match none, {agreed.kilometres:.0f} km apart on average",
-                )
-    say(console, f"Wrote      {output}")
+                say(console, f"           {agreed.words}")
+    drawn = plot is not None and any(tracks for _, tracks in found)
+    if plot is not None and drawn:
+        from zssd_cli.pictures.routes import route_picture
+
+        route_picture([_route(track) for _, tracks in found for track in tracks], f"Tracks of {given[0].name}").save(
+            plot
+        )
+    say(console, f"Wrote      {output}" + (f" and {plot}" if drawn else ""))
+
+
+def _route(track: Track) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    lows = [low for _, low in track.points]
+    return (
+        np.array([low.lat for low in lows]),
+        np.array([low.lon for low in lows]),
+        np.array([low.pressure / 100 for low in lows]),
+    )
 
 
 def _open(files: Sequence[Path]) -> OutputFile | Source:

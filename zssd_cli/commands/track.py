@@ -22,6 +22,9 @@ def track(
             metavar="IBTRACS.csv", help="Storms to compare with: SID, ISO_TIME, LAT, LON.", show_default=False
         ),
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Map of all tracks.", show_default=False)
+    ] = None,
     min_wind: Annotated[float, typer.Option(min=0, metavar="M/S", help="Wind that a track must reach.")] = 10.0,
     min_hours: Annotated[float, typer.Option(min=0, metavar="H", help="Shortest life; 0 for single times.")] = 54.0,
     max_step: Annotated[float, typer.Option(min=0, metavar="DEG", help="Largest way in six hours.")] = 8.0,
@@ -54,4 +57,4 @@ def track(
     from zssd_cli.tracking.stitching import Linking
 
     criteria = Criteria(rise, within, merge, wind_radius, max_latitude)
-    execute(tuple(files), output, best_track, criteria, Linking(max_step, max_gap, min_hours, min_wind))
+    execute(tuple(files), output, plot, best_track, criteria, Linking(max_step, max_gap, min_hours, min_wind))

@@ -162,9 +162,9 @@ def map_picture(
         layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08),
     )
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    static, scales = _static(), scales or scales_of(panels)
+    scales = scales or scales_of(panels)
     for axis, panel in zip(axes, panels, strict=False):
-        _draw(figure, axis, panel, scales, static)
+        _draw(figure, axis, panel, scales)
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     title = printable(title)
@@ -212,14 +212,14 @@ def _limits(kind: tuple[str, str, str], panels: Sequence[Panel]) -> tuple[float,
     return float(low), float(high if high > low else low + 1)
 
 
-def _draw(figure: Figure, axis: "Axes", panel: Panel, scales: Scales, static: StaticFields) -> None:
+def _draw(figure: Figure, axis: "Axes", panel: Panel, scales: Scales) -> None:
     """One map with its colour bar."""
     plane = plane_for(*panel.edges)
     corners = plane.forward(panel.edges[0][:, None], panel.edges[1][None, :])
     norm, values = colors.Normalize(*scales.limits[panel.kind]), np.ma.masked_invalid(panel.values)
     axis.set_facecolor("0.92")
     mesh = axis.pcolormesh(*corners, values, norm=norm, cmap=colour_map(panel.cmap), rasterized=True)
-    _coast(axis, panel, plane, static)
+    coast(axis, panel, plane)
     if panel.drawn is not None and panel.drawn.any():
         _hatch(axis, panel, plane, panel.drawn & np.isfinite(panel.values))
     if panel.isobars is not None and _has_isobars(panel):
@@ -246,13 +246,13 @@ def _edges(centres: np.ndarray) -> np.ndarray:
     return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
 
 
-def _coast(axis: "Axes", panel: Panel, plane: Plane, static: StaticFields) -> None:
+def coast(axis: "Axes", panel: Panel, plane: Plane) -> None:
     """The half-land contour of the static fields over the map."""
     lat, lon = panel.edges
     first, last = int(np.floor(lon[0] * 4)), int(np.ceil(lon[-1] * 4))
     bottom, top = (int(np.clip(f(e * 4), -360, 360)) for f, e in ((np.floor, lat[0]), (np.ceil, lat[-1])))
     columns, rows = np.arange(first, last + 1), np.arange(bottom, top + 1)
-    land = static.land_fraction[np.ix_(rows + 360, columns % 1440)]
+    land = _static().land_fraction[np.ix_(rows + 360, columns % 1440)]
     if min(land.shape) > 1 and land.min() < 0.5 <= land.max():
         # off the pole itself, where all longitudes are one point
         at = plane.forward(np.clip(rows / 4, -89.99, 89.99)[:, None], columns[None, :] / 4)

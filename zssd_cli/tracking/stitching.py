@@ -151,6 +151,12 @@ class Agreement:
     false: int
     kilometres: float
 
+    @property
+    def words(self) -> str:
+        """In one line."""
+        apart = f", {self.kilometres:.0f} km apart on average" if np.isfinite(self.kilometres) else ""
+        return f"{self.found} of {self.storms} storms found, {self.false} of {self.tracks} tracks match none{apart}"
+
 
 def compare(tracks: Sequence[Track], best: BestTrack, times: Sequence[cftime.datetime], near: float = 3.0) -> Agreement:
     """A storm of the given times is found where a track passes within ``near`` degrees of it at one of them."""
