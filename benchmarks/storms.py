@@ -1,68 +1,68 @@
-"""Winds from pressure alone in a storm of either hemisphere: coarse input, formula, a member, the mean, the truth.
+"""Cyclones before and after: pressure and wind of block means, their interpolation, the downscaled members, and the truth.
 
-    python benchmarks/storms.py docs/figures/winds-from-pressure.png
+    zssd downscale FIELD.nc --vars msl,u10,v10 --region=100,140,-40,-5 --members 8 --filter-scale 5 -o zelia_5.nc
+    python benchmarks/storms.py FIELD.nc zelia_5.nc --near=-19.75,118.25
 
-Wind speed in colour, pressure as isobars every 4 hPa, wind as arrows; the held-out IFS field, low-passed as in the training.
+The truth is the field that was downscaled. Numbers are the lowest pressure and the strongest wind within five degrees of the
+place, and whether zssd track's criteria (2 hPa within 5.5 degrees) find a cyclone there.
 """
 
 import argparse
+from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
-from harness.engine import draw, open_prior
-from harness.fields import IFS, HeldOut, training_lowpass
-from inferred import coarse_input, formula
 
-from zssd_cli.config import DownscaleConfig
-from zssd_cli.evaluation.baselines import bicubic
-from zssd_cli.grids.latlon import Region
-from zssd_cli.posterior.downscaling import prepare
+from zssd_cli.evaluation.alignment import open_output
+from zssd_cli.evaluation.baselines import bilinear
+from zssd_cli.evaluation.views import open_view
+from zssd_cli.grids.conservative import latitude_weights, longitude_weights
+from zssd_cli.grids.latlon import LatLonGrid, Region, block_grid, fine_grid
+from zssd_cli.series.reading import open_source
+from zssd_cli.tracking.detection import detect, distance
 
-mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+NAMES, NEAR = ("msl", "u10", "v10"), 5.0
 
-BOXES = {"North Atlantic": Region(-45, -15, 40, 65), "South Indian Ocean": Region(50, 80, -60, -35)}
-TITLES = ("pressure, all that is given", "formula", "a member", "mean of the members", "truth")
+
+def measure(fields: np.ndarray, grid: LatLonGrid, place: tuple[float, float]) -> tuple[float, float, bool]:
+    """Lowest pressure [hPa], strongest wind [m s-1], and whether there is a closed low, near a place."""
+    away = distance(grid.lat[:, None], grid.lon[None, :], *place)
+    near, speed = away <= NEAR, np.hypot(fields[1], fields[2])
+    lows = detect(fields[0], grid.lat, grid.lon, speed)
+    found = any(distance(low.lat, low.lon, *place) <= NEAR for low in lows)
+    return float(fields[0][near].min()) / 100, float(speed[near].max()), found
 
 
 def main() -> None:
-    """Draw and plot."""
+    """Print a row for each kind of field."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("picture")
-    parser.add_argument("--members", type=int, default=8)
+    parser.add_argument("truth", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--near", required=True, help="LAT,LON of the storm")
     options = parser.parse_args()
-    setting = open_prior(None)
-    config = DownscaleConfig(filter_scale=5.0, members=options.members, seed=1)
-    figure, axes = plt.subplots(
-        len(BOXES), len(TITLES), figsize=(4 * len(TITLES), 3.8 * len(BOXES)), layout="constrained"
+    lat, lon = (float(part) for part in options.near.split(","))
+    view = open_view(open_output(options.output))
+    scale, grid = view.output.filter_scale or 5.0, view.grid
+    source = open_source([options.truth], NAMES)
+    whole = source.grid or grid
+    every = source.read(0, 1)[0]
+    truth = every[:, np.isin(whole.lat, grid.lat)][:, :, [int(np.argmin((whole.lon - x) % 360)) for x in grid.lon]]
+    fine = fine_grid()
+    blocks = block_grid(scale, Region(grid.lon[0], grid.lon[-1], grid.lat[0], grid.lat[-1]))
+    down, across = (
+        latitude_weights(fine.lat_edges, blocks.lat_edges),
+        longitude_weights(whole.lon_edges, blocks.lon_edges),
     )
-    for (name, box), line in zip(BOXES.items(), axes, strict=True):
-        field = HeldOut(name, IFS, box).filtered(training_lowpass(setting.prior))
-        blocks = coarse_input(field.series, ("msl",), 5.0)
-        drawn = draw(setting, prepare(blocks, setting.prior, setting.static, config, box))
-        grid, members = drawn.grid, drawn.ensembles[0]
-        whole = coarse_input(field.series, ("msl", "u10", "v10"), 5.0)
-        pressure = bicubic(blocks.values[0, 0].astype(float), blocks.grid, grid)
-        simple = np.stack([pressure, *(formula(part, whole, grid)[0] for part in ("u10", "v10"))])
-        truth = field.series.on(grid)[0]
-        fields = (None, simple, members[0], members.mean(0), truth)
-        top = np.hypot(*truth[1:]).max()
-        for axis, title, shown in zip(line, TITLES, fields, strict=True):
-            axis.set_title(f"{name}: {title}", fontsize=9)
-            axis.set(xlim=(box.west, box.east), ylim=(box.south, box.north))
-            if shown is None:
-                pressure = blocks.values[0, 0] / 100
-                east = blocks.grid.lon_edges - 360 * (box.west < 0)
-                mesh = axis.pcolormesh(east, blocks.grid.lat_edges, pressure, cmap="cividis",
-                                       vmin=truth[0].min() / 100, vmax=truth[0].max() / 100)  # fmt: skip
-                figure.colorbar(mesh, ax=axis, label="hPa", location="left")
-                continue
-            mesh = axis.pcolormesh(grid.lon, grid.lat, np.hypot(*shown[1:]), vmin=0, vmax=top, cmap="viridis")
-            axis.contour(grid.lon, grid.lat, shown[0] / 100, np.arange(920, 1060, 4), colors="white", linewidths=0.6)
-            skip = (slice(None, None, 6), slice(None, None, 6))
-            axis.quiver(grid.lon[::6], grid.lat[::6], shown[1][skip], shown[2][skip], scale=500, width=0.003)
-        figure.colorbar(mesh, ax=line, label="wind speed [m/s]", shrink=0.8)
-    figure.savefig(options.picture, dpi=70)
+    coarse = np.stack([down @ field @ across.T for field in every.astype(float)])
+    rows = [("block means", measure(coarse, blocks, (lat, lon)))]
+    rows.append(("bilinear", measure(bilinear(coarse, blocks, grid), grid, (lat, lon))))
+    members = [np.stack([view.field(name, 0, m) for name in NAMES]) for m in view.members]
+    rows += [
+        (f"member {m}", measure(fields, grid, (lat, lon))) for m, fields in zip(view.members, members, strict=True)
+    ]
+    rows.append(("truth", measure(truth, grid, (lat, lon))))
+    print(f"{options.output.name}, blocks of {scale:g} degrees")
+    for name, (pressure, wind, found) in rows:
+        print(f"{name:12} {pressure:7.1f} hPa {wind:5.1f} m/s {'closed' if found else 'none'}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ FLOORS = (
     {"discovery", "files", "times", "variables", "config"},
     {"grids"},
     {"static", "operators", "climate", "outputs"},
-    {"series", "prior"},
+    {"series", "prior", "pictures", "tracking"},
     {"evaluation"},
     {"posterior", "inversion"},
     {"training", "api"},

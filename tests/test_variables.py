@@ -9,7 +9,7 @@ import xarray as xr
 
 from zssd_cli import variables
 from zssd_cli.errors import ConfigError, InputError
-from zssd_cli.evaluation.plots import plot_output
+from zssd_cli.evaluation.gallery import downscaled
 from zssd_cli.grids.latlon import Region, fine_grid
 from zssd_cli.outputs.netcdf import create_output
 from zssd_cli.outputs.sink import Contents
@@ -108,7 +108,7 @@ def test_a_sixth_variable_is_a_row(sixth, tmp_path, units, offset):
         out.write(slice(0, 1), slice(0, 1), np.full((1, 1, 1, *grid.shape), 280.0))
     with xr.open_dataset(path) as written:
         assert written["t2m"].attrs["long_name"] == "2 metre temperature"
-    plot_output(path, None, tmp_path / "t.png")
+    downscaled(path, {}).save(tmp_path / "t.png")
     assert (tmp_path / "t.png").stat().st_size > 5000
 
 

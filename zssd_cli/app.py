@@ -25,6 +25,8 @@ COMMANDS = {
     "train": "zssd_cli.commands.train:train",
     "inspect": "zssd_cli.commands.inspect:inspect",
     "evaluate": "zssd_cli.commands.evaluate:evaluate",
+    "plot": "zssd_cli.commands.plot:plot",
+    "track": "zssd_cli.commands.track:track",
     "invert": "zssd_cli.commands.invert:invert",
     "fetch-static": "zssd_cli.commands.fetch_static:fetch_static",
     "weights": "zssd_cli.commands.weights:app",

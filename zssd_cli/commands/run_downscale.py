@@ -186,9 +186,9 @@ def _gigabytes(size: float) -> str:
 
 def _finish(console: Console, request: DownscaleRequest, job: Job, written: Written, seconds: float) -> None:
     if request.plot is not None:
-        from zssd_cli.evaluation.plots import plot_output
+        from zssd_cli.evaluation.gallery import downscaled
 
-        plot_output(request.output, coarse_blocks(job), request.plot)
+        downscaled(request.output, coarse_blocks(job)).save(request.plot)
     fit = ", ".join(f"{name} {value:.4f}" for name, value in written.residual.items())
     say(console, f"Done       in {duration(seconds)}; the block means differ from the input's by at most")
     say(console, f"           {fit} standard deviations (root mean square of a field)")

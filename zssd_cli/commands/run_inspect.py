@@ -147,7 +147,7 @@ def table(variables: tuple[VariableFacts, ...]) -> Table:
 
 def draw(source: Source, target: Path) -> None:
     """The first time of every variable."""
-    from zssd_cli.evaluation.plots import Panel, quicklook
+    from zssd_cli.pictures.maps import Panel, quicklook
 
     panels = []
     for name in source.variables:
