@@ -69,7 +69,7 @@ def domain(tmp_path):
     return write
 
 
-def measured(path, count=12, seed=0):
+def measured(path, count=12, seed=0, waves=0.7):
     """Heads of a wavy aquifer at random places, as arrays by column name."""
     config = read_domain(path)
     problem = config.problem()
@@ -79,7 +79,7 @@ def measured(path, count=12, seed=0):
     step = np.arange(count) % 2 if problem.transient else None
     sensors = Sensors(x, y, np.zeros(count), np.full(count, 0.05), step)
     wave = np.sin(problem.x / 40)[None] + np.cos(problem.y / 30)[:, None]
-    log_k = torch.as_tensor(np.log(1e-5) + 0.7 * wave)[None]
+    log_k = torch.as_tensor(np.log(1e-5) + waves * wave)[None]
     head = Observe(problem, sensors)(FlowSolver(problem).heads(log_k))[0].numpy()
     table = {"x": x, "y": y, "head": head, "error": sensors.error}
     return table | ({"time": np.cumsum(problem.time_steps)[step]} if problem.transient else {})
