@@ -14,7 +14,7 @@ from zssd_cli.inversion.checkpoint import LatentHeader, save_latent_prior
 from zssd_cli.inversion.config import AutoencoderConfig, FieldsConfig, FlowConfig
 from zssd_cli.inversion.domain import read_domain
 from zssd_cli.inversion.latent_prior import LatentPrior, Whitening, new_networks
-from zssd_cli.inversion.sensors import read_sensors
+from zssd_cli.inversion.sensors import read_measured
 
 FOLDER = Path(__file__).parents[2] / "examples" / "groundwater"
 
@@ -30,8 +30,9 @@ def example(monkeypatch):
 def test_the_example_is_a_world_that_zssd_invert_accepts(tmp_path, example):
     example("make_example").main([str(tmp_path / "new")])
     domain = read_domain(tmp_path / "new" / "domain.yaml")
-    sensors, notes = read_sensors(tmp_path / "new" / "wells.csv", domain.problem())
-    assert (len(sensors), notes) == (36, ())
+    measured = read_measured(tmp_path / "new" / "wells.csv", domain.problem(), domain.log_k("grf"))
+    sensors = measured.sensors
+    assert (len(sensors), len(measured.conductivities), measured.notes) == (36, 0, ())
     assert np.ptp(sensors.x) > 400
     with xr.open_dataset(tmp_path / "new" / "truth.nc") as truth:
         assert truth["head"].shape == (64, 64)

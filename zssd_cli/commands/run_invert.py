@@ -13,16 +13,17 @@ from torch import Tensor
 from zssd_cli import __version__
 from zssd_cli.commands.shared import bar, check_picture, check_targets, command_line, say
 from zssd_cli.errors import ConfigError
+from zssd_cli.inversion.aquifer import Aquifer, Extended, Uncertain
 from zssd_cli.inversion.checkpoint import load_latent_prior
 from zssd_cli.inversion.domain import DomainConfig, read_domain
 from zssd_cli.inversion.ensembles import MOST_INFLATIONS
 from zssd_cli.inversion.estimate import estimate
-from zssd_cli.inversion.flow import FlowSolver, Observe, Sensors
+from zssd_cli.inversion.forecast import Forecast, forecast, forecast_problem
 from zssd_cli.inversion.latent_prior import LatentPrior
 from zssd_cli.inversion.outputs import Result, inversion_dataset, write_inversion
 from zssd_cli.inversion.posterior import Inversion, invert
-from zssd_cli.inversion.problem import FlowProblem, LogK
-from zssd_cli.inversion.sensors import read_sensors
+from zssd_cli.inversion.problem import FlowProblem
+from zssd_cli.inversion.sensors import Measured, read_measured
 from zssd_cli.inversion.settings import InversionSettings
 from zssd_cli.prior.registry import locate
 from zssd_cli.times import now_utc
@@ -50,22 +51,15 @@ class InvertRequest:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """All that an inversion needs, checked.
-
-    ``forward`` takes fields without unit to heads at the sensors.
-    """
+    """All that an inversion needs, checked; ``aquifer`` takes what ``unknowns`` gives to what was measured."""
 
     settings: InversionSettings
+    domain: DomainConfig
     problem: FlowProblem
-    sensors: Sensors
+    measured: Measured
     prior: LatentPrior
-    log_k: LogK
-    solver: FlowSolver
-    observe: Observe
-
-    def forward(self, fields: Tensor) -> Tensor:
-        """(B, ny, nx) -> (B, S)."""
-        return self.observe(self.solver.heads(self.log_k(fields)))
+    unknowns: Extended
+    aquifer: Aquifer
 
 
 def execute(request: InvertRequest) -> None:
@@ -79,10 +73,9 @@ def execute(request: InvertRequest) -> None:
     )
     domain = read_domain(request.domain)
     problem = domain.problem()
-    sensors, notes = read_sensors(request.observations, problem)
     path, sha256 = locate(request.prior, offline=request.offline, kind="conductivity")
-    task = _prepare(request, problem, domain, sensors, path)
-    _announce(console, request, task, notes, path.stem)
+    task = _prepare(request, problem, domain, path)
+    _announce(console, request, task, path.stem)
     if request.dry_run:
         _estimate(console, task)
         return
@@ -90,15 +83,15 @@ def execute(request: InvertRequest) -> None:
     found = _invert(console, task)
     result = physical(task, found)
     attributes = describe(request, task, found, result, path.stem, sha256)
-    write_inversion(request.output, inversion_dataset(problem, sensors, result, attributes))
+    write_inversion(request.output, inversion_dataset(problem, task.measured, result, attributes))
     if request.plot is not None:
         from zssd_cli.inversion.plots import plot_inversion
 
-        plot_inversion(problem, sensors, result, request.plot)
+        plot_inversion(problem, task.measured.sensors, result, request.plot)
     _finish(console, request, task, result, found, time.monotonic() - started)
 
 
-def _prepare(request: InvertRequest, problem: FlowProblem, domain: DomainConfig, sensors: Sensors, path: Path) -> Task:
+def _prepare(request: InvertRequest, problem: FlowProblem, domain: DomainConfig, path: Path) -> Task:
     prior, header = load_latent_prior(path)
     if problem.shape != (prior.side, prior.side):
         msg = (
@@ -111,20 +104,32 @@ def _prepare(request: InvertRequest, problem: FlowProblem, domain: DomainConfig,
         ensemble="smoother" if prior.binary else "rml",
     )  # fmt: skip
     log_k = domain.log_k(header.fields.kind)
-    return Task(settings, problem, sensors, prior, log_k, FlowSolver(problem), Observe(problem, sensors))
+    measured = read_measured(request.observations, problem, log_k)
+    uncertain = Uncertain(domain.uncertain.model_dump(), problem)
+    if domain.forecast is not None:
+        forecast_problem(domain)
+    aquifer = Aquifer(problem, uncertain, log_k, measured.sensors, measured.conductivities)
+    return Task(settings, domain, problem, measured, prior, Extended(prior, len(uncertain)), aquifer)
 
 
-def _announce(console: Console, request: InvertRequest, task: Task, notes: tuple[str, ...], prior: str) -> None:
-    problem, sensors = task.problem, task.sensors
-    for note in notes:
+def _announce(console: Console, request: InvertRequest, task: Task, prior: str) -> None:
+    problem, sensors, points = task.problem, task.measured.sensors, task.measured.conductivities
+    for note in task.measured.notes:
         say(console, f"Note       {note}", style="yellow")
     kind = f"transient, {len(problem.time_steps)} steps" if problem.transient else "steady"
-    say(
-        console, f"Input      {len(sensors)} heads from {sensors.head.min():g} to {sensors.head.max():g} m; {kind} flow"
-    )
+    heads = f"{len(sensors)} heads from {sensors.head.min():g} to {sensors.head.max():g} m"
+    say(console, f"Input      {heads}{f', {len(points)} conductivities' if len(points) else ''}; {kind} flow")
     west, east, south, north = problem.extent
-    say(console, f"Domain     {problem.nx} x {problem.ny} cells, x {west:g} to {east:g} m, y {south:g} to {north:g} m")
-    low, high = (float(np.exp(task.log_k.mean + sign * task.log_k.std)) for sign in (-1, 1))
+    idle = int((~problem.inside).sum())
+    inactive = f", {idle} inactive" if idle else ""
+    say(
+        console,
+        f"Domain     {problem.nx} x {problem.ny} cells{inactive}, x {west:g} to {east:g} m, y {south:g} to {north:g} m",
+    )
+    if len(task.aquifer.uncertain):
+        say(console, f"Uncertain  {', '.join(task.aquifer.uncertain.spread)}: found with the conductivity")
+    log_k = task.aquifer.log_k
+    low, high = (float(np.exp(log_k.mean + sign * log_k.std)) for sign in (-1, 1))
     what = "the two materials" if task.prior.binary else "68 percent between"
     say(console, f"Prior      {prior}; K expected: {what} {low:.2g} and {high:.2g} m/s")
     settings, names = task.settings, {"rml": "randomised maximum likelihood", "smoother": "ensemble smoother"}
@@ -135,7 +140,7 @@ def _announce(console: Console, request: InvertRequest, task: Task, notes: tuple
 
 
 def _estimate(console: Console, task: Task) -> None:
-    found = estimate(task.prior, task.forward, *_measured(task), task.settings)
+    found = estimate(task.unknowns, task.aquifer, *_measured(task), task.settings)
     low, high = found.solutions
     say(console, f"Dry run    {low:.0f} to {high:.0f} flow solutions, {span(*found.seconds)}; nothing written")
     how = "; ".join(f"{stage.timing.count} timed batches of {stage.batch}" for stage in found.stages)
@@ -143,8 +148,10 @@ def _estimate(console: Console, task: Task) -> None:
 
 
 def _measured(task: Task) -> tuple[Tensor, Tensor]:
-    """Heads and their errors, (S,) both."""
-    return torch.as_tensor(task.sensors.head).float(), torch.as_tensor(task.sensors.error).float()
+    """Heads, then ln K, and their errors, (S + P,) both."""
+    sensors, points = task.measured.sensors, task.measured.conductivities
+    values = np.concatenate([sensors.head, points.log_k]), np.concatenate([sensors.error, points.error])
+    return torch.as_tensor(values[0]).float(), torch.as_tensor(values[1]).float()
 
 
 def _invert(console: Console, task: Task) -> Inversion:
@@ -161,7 +168,7 @@ def _invert(console: Console, task: Task) -> Inversion:
     with bar(console, *columns) as progress:
         shown = progress.add_task("", misfit=float("nan"))
         return invert(
-            task.prior, task.forward, *_measured(task), settings,
+            task.unknowns, task.aquifer, *_measured(task), settings,
             lambda stage, step, misfit: progress.update(
                 shown, description=stage, completed=step, total=totals.get(stage), misfit=misfit
             ),
@@ -170,18 +177,25 @@ def _invert(console: Console, task: Task) -> Inversion:
 
 def physical(task: Task, found: Inversion) -> Result:
     """Logarithms of K, heads and heads at the sensors of what was found; two-material fields are cut to the materials."""
-    log_k = [task.log_k(task.prior.finish(fields).double()) for fields in (found.map_field, found.members[0])]
-    heads = [task.solver.heads(values) for values in log_k]
-    seen = [task.observe(values) for values in heads]
+    aquifer = task.aquifer
+    parts = [aquifer.parts(packed) for packed in (found.map_field, found.members[0])]
+    log_k = [aquifer.log_k(task.prior.finish(field).double()) for field, _ in parts]
+    heads = [aquifer.heads(values, numbers) for values, (_, numbers) in zip(log_k, parts, strict=True)]
+    seen = [aquifer.observe(values) for values in heads]
     (k_map, k), (head_map, head), (seen_map, seen_each) = (
         tuple(x.numpy() for x in pair) for pair in (log_k, heads, seen)
     )
-    return Result(k_map[0], k, head_map[0], head, seen_map[0], seen_each)
+    numbers = parts[1][1]
+    forcing = {name: values.numpy() for name, values in aquifer.uncertain.values(numbers.double()).items()}
+    answers = forecast(task.domain, aquifer.uncertain, log_k[1], numbers) if task.domain.forecast else ()
+    points = aquifer.points(log_k[1]).numpy()
+    return Result(k_map[0], k, head_map[0], head, seen_map[0], seen_each, points, forcing, answers)
 
 
 def residuals(task: Task, heads: np.ndarray) -> float:
     """Root mean square of heads at the sensors (..., S) against the measured ones, in units of their errors."""
-    return float(np.sqrt((((task.sensors.head - heads) / task.sensors.error) ** 2).mean()))
+    sensors = task.measured.sensors
+    return float(np.sqrt((((sensors.head - heads) / sensors.error) ** 2).mean()))
 
 
 def describe(
@@ -200,8 +214,8 @@ def describe(
         "zssd_prior_sha256": sha256,
         "zssd_source_files": request.observations.name,
         "zssd_domain": request.domain.read_text(encoding="utf-8"),
-        "zssd_log_k_prior_mean": task.log_k.mean,
-        "zssd_log_k_prior_std": task.log_k.std,
+        "zssd_log_k_prior_mean": task.aquifer.log_k.mean,
+        "zssd_log_k_prior_std": task.aquifer.log_k.std,
         "zssd_starts": settings.starts,
         "zssd_lbfgs_steps": settings.lbfgs_steps,
         "zssd_members": settings.members,
@@ -232,4 +246,12 @@ def _finish(
         what = ", or interfaces that the prior cannot place to such small errors" if task.prior.binary else ""
         text = f"the heads are not explained within their errors: look at sides, recharge, wells and expected K{what}"
         say(console, f"Note       {text}", style="yellow")
+    for one in result.forecasts:
+        say(console, f"Forecast   {_told(one)}")
     say(console, f"Wrote      {request.output}" + (f" and {request.plot}" if request.plot else ""))
+
+
+def _told(one: Forecast) -> str:
+    low, middle, high = one.interval
+    unit = "" if one.units == "1" else f" {one.units}"
+    return f"{one.name}: {middle:.4g}{unit}, 5 to 95 percent of the members {low:.4g} to {high:.4g}"

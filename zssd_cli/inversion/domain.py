@@ -1,23 +1,35 @@
-"""The YAML file that describes an aquifer: extent, sides, wells, recharge, and what is expected of its conductivity.
+"""The YAML file that describes an aquifer: extent, outline, sides, wells, recharge, and what is expected of its conductivity.
 
-SI units throughout, as in :mod:`zssd_cli.inversion.problem`; `docs/groundwater.md` lists the keys.
+Numbers are SI or bring their units along (:mod:`zssd_cli.inversion.quantities`); `docs/groundwater.md` lists the keys.
 """
 
 import math
+import pathlib
+import re
 from collections.abc import Hashable
-from pathlib import Path
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import yaml
+from matplotlib.path import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from zssd_cli.errors import ConfigError
 from zssd_cli.inversion.problem import FlowProblem, LogK, Side, Well
+from zssd_cli.inversion.quantities import (
+    Length,
+    NotNegativeLength,
+    PositiveLength,
+    PositiveTime,
+    PositiveVelocity,
+    Rate,
+    Velocity,
+)
 
-_Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-_Along = _Finite | tuple[_Finite, ...]
+_Place = tuple[Length, Length]
+_Polygon = Annotated[tuple[_Place, ...], Field(min_length=3)]
 
 
 class _Strict(BaseModel):
@@ -27,8 +39,8 @@ class _Strict(BaseModel):
 class SideConfig(_Strict):
     """Exactly one of a fixed head [m] and a flux into the domain [m s-1]; a number or one per cell along the side."""
 
-    head: _Along | None = None
-    flux: _Along | None = None
+    head: Length | tuple[Length, ...] | None = None
+    flux: Velocity | tuple[Velocity, ...] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> "SideConfig":
@@ -53,27 +65,31 @@ class BoundariesConfig(_Strict):
     south: SideConfig | Literal["no-flow"] = "no-flow"
     north: SideConfig | Literal["no-flow"] = "no-flow"
 
-    def sides(self) -> dict[str, Side]:
-        """Side by name."""
-        given = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: Side() if isinstance(one, str) else one.side() for name, one in given.items()}
+    def sides(self) -> tuple[Side, ...]:
+        """West, east, south and north."""
+        given = (self.west, self.east, self.south, self.north)
+        return tuple(Side() if isinstance(one, str) else one.side() for one in given)
 
 
 class WellConfig(_Strict):
     """A well: place [m] and rate [m3 s-1], negative when pumped; one number or one per time step."""
 
-    x: _Finite
-    y: _Finite
-    rate: _Along
+    x: Length
+    y: Length
+    rate: Rate | tuple[Rate, ...]
+
+    def well(self) -> Well:
+        """The engine's form."""
+        return Well(self.x, self.y, np.asarray(self.rate, dtype=np.float64))
 
 
 class ConductivityConfig(_Strict):
     """What is expected of K [m s-1] before any head is seen: for a Gaussian or for a two-material prior."""
 
-    geometric_mean: _Positive | None = None
+    geometric_mean: PositiveVelocity | None = None
     log_std: _Positive | None = None
     """Standard deviation of the natural logarithm of K."""
-    materials: tuple[_Positive, _Positive] | None = None
+    materials: tuple[PositiveVelocity, PositiveVelocity] | None = None
     """K of the two materials."""
 
     @model_validator(mode="after")
@@ -87,25 +103,77 @@ class ConductivityConfig(_Strict):
         return self
 
 
+class UncertainConfig(_Strict):
+    """Standard deviations of what is known of the flow only roughly; 0: it is known."""
+
+    recharge: Annotated[float, Field(ge=0, le=3, allow_inf_nan=False)] = 0.0
+    """Of the natural logarithm of the factor on the recharge: .3 is within a factor of 1.35 in two cases of three."""
+    west: NotNegativeLength = 0.0
+    """Of the shift of all heads along the side [m]; likewise the others."""
+    east: NotNegativeLength = 0.0
+    south: NotNegativeLength = 0.0
+    north: NotNegativeLength = 0.0
+
+
+class QuantityConfig(_Strict):
+    """Something to forecast: exactly one of ``head``, ``flux``, ``inflow`` and ``capture``."""
+
+    name: Annotated[str, Field(min_length=1, max_length=60)]
+    head: _Place | None = None
+    """Head at a place [m]."""
+    flux: Annotated[tuple[_Place, ...], Field(min_length=2)] | None = None
+    """Flow across a line from its left to its right, seen along it [m3 s-1]."""
+    inflow: Literal["west", "east", "south", "north"] | None = None
+    """Flow through a fixed-head side into the aquifer [m3 s-1]."""
+    capture: Literal["west", "east", "south", "north"] | None = None
+    """Share of what the wells pump that comes from a fixed-head side: inflow with less inflow without the wells."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "QuantityConfig":
+        given = [name for name in ("head", "flux", "inflow", "capture") if getattr(self, name) is not None]
+        if len(given) != 1:
+            msg = f"expected one of head, flux, inflow and capture, got {' and '.join(given) or 'none'}"
+            raise ValueError(msg)
+        return self
+
+
+class ForecastConfig(_Strict):
+    """What is asked of every member, and what is other then than when the heads were measured; steady flow."""
+
+    wells: tuple[WellConfig, ...] | None = None
+    """None: those of the domain."""
+    recharge: Velocity | None = None
+    boundaries: BoundariesConfig | None = None
+    quantities: Annotated[tuple[QuantityConfig, ...], Field(min_length=1)]
+
+
 class DomainConfig(_Strict):
     """All that a domain file may say."""
 
     units: Literal["m", "SI"] = "m"
-    """Of lengths and heads; times are seconds. Others are refused, not converted."""
+    """Of numbers alone (times are seconds); others go with the numbers: ``size: [2000 ft, 2000 ft]``."""
     cells: tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=2)]] = (64, 64)
     """Along x and along y; the shipped priors know 64 x 64."""
-    size: tuple[_Positive, _Positive]
+    size: tuple[PositiveLength, PositiveLength]
     """Extent along x and along y [m]."""
-    origin: tuple[_Finite, _Finite] = (0.0, 0.0)
+    origin: _Place = (0.0, 0.0)
     """South-west corner [m]."""
-    thickness: _Positive = 1.0
+    outline: _Polygon | None = None
+    """Corners of the aquifer [m]; cells whose centres lie outside are inactive. None: all cells."""
+    holes: tuple[_Polygon, ...] = ()
+    """Corners of areas without aquifer [m]."""
+    thickness: PositiveLength = 1.0
+    anisotropy: _Positive = 1.0
+    """K along y over K along x."""
     boundaries: BoundariesConfig = BoundariesConfig()
     wells: tuple[WellConfig, ...] = ()
-    recharge: _Finite = 0.0
+    recharge: Velocity = 0.0
     conductivity: ConductivityConfig = ConductivityConfig()
     storage: _Positive | None = None
-    time_steps: tuple[_Positive, ...] = ()
-    initial_head: _Finite | None = None
+    time_steps: tuple[PositiveTime, ...] = ()
+    initial_head: Length | None = None
+    uncertain: UncertainConfig = UncertainConfig()
+    forecast: ForecastConfig | None = None
 
     def problem(self) -> FlowProblem:
         """The engine's form.
@@ -119,12 +187,26 @@ class DomainConfig(_Strict):
             msg = "Flow domain: a transient problem needs initial_head, got none."
             raise ConfigError(msg)
         (nx, ny), (width, height) = self.cells, self.size
-        wells = tuple(Well(one.x, one.y, np.asarray(one.rate, dtype=np.float64)) for one in self.wells)
-        return FlowProblem(
+        wells, (west, east, south, north) = tuple(one.well() for one in self.wells), self.boundaries.sides()
+        problem = FlowProblem(
             ny, nx, width / nx, height / ny, x0=self.origin[0], y0=self.origin[1], thickness=self.thickness,
             wells=wells, recharge=self.recharge, storage=self.storage, time_steps=self.time_steps,
-            initial_head=self.initial_head or 0.0, **self.boundaries.sides(),
+            initial_head=self.initial_head or 0.0, anisotropy=self.anisotropy,
+            west=west, east=east, south=south, north=north,
         )  # fmt: skip
+        return problem if self.outline is None and not self.holes else replace(problem, active=self._active(problem))
+
+    def _active(self, problem: FlowProblem) -> np.ndarray:
+        """Cells whose centres lie within the outline and in no hole."""
+        centres = np.stack([axis.ravel() for axis in np.meshgrid(problem.x, problem.y)], 1)
+
+        def within(polygon: tuple[_Place, ...]) -> np.ndarray:
+            return Path(polygon).contains_points(centres).reshape(problem.shape)
+
+        active = np.ones(problem.shape, dtype=bool) if self.outline is None else within(self.outline)
+        for hole in self.holes:
+            active &= ~within(hole)
+        return active
 
     def log_k(self, kind: str) -> LogK:
         """Scale of a prior's field.
@@ -165,7 +247,7 @@ class _NoDuplicates(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_domain(path: Path) -> DomainConfig:
+def read_domain(path: pathlib.Path) -> DomainConfig:
     """Read and check a domain file.
 
     Raises
@@ -188,13 +270,16 @@ def read_domain(path: Path) -> DomainConfig:
         raise ConfigError(_explain(path, error)) from error
 
 
-def _explain(path: Path, error: ValidationError) -> str:
+def _explain(path: pathlib.Path, error: ValidationError) -> str:
     """The first thing wrong, in one line."""
     first = next((one for one in error.errors() if one["type"] == "extra_forbidden"), error.errors()[0])
-    key = ".".join(str(part) for part in first["loc"] if part not in ("SideConfig", "literal['no-flow']"))
+    # parts that name a choice of types, such as literal['no-flow'], are none of the user's
+    names = [str(part) for part in first["loc"] if re.fullmatch(r"[a-z_]+|\d+", str(part)) and part != "float"]
+    key = ".".join(names)
     if first["type"] == "extra_forbidden":
         return f"--domain {path}: unknown key {key}. Known: {', '.join(DomainConfig.model_fields)}."
     if key == "units":
-        return f"--domain {path}, units: expected m (heads and lengths in metres, times in seconds), got {first['input']!r}. Convert."
+        got = f"{first['input']!r}. Write units with the numbers, such as 12 ft."
+        return f"--domain {path}, units: expected m (numbers alone are SI), got {got}"
     got = "" if first["type"] in ("missing", "value_error") else f", got {str(first['input'])[:80]!r}"
     return f"--domain {path}, {key}: {first['msg'].removeprefix('Value error, ')}{got}."

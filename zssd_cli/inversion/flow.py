@@ -4,11 +4,10 @@ Cell-centred finite volumes: the conductance of a face between two cells is face
 times the harmonic mean of their conductivities; a fixed head sits on the face itself, half a cell from the centre.
 Time stepping is implicit Euler. The unknown is the natural logarithm of K [m s-1], :math:`\theta`; gradients come from one
 adjoint solve with the same factorisation, :math:`dJ/d\theta = -\lambda^T (dA/d\theta) h` (see
-:mod:`zssd_cli.inversion.five_point`).
+:mod:`zssd_cli.inversion.five_point`). Inactive cells have no conductance to any other; their head is 0 and means nothing.
 """
 
 from dataclasses import dataclass
-from types import EllipsisType
 
 import numpy as np
 import torch
@@ -16,15 +15,9 @@ from torch import Tensor
 
 from zssd_cli.errors import ConfigError
 from zssd_cli.inversion.five_point import Factor, solve
-from zssd_cli.inversion.problem import FlowProblem
+from zssd_cli.inversion.problem import CELLS_ALONG, FlowProblem
 
-_ALL = slice(None)
-_INNER: dict[str, tuple[EllipsisType, int | slice, int | slice]] = {
-    "west": (..., _ALL, 0),
-    "east": (..., _ALL, -1),
-    "south": (..., 0, _ALL),
-    "north": (..., -1, _ALL),
-}
+_INNER = {name: (..., *cells) for name, cells in CELLS_ALONG.items()}
 """Where the cells along a side are in (..., ny, nx)."""
 
 
@@ -41,6 +34,7 @@ class FlowSolver:
         self._wells = torch.as_tensor(np.stack(wells))
         self._recharge = torch.as_tensor(np.broadcast_to(problem.recharge, problem.shape).astype(np.float64))
         self._heads = torch.as_tensor(problem.boundary_heads)
+        self._active = torch.as_tensor(problem.inside.astype(np.float64))
         self._flux = torch.zeros(problem.shape, dtype=torch.float64)
         for name in _INNER:
             if getattr(problem, name).kind == "flux":
@@ -63,7 +57,8 @@ class FlowSolver:
         Returns
         -------
         Tensor
-            Heads [m], (B, ny, nx), or (B, steps, ny, nx) of the ends of the steps of a transient problem.
+            Heads [m], (B, ny, nx), or (B, steps, ny, nx) of the ends of the steps of a transient problem; they mean nothing in
+            inactive cells.
 
         Raises
         ------
@@ -75,37 +70,47 @@ class FlowSolver:
         heads = self._heads if boundary_heads is None else boundary_heads.to("cpu", torch.float64)
         east_west, north_south, sides = self._conductances(theta)
         outside, sources = self._sides(sides, heads, theta)
-        sources = sources + self._flux + recharge * self.problem.cell_area
+        sources = sources + self._active * (self._flux + recharge * self.problem.cell_area)
         if self.problem.transient:
             out = self._march(east_west, north_south, outside, sources)
         else:
             out = solve(east_west, north_south, outside, sources + self._wells[0])
         return out.to(log_k.device, log_k.dtype)
 
-    def discharge(self, log_k: Tensor, heads: Tensor) -> Tensor:
+    def flows(self, log_k: Tensor, heads: Tensor) -> tuple[Tensor, Tensor]:
+        """Flow between cells [m3 s-1], eastwards (B, ny, nx - 1) and northwards (B, ny - 1, nx), for heads (B, ny, nx)."""
+        east_west, north_south, _ = self._conductances(log_k.double())
+        return -east_west * heads.double().diff(dim=-1), -north_south * heads.double().diff(dim=-2)
+
+    def discharge(self, log_k: Tensor, heads: Tensor, boundary_heads: Tensor | None = None) -> Tensor:
         """Flow through every fixed-head face into the domain [m3 s-1], (B, faces), of a steady solution."""
+        outside = self._heads if boundary_heads is None else boundary_heads
         _, _, sides = self._conductances(log_k.double())
         inner = torch.cat([heads.double()[_INNER[name]] for name in self.problem.fixed_sides], -1)
-        return torch.cat(sides, -1) * (self._heads - inner)
+        return torch.cat(sides, -1) * (outside - inner)
 
     def _face_area(self, name: str) -> float:
         return self.problem.thickness * (self.problem.dy if name in ("west", "east") else self.problem.dx)
 
     def _conductances(self, theta: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Of the faces between cells of a row, of a column, and of the fixed-head faces side by side [m2 s-1]."""
-        problem = self.problem
+        problem, active = self.problem, self._active
         resistance = torch.exp(-theta)
         east_west = 2 * self._face_area("west") / problem.dx / (resistance[..., 1:] + resistance[..., :-1])
         north_south = 2 * self._face_area("south") / problem.dy / (resistance[..., 1:, :] + resistance[..., :-1, :])
+        east_west = east_west * active[:, 1:] * active[:, :-1]
+        north_south = north_south * (problem.anisotropy * active[1:] * active[:-1])
         sides = []
         for name in problem.fixed_sides:
-            half = (problem.dx if name in ("west", "east") else problem.dy) / 2
-            sides.append(self._face_area(name) / half * torch.exp(theta[_INNER[name]]))
+            along_x = name in ("west", "east")
+            half = (problem.dx if along_x else problem.dy) / 2
+            scale = self._face_area(name) / half * (1.0 if along_x else problem.anisotropy)
+            sides.append(scale * active[_INNER[name]] * torch.exp(theta[_INNER[name]]))
         return east_west, north_south, sides
 
     def _sides(self, sides: list[Tensor], heads: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Conductance of every cell to fixed heads and the inflow that those heads drive, (B, ny, nx) each."""
-        outside, sources = torch.zeros_like(theta), torch.zeros_like(theta)
+        outside, sources = (1 - self._active).expand_as(theta), torch.zeros_like(theta)
         lengths = [self.problem.side_length(name) for name in self.problem.fixed_sides]
         for name, conductance, head in zip(self.problem.fixed_sides, sides, heads.split(lengths, -1), strict=True):
             outside = _add(outside, name, conductance)
@@ -157,24 +162,27 @@ class Sensors:
 class Observe:
     """Heads at the sensors, bilinear between cell centres, linearly continued within the outer half cells.
 
+    Beside an inactive cell a sensor has the head of its own cell.
+
     Raises
     ------
     ConfigError
-        A sensor lies outside the domain, or names no step of a transient problem.
+        A sensor lies outside the domain or in an inactive cell, or names no step of a transient problem.
     """
 
     def __init__(self, problem: FlowProblem, sensors: Sensors) -> None:
-        for x, y in zip(sensors.x, sensors.y, strict=True):
-            problem.cell_of(x, y)
+        own = cells_of(problem, sensors.x, sensors.y)
         columns, right = _between(sensors.x, problem.x0, problem.dx, problem.nx)
         rows, upper = _between(sensors.y, problem.y0, problem.dy, problem.ny)
         corners = [(rows + j, columns + i) for j in (0, 1) for i in (0, 1)]
+        beside = ~np.all([problem.inside[corner] for corner in corners], 0)
+        first = np.arange(4)[:, None] == 0
         self._size = problem.ny * problem.nx * max(len(problem.time_steps), 1)
         start = self._first_cells(problem, sensors)
-        self._cells = torch.as_tensor(np.stack([start + j * problem.nx + i for j, i in corners]))
-        self._weights = torch.as_tensor(
-            np.stack([(upper if j else 1 - upper) * (right if i else 1 - right) for j in (0, 1) for i in (0, 1)])
-        )
+        cells = np.stack([j * problem.nx + i for j, i in corners])
+        weights = np.stack([(upper if j else 1 - upper) * (right if i else 1 - right) for j in (0, 1) for i in (0, 1)])
+        self._cells = torch.as_tensor(start + np.where(beside, own, cells))
+        self._weights = torch.as_tensor(np.where(beside, first, weights))
         self._shape = (len(problem.time_steps), *problem.shape) if problem.transient else problem.shape
 
     @staticmethod
@@ -202,6 +210,24 @@ class Observe:
         flat = values.new_zeros(*values.shape[:-1], self._size)
         flat.index_add_(-1, cells.flatten(), (values[..., None, :] * weights).flatten(-2))
         return flat.unflatten(-1, self._shape)
+
+
+def cells_of(problem: FlowProblem, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Numbers of the cells that hold points, row after row, (S,).
+
+    Raises
+    ------
+    ConfigError
+        A point lies outside the domain or in an inactive cell.
+    """
+    found = []
+    for place in zip(x, y, strict=True):
+        row, column = problem.cell_of(*place)
+        if not problem.inside[row, column]:
+            msg = f"Point ({place[0]:g}, {place[1]:g}) m lies in an inactive cell; expected an active one."
+            raise ConfigError(msg)
+        found.append(row * problem.nx + column)
+    return np.array(found, dtype=np.int64)
 
 
 def _between(points: np.ndarray, start: float, step: float, count: int) -> tuple[np.ndarray, np.ndarray]:

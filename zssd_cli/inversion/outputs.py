@@ -1,17 +1,24 @@
 """The result of an inversion as CF-1.8 NetCDF."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from zssd_cli.errors import OutputError
 from zssd_cli.files import atomic_path
+from zssd_cli.inversion.aquifer import RECHARGE
 from zssd_cli.inversion.flow import Sensors
+from zssd_cli.inversion.forecast import Forecast
 from zssd_cli.inversion.problem import FlowProblem
+from zssd_cli.inversion.sensors import Conductivities, Measured
 
+Variable = tuple[tuple[str, ...], np.ndarray, dict[str, str]]
+"""Dimensions, values and attributes."""
 _LOG_K = "natural logarithm of hydraulic conductivity in m s-1"
 
 
@@ -29,6 +36,12 @@ class Result:
         Heads that belong to them [m], (ny, nx) and (M, ny, nx), with steps before ny in a transient problem.
     seen_map, seen
         Heads at the sensors [m], (S,) and (M, S).
+    points
+        ln K of the members where conductivity was measured, (M, P).
+    forcing
+        ``recharge`` -> factors on it, or a side -> shifts of its heads [m], (M,) each, where they are uncertain.
+    forecasts
+        What was asked for.
     """
 
     log_k_map: np.ndarray
@@ -37,12 +50,16 @@ class Result:
     head: np.ndarray
     seen_map: np.ndarray
     seen: np.ndarray
+    points: np.ndarray
+    forcing: Mapping[str, np.ndarray]
+    forecasts: tuple[Forecast, ...]
 
 
 def inversion_dataset(
-    problem: FlowProblem, sensors: Sensors, result: Result, attributes: Mapping[str, str | float]
+    problem: FlowProblem, measured: Measured, result: Result, attributes: Mapping[str, str | float]
 ) -> xr.Dataset:
-    """Everything that the file holds; spread is the standard deviation over the members."""
+    """Everything that the file holds; spread is the standard deviation over the members, inactive cells are missing."""
+    outside = ~problem.inside
     plane, series = ("y", "x"), (("time", "y", "x") if problem.transient else ("y", "x"))
     variables = {
         "log_k_mean": (plane, result.log_k.mean(0), _about(f"mean of the {_LOG_K}", "1")),
@@ -57,9 +74,19 @@ def inversion_dataset(
             _about("spread of the hydraulic head", "m"),
         ),
     }
-    floats = {name: (dims, values.astype("f4"), about) for name, (dims, values, about) in variables.items()}
+    floats = {
+        name: (dims, np.where(outside, np.nan, values).astype("f4"), about)
+        for name, (dims, values, about) in variables.items()
+    }
+    sensors = _sensor_variables(problem, measured.sensors, result)
     return xr.Dataset(
-        {**floats, **_sensor_variables(problem, sensors, result), **_bounds(problem)},
+        {
+            **floats,
+            **sensors,
+            **_point_variables(measured.conductivities, result),
+            **_answers(result),
+            **_bounds(problem),
+        },
         coords=_axes(problem, len(result.log_k)),
         attrs={"Conventions": "CF-1.8", **attributes},
     )
@@ -96,9 +123,7 @@ def _bounds(problem: FlowProblem) -> dict[str, tuple[tuple[str, str], np.ndarray
     }
 
 
-def _sensor_variables(
-    problem: FlowProblem, sensors: Sensors, result: Result
-) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, str]]]:
+def _sensor_variables(problem: FlowProblem, sensors: Sensors, result: Result) -> dict[str, Variable]:
     one = ("sensor",)
     found = {
         "sensor_x": (one, sensors.x, _about("x of the sensor", "m")),
@@ -120,6 +145,37 @@ def _sensor_variables(
     return found
 
 
+def _point_variables(points: Conductivities, result: Result) -> dict[str, Variable]:
+    """Measured conductivities, where there are some."""
+    if not len(points):
+        return {}
+    one = ("point",)
+    return {
+        "point_x": (one, points.x, _about("x of the measured conductivity", "m")),
+        "point_y": (one, points.y, _about("y of the measured conductivity", "m")),
+        "point_log_k": (one, points.log_k, _about(f"measured {_LOG_K}", "1")),
+        "point_error": (one, points.error, _about("standard deviation of its error", "1")),
+        "point_residual_member": (
+            ("member", "point"), points.log_k - result.points, _about("measured minus member", "1"),
+        ),
+    }  # fmt: skip
+
+
+def _answers(result: Result) -> dict[str, Variable]:
+    """Forecasts and uncertain forcing, one number a member."""
+    found: dict[str, Variable] = {}
+    for name, values in result.forcing.items():
+        if name == RECHARGE:
+            found["recharge_factor"] = ("member",), values, _about("factor on the recharge", "1")
+        else:
+            found[f"head_shift_{name}"] = ("member",), values, _about(f"shift of the heads of the {name} side", "m")
+    for one in result.forecasts:
+        name = "forecast_" + re.sub(r"\W+", "_", one.name.lower()).strip("_")
+        about = {"long_name": one.name, "units": one.units, "comment": one.meaning}
+        found[name] = ("member",), one.values, about
+    return found
+
+
 def write_inversion(path: Path, dataset: xr.Dataset) -> None:
     """Write the file, whole or not at all.
 
@@ -128,7 +184,12 @@ def write_inversion(path: Path, dataset: xr.Dataset) -> None:
     OutputError
         The folder is not writable or the disk is full.
     """
-    fields = {name: {"zlib": True, "complevel": 1, "_FillValue": None} for name, one in dataset.items() if one.ndim > 1}
+    fill = np.float32(1e20) if bool(dataset.log_k_mean.isnull().any()) else None
+    fields: dict[Hashable, dict[str, Any]] = {
+        name: {"zlib": True, "complevel": 1, "_FillValue": fill if one.dims[-2:] == ("y", "x") else None}
+        for name, one in dataset.items()
+        if one.ndim > 1
+    }
     plain = {name: {"_FillValue": None} for name in dataset.variables if name not in fields}
     try:
         with atomic_path(path) as temporary:

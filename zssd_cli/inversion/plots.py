@@ -31,12 +31,13 @@ def plot_inversion(problem: FlowProblem, sensors: Sensors, result: Result, out: 
     """
     figure = Figure(figsize=(13.5, 8.4), layout="constrained")
     axes = figure.subplots(2, 3)
-    shown = [values / TEN for values in (result.log_k.mean(0), result.log_k_map, result.log_k[0])]
-    low, high = np.percentile(np.stack(shown), [0.5, 99.5])
+    blank = np.where(problem.inside, 0.0, np.nan)
+    shown = [blank + values / TEN for values in (result.log_k.mean(0), result.log_k_map, result.log_k[0])]
+    low, high = np.nanpercentile(np.stack(shown), [0.5, 99.5])
     limits: dict[str, Any] = {"cmap": "viridis", "vmin": low, "vmax": max(high, low + 0.1)}
     label = "log10 K [m s$^{-1}$]"
     _field(figure, axes[0, 0], problem, shown[0], f"mean of {len(result.log_k)} members", label, **limits)
-    spread = result.log_k.std(0, ddof=len(result.log_k) > 1) / TEN
+    spread = blank + result.log_k.std(0, ddof=len(result.log_k) > 1) / TEN
     _field(figure, axes[0, 1], problem, spread, "spread of the members", "decades", cmap="magma", vmin=0.0)
     _field(figure, axes[0, 2], problem, shown[1], "maximum a posteriori", label, **limits)
     _field(figure, axes[1, 0], problem, shown[2], "member 0", label, **limits)
@@ -63,8 +64,8 @@ def _field(
 
 def _heads(figure: Figure, axis: "Axes", problem: FlowProblem, sensors: Sensors, result: Result) -> None:
     """Heads at the end with contours; measured ones as dots of the same colours."""
-    last = result.head_map[-1] if problem.transient else result.head_map
-    low, high = float(last.min()), float(last.max())
+    last = np.where(problem.inside, result.head_map[-1] if problem.transient else result.head_map, np.nan)
+    low, high = float(np.nanmin(last)), float(np.nanmax(last))
     _field(figure, axis, problem, last, "heads of the maximum a posteriori", "m", cmap="Blues", vmin=low, vmax=high)
     if high > low:
         axis.contour(problem.x, problem.y, last, levels=8, colors=INK, linewidths=0.5)

@@ -8,11 +8,19 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from scipy import ndimage
 from torch import Tensor
 
 from zssd_cli.errors import ConfigError
 
 SIDES = ("west", "east", "south", "north")
+CELLS_ALONG: dict[str, tuple[int | slice, int | slice]] = {
+    "west": (slice(None), 0),
+    "east": (slice(None), -1),
+    "south": (0, slice(None)),
+    "north": (-1, slice(None)),
+}
+"""Where the cells along a side are in (ny, nx)."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,10 @@ class FlowProblem:
         Lengths of the steps of a transient problem [s].
     initial_head
         Heads at its start [m]: number or (ny, nx).
+    anisotropy
+        K along y over K along x (MODFLOW's horizontal anisotropy); the unknown is K along x.
+    active
+        Cells that belong to the aquifer, boolean (ny, nx); None: all. Nothing flows into the others.
 
     Raises
     ------
@@ -106,15 +118,18 @@ class FlowProblem:
     storage: float | None = None
     time_steps: tuple[float, ...] = ()
     initial_head: float | np.ndarray = 0.0
+    anisotropy: float = 1.0
+    active: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if min(self.ny, self.nx) < 2:
             msg = f"Flow domain: expected at least 2 x 2 cells, got {self.ny} x {self.nx}."
             raise ConfigError(msg)
-        for name in ("dx", "dy", "thickness"):
+        for name in ("dx", "dy", "thickness", "anisotropy"):
             _require_positive(name, getattr(self, name))
         self._check_time()
         self._check_sides()
+        self._check_active()
         for well in self.wells:
             self._check_well(well)
         for name in ("recharge", "initial_head"):
@@ -124,6 +139,11 @@ class FlowProblem:
     def shape(self) -> tuple[int, int]:
         """(ny, nx)."""
         return self.ny, self.nx
+
+    @property
+    def inside(self) -> np.ndarray:
+        """True in the cells of the aquifer, (ny, nx)."""
+        return np.ones(self.shape, dtype=bool) if self.active is None else self.active
 
     @property
     def transient(self) -> bool:
@@ -222,8 +242,32 @@ class FlowProblem:
             )
             raise ConfigError(msg)
 
+    def _check_active(self) -> None:
+        """Every piece of the aquifer needs a fixed head where the problem is steady."""
+        if self.active is None:
+            return
+        if self.active.shape != self.shape or self.active.dtype != bool or not self.active.any():
+            msg = f"Flow domain: expected some active cells of {self.ny} x {self.nx}, got none or another shape."
+            raise ConfigError(msg)
+        if self.transient:
+            return
+        fixed = np.zeros(self.shape, dtype=bool)
+        for name in self.fixed_sides:
+            fixed[CELLS_ALONG[name]] = True
+        pieces, count = ndimage.label(self.active)
+        dry = [piece for piece in range(1, count + 1) if not (fixed & (pieces == piece)).any()]
+        if dry:
+            rows, columns = np.nonzero(pieces == dry[0])
+            msg = (
+                f"Flow domain: the {rows.size} active cells around ({self.x[columns].mean():g}, {self.y[rows].mean():g}) m touch no"
+                " side with a fixed head, so that their heads are undetermined. Join them to the others, or leave them out."
+            )
+            raise ConfigError(msg)
+
     def _check_well(self, well: Well) -> None:
-        self.cell_of(well.x, well.y)
+        if not self.inside[self.cell_of(well.x, well.y)]:
+            msg = f"Well at ({well.x:g}, {well.y:g}): the cell is inactive. Move the well, or the outline."
+            raise ConfigError(msg)
         rates = np.atleast_1d(np.asarray(well.rate, dtype=np.float64))
         if not np.isfinite(rates).all() or rates.size not in {1, max(len(self.time_steps), 1)}:
             msg = (
