@@ -20,7 +20,7 @@ from zssd_cli.grids.extent import SCALES, cell_width, scale_for
 from zssd_cli.grids.latlon import block_grid
 from zssd_cli.grids.regridders import make_regrid
 from zssd_cli.series.inspection import GUIDING, REFUSED, Inspection, VariableFacts, headers, inspect_source, steps_of
-from zssd_cli.series.opening import expand
+from zssd_cli.series.listing import expand
 from zssd_cli.series.reading import Source, open_source
 from zssd_cli.times import format_time
 from zssd_cli.variables import VARIABLES
