@@ -1,7 +1,7 @@
 """From the pieces of many files to one series per variable: whatever does not fit together is an error of one line."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from zssd_cli.errors import InputError
+from zssd_cli.series.blocks import Blocks
 from zssd_cli.series.doubts import Watch
 from zssd_cli.series.finding import Found
 from zssd_cli.series.interval import DAY, Interval, interval_of
@@ -156,7 +157,8 @@ def join(pieces: list[Piece], variable: Variable, calendar: str, notes: list[str
     InputError
         Files on other cells than the first, dates that occur twice.
     """
-    mine = [piece for piece in pieces if piece.variable == variable]
+    blocks = Blocks()
+    mine = [replace(piece, blocks=blocks) for piece in pieces if piece.variable == variable]
     places: dict[cftime.datetime, tuple[int, int]] = {}
     for number, piece in enumerate(mine):
         if not same_place(mine[0].layout, piece.layout):
@@ -166,15 +168,21 @@ def join(pieces: list[Piece], variable: Variable, calendar: str, notes: list[str
             notes.append(f"{piece.path.name}: the time axis is not in order and was sorted")
         for position, date in enumerate(dates):
             if date in places:
-                other = mine[places[date][0]].path
-                where = f"twice in {piece.path}" if other == piece.path else f"in both {other} and {piece.path}"
-                msg = (
-                    f"{variable.name} at {format_time(date)} is {where}; give each time once, "
-                    "for instance merged with cdo -O mergetime --skip_same_time."
-                )
-                raise InputError(msg)
+                raise InputError(_twice(mine[places[date][0]], piece, date))
             places[date] = (number, position)
     return VariableSeries(tuple(mine), places)
+
+
+def _twice(first: Piece, other: Piece, date: cftime.datetime) -> str:
+    same = first.path == other.path
+    where = f"twice in {other.path}" if same else f"in both {first.path} and {other.path}"
+    conflict = first.origin.conflict(other.origin)
+    remedy = (
+        f"they are of {conflict}: give files of one, or let zssd downscale -o FOLDER/ make an output of each."
+        if conflict
+        else "give each time once, for instance merged with cdo -O mergetime --skip_same_time."
+    )
+    return f"{other.variable.name} at {format_time(date)} is {where}; {remedy}"
 
 
 def _elsewhere(first: Piece, other: Piece) -> str:
