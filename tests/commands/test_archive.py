@@ -6,6 +6,7 @@ import json
 import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
 
 from tests.commands.conftest import FAST
 from zssd_cli.api import downscale
@@ -144,3 +145,28 @@ def test_python_takes_folders_too(archive, prior_file):
         path.unlink()
     fine = downscale(archive, weights=prior_file, region="0,10,40,50", steps=2, guidance="projection")
     assert fine.sizes["time"] == 2
+
+
+def test_inspect_takes_folders_and_lists(zssd, archive, monkeypatch):
+    (archive / "deep" / "broken.nc").unlink()
+    for path in (archive / "deep").glob("*r1i1p1f1*"):
+        path.unlink()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"{archive}\n".encode())))
+    for source in (archive, "-"):
+        done = zssd("inspect", source)
+        assert (done.code, "TOY-ESM" in done.out) == (0, True), done.err
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_stores_and_urls_out_of_a_list(zssd, model, tmp_path, monkeypatch, zarr_format):
+    """A Zarr store of either version, as a folder and as a URL, gives what the file gives."""
+    pytest.importorskip("zarr")
+    source = model()
+    with xr.open_dataset(source, decode_times=False) as data:
+        data.to_zarr(tmp_path / "in.zarr", zarr_format=zarr_format, consolidated=False)
+    assert zssd("downscale", source, "-o", tmp_path / "file.nc", *FAST).code == 0
+    for number, line in enumerate((tmp_path / "in.zarr", f"file://{tmp_path}/in.zarr")):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"{line}\n".encode())))
+        done = zssd("downscale", "-", "-o", tmp_path / f"{number}.nc", *FAST)
+        assert done.code == 0, done.err
+        np.testing.assert_array_equal(fields(tmp_path / f"{number}.nc"), fields(tmp_path / "file.nc"))

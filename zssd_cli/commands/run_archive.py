@@ -4,7 +4,6 @@ A data set that fails costs a line and the run goes on; what was made of every o
 """
 
 import inspect
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from zssd_cli.commands import run_downscale
 from zssd_cli.commands.archive_report import Outcome, Report, summary
 from zssd_cli.commands.keeping import OUT_OF_TIME, NoTime, parse_limit, stopped_by
 from zssd_cli.commands.run_downscale import DownscaleRequest
-from zssd_cli.commands.shared import check_targets, say
+from zssd_cli.commands.shared import check_targets, listed, say
 from zssd_cli.commands.targets import Target, check_split, targets
 from zssd_cli.errors import ConfigError, OutputError, OutsideRange, ZssdError
 from zssd_cli.files import ZARR
@@ -30,7 +29,7 @@ from zssd_cli.posterior.observing import observable
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.series.archive import Dataset, datasets
 from zssd_cli.series.leaving import LeftOut
-from zssd_cli.series.listing import STDIN, expand, with_list
+from zssd_cli.series.listing import expand
 from zssd_cli.variables import lookup
 
 SOME_FAILED = 3
@@ -60,8 +59,7 @@ def execute(request: DownscaleRequest, settings: dict[str, Any], output: str, ye
     """Make one output or many, as ``-o`` and ``--split`` say."""
     settings = settings | {"time": period(settings.get("time"), years)}
     check_split(many.split)
-    if STDIN in request.inputs:
-        request = replace(request, inputs=with_list(request.inputs, sys.stdin.buffer.read()))
+    request = replace(request, inputs=listed(request.inputs))
     if is_folder(output) or many.split:
         _run(request, settings, many, in_folder=is_folder(output))
     elif many.report is not None:
