@@ -84,9 +84,9 @@ def period(times: str | None, years: str | None) -> str | None:
 
 
 def is_folder(output: str) -> bool:
-    """Whether ``-o`` names a folder for many outputs: it ends in a slash or is there; a Zarr store is none."""
+    """Whether ``-o`` names a folder for many outputs: it ends in a slash or is there, and not in .nc or .zarr."""
     path = Path(output)
-    return path.suffix != ZARR and (output.endswith("/") or path.is_dir())
+    return path.suffix not in (ZARR, ".nc") and (output.endswith("/") or path.is_dir())
 
 
 def _run(request: DownscaleRequest, settings: dict[str, Any], many: Many, *, in_folder: bool) -> None:
