@@ -9,6 +9,10 @@ class InputError(ZssdError):
     """An input file cannot be read or holds something that must not be used."""
 
 
+class OutsideRange(InputError):
+    """None of the times of the files lies in the range that was asked for."""
+
+
 class BadField(InputError):
     """The values of one field must not be used; those of other times may be good."""
 

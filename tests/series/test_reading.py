@@ -318,8 +318,24 @@ def test_different_times_are_intersected_with_a_note(make):
     paths = [make("p.nc", hours=[0, 6, 12, 18]), make("u.nc", name="uas", units="m s-1", hours=[6, 18, 30])]
     source = open_source(paths, ["msl", "u10"])
     assert [t.hour for t in source.times] == [6, 18]
-    assert source.notes == ("2 of 4 times are left out because not every variable has them",)
+    assert source.notes == (
+        "3 of 5 times are left out because not every variable has them",
+        "msl lacks 1: 2010-01-02T06:00",
+        "u10 comes every 12 h only",
+    )
     np.testing.assert_allclose(read_all(source)[:, 0], make.values("psl", LAT, LON, np.array([6.0, 18])), atol=0.01)
+
+
+def test_steps_that_a_variable_lacks_are_an_error_in_strict_mode(make):
+    """Those of a finer variable are none: a 6-hourly series is whole beside a 3-hourly one."""
+    psl = make("p.nc", hours=np.arange(0, 48, 6))
+    fine = make("u.nc", name="uas", units="m s-1", hours=np.arange(0, 48, 3))
+    whole = open_source([psl, fine], ["msl", "u10"], strict=True)
+    assert (len(whole.times), whole.notes[1:]) == (8, ("msl comes every 6 h only",))
+    holed = make("v.nc", name="vas", units="m s-1", hours=[0, 6, 24, 30, 36, 42])
+    with pytest.raises(InputError, match=r"v10 lacks 2: 2010-01-01T12:00..2010-01-01T18:00 \(2\)\. Add the files"):
+        open_source([psl, holed], ["msl", "v10"], strict=True)
+    assert "v10 lacks" not in str(open_source([psl, holed], ["msl", "v10"], time_range=("2010-01-02", None)).notes)
 
 
 def test_no_common_time_is_refused_with_both_spans(make):

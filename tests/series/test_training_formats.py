@@ -12,7 +12,8 @@ from zssd_cli.commands.train_report import data_table
 from zssd_cli.errors import InputError
 from zssd_cli.series import opening
 from zssd_cli.series.coverage import check_first_fields, coverage, refuse_lacking, spans
-from zssd_cli.series.opening import expand, is_zarr, url_of
+from zssd_cli.series.listing import expand
+from zssd_cli.series.opening import is_zarr, url_of
 from zssd_cli.series.reading import open_source
 from zssd_cli.series.timeline import UNKNOWN_TIME, is_unknown
 

@@ -12,12 +12,18 @@ from zssd_cli.discovery import names
 def downscale(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT", help="CMIP6 NetCDF files or quoted globs.", show_default=False),
+        typer.Argument(
+            metavar="INPUT", help="Files, folders, quoted globs or URLs; - reads a list.", show_default=False
+        ),
     ],
     output: Annotated[
-        Path,
+        str,
         typer.Option(
-            "--output", "-o", metavar="OUT.nc|OUT.zarr", help="File or Zarr store to write.", show_default=False
+            "--output",
+            "-o",
+            metavar="OUT.nc|OUT.zarr|FOLDER/",
+            help="File or Zarr store to write; FOLDER/: one for every model, experiment, member and grid.",
+            show_default=False,
         ),
     ],
     variables: Annotated[
@@ -44,6 +50,15 @@ def downscale(
             show_default=False,
         ),
     ] = None,
+    years: Annotated[
+        str | None, typer.Option(metavar="FIRST/LAST", help="Whole years: 2015/2100.", show_default=False)
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="year|month|input", help="An output for each: out_2015.nc, out_2016.nc ...", show_default=False
+        ),
+    ] = None,
     members: Annotated[int, typer.Option(min=1, metavar="N", help="Draws from the posterior.")] = defaults.MEMBERS,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Same seed, same output.")] = defaults.SEED,
     plot: Annotated[
@@ -60,6 +75,13 @@ def downscale(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, with time and memory, and stop.")
     ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.jsonl", help="With many outputs: a JSON line on what became of each.", show_default=False
+        ),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", metavar="nc|zarr", help="Of the outputs in FOLDER/.")] = "nc",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and doubts about the input only.")] = False,
     filter_scale: Annotated[
         float,
@@ -187,6 +209,8 @@ def downscale(
     Variables that you ask for and the input lacks are inferred from those it has:
     a file with sea-level pressure gives wind too. The output says which were observed.
 
+    Exit codes: 0 written, 1 an error, 3 some of many outputs failed, 75 stopped by --time-limit.
+
     [bold]Examples[/bold]
 
     zssd downscale miroc6_psl.nc --vars msl,u10,v10 -o out.nc
@@ -195,9 +219,13 @@ def downscale(
 
     zssd downscale psl.nc sfcWind.nc -o out.nc    (observed wind speed guides u10 and v10)
 
+    zssd downscale cmip6/ --years 2015/2100 --split year -o fine/ --report fine.jsonl
+
+    find cmip6 -name 'psl_6hr*' | zssd downscale - -o fine/ --resume
+
     zssd downscale psl.nc --region -80,0,20,70 --members 8 -o out.nc --plot out.png
     """
-    from zssd_cli.commands import run_downscale
+    from zssd_cli.commands import run_archive, run_downscale
 
     settings = {
         "vars": variables, "region": region, "time": time, "weights": weights, "static": static, "device": device,
@@ -207,7 +235,7 @@ def downscale(
         "products": products, "zeta": zeta, "regridder": regridder, "any_frequency": any_frequency, "precision": precision,
     }  # fmt: skip
     request = run_downscale.DownscaleRequest(
-        inputs=tuple(inputs), output=output, overwrite=overwrite, resume=resume, time_limit=time_limit,
+        inputs=tuple(inputs), output=Path(output), overwrite=overwrite, resume=resume, time_limit=time_limit,
         dry_run=dry_run, plot=plot, quiet=quiet,
     )  # fmt: skip
-    run_downscale.execute(request, settings)
+    run_archive.execute(request, settings, output, years, run_archive.Many(split, report, form))

@@ -9,7 +9,11 @@ import typer
 def inspect(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="FILE", help="Files or quoted globs that belong together.", show_default=False),
+        typer.Argument(
+            metavar="FILE",
+            help="Files, folders or quoted globs that belong together; - reads a list.",
+            show_default=False,
+        ),
     ],
     json_file: Annotated[
         Path | None,

@@ -85,7 +85,7 @@ def keeping(
         The folder was begun with other settings.
     """
     folder, manifest = folder_of(output), folder_of(output) / MANIFEST
-    with _stopped_by(signal.SIGUSR1):
+    with stopped_by(signal.SIGUSR1):
         if not folder.exists() and len(list(batches(planned.job))) == 1:
             yield planned, None
             return
@@ -113,7 +113,7 @@ def _leave(parts: Parts, total: int) -> None:
 
 
 @contextmanager
-def _stopped_by(number: signal.Signals) -> Iterator[None]:
+def stopped_by(number: signal.Signals) -> Iterator[None]:
     """Leave with 128 plus the signal's number when it comes, as for SIGTERM."""
 
     def leave(signum: int, frame: FrameType | None) -> None:
@@ -124,6 +124,10 @@ def _stopped_by(number: signal.Signals) -> Iterator[None]:
         yield
     finally:
         signal.signal(number, before)
+
+
+class NoTime(ConfigError):
+    """The limit of time leaves none for a single batch."""
 
 
 class Limit:
@@ -138,7 +142,7 @@ class Limit:
 
         Raises
         ------
-        ConfigError
+        NoTime
             There was none for a single one, so that starting again would not help.
         """
         slowest = max((float(line.get("seconds", 0)) for line in self._parts.lines), default=0.0)
@@ -146,6 +150,6 @@ class Limit:
             return
         if len(self._parts) == self._at_first:
             msg = f"--time-limit leaves no time for a batch, which takes up to {duration(slowest)}; give more."
-            raise ConfigError(msg)
+            raise NoTime(msg)
         say(Console(stderr=True), f"Stopped    by --time-limit: a batch takes up to {duration(slowest)}")
         raise SystemExit(OUT_OF_TIME)

@@ -25,7 +25,7 @@ from zssd_cli.posterior.downscaling import Job, batches, observe
 from zssd_cli.posterior.observing import COMPONENTS, standards
 from zssd_cli.posterior.resuming import done_steps
 from zssd_cli.series.inspection import REFUSED, inspect_source
-from zssd_cli.series.opening import expand
+from zssd_cli.series.listing import expand
 from zssd_cli.times import format_time
 from zssd_cli.timing import duration, span
 
@@ -39,7 +39,7 @@ BAR = (
 class DownscaleRequest:
     """Where the result of one call goes and what is shown."""
 
-    inputs: tuple[str, ...]
+    inputs: tuple[str | Path, ...]
     output: Path
     overwrite: bool
     resume: bool
@@ -47,11 +47,28 @@ class DownscaleRequest:
     dry_run: bool
     plot: Path | None
     quiet: bool
+    brief: bool = False
+    """One of many outputs of a data set: what is the same for all is not told again."""
 
 
-def execute(request: DownscaleRequest, settings: dict[str, Any]) -> None:
-    """Run one downscaling from open files to the last line on screen; ``settings`` are keywords of :func:`zssd_cli.api.plan`."""
-    console, started = Console(stderr=True, quiet=request.quiet), time.monotonic()
+def execute(request: DownscaleRequest, settings: dict[str, Any], started: float | None = None) -> tuple[str, int]:
+    """Run one downscaling from open files to the last line on screen.
+
+    Parameters
+    ----------
+    request
+        Inputs, output and how they are treated.
+    settings
+        Keywords of :func:`zssd_cli.api.plan`.
+    started
+        From when on the limit of time counts, by the monotonic clock; None: now.
+
+    Returns
+    -------
+    ``written``, ``whole`` (it was there already) or ``planned`` (a dry run), and the number of batches.
+    """
+    console, began = Console(stderr=True, quiet=request.quiet), time.monotonic()
+    started = began if started is None else started
     limit = parse_limit(request.time_limit)
     if request.output.suffix == ZARR:
         zarr.require()
@@ -64,18 +81,21 @@ def execute(request: DownscaleRequest, settings: dict[str, Any]) -> None:
     if not request.dry_run:
         check_begun(request.output, resume=request.resume, overwrite=request.overwrite)
     with plan(request.inputs, **settings) as planned:
-        _announce(console, planned)
+        if not request.brief:
+            _announce(console, planned)
+        count = len(list(batches(planned.job)))
         doubts = _warn(planned.job)
         if request.dry_run:
             _estimate(console, planned, request.inputs, doubts)
-            return
+            return "planned", count
         if request.resume and is_whole(planned, request.output):
             say(console, f"Whole      {request.output} is there already, with these settings")
-            return
+            return "whole", count
         with keeping(planned, request.output, expand(request.inputs), resume=request.resume) as (planned, parts):
             written = _draw(console, planned, request.output, parts, limit, started)
             _warn(planned.job, doubts)
-            _finish(console, request, planned.job, written, time.monotonic() - started)
+            _finish(console, request, planned.job, written, time.monotonic() - began)
+    return "written", count
 
 
 def _draw(
@@ -158,9 +178,9 @@ def _partly(job: Job) -> list[str]:
     ]
 
 
-def _estimate(console: Console, planned: Plan, inputs: tuple[str, ...], said: tuple[str, ...]) -> None:
+def _estimate(console: Console, planned: Plan, inputs: tuple[str | Path, ...], said: tuple[str, ...]) -> None:
     job, wanted = planned.job, planned.variables
-    found = inspect_source(planned.source, inputs)
+    found = inspect_source(planned.source, [str(path) for path in inputs])
     console.print(table(found.variables))
     _warn(job, said)
     for problem in found.problems:
@@ -189,6 +209,13 @@ def _finish(console: Console, request: DownscaleRequest, job: Job, written: Writ
         from zssd_cli.evaluation.gallery import downscaled
 
         downscaled(request.output, coarse_blocks(job)).save(request.plot)
+    if not request.brief:
+        _tell(console, written, seconds)
+    say(console, f"Wrote      {request.output}" + (f" and {request.plot}" if request.plot else ""))
+
+
+def _tell(console: Console, written: Written, seconds: float) -> None:
+    """How far the block means are kept, and what was observed in part."""
     fit = ", ".join(f"{name} {value:.4f}" for name, value in written.residual.items())
     say(console, f"Done       in {duration(seconds)}; the block means differ from the input's by at most")
     say(console, f"           {fit} standard deviations (root mean square of a field)")
@@ -200,7 +227,6 @@ def _finish(console: Console, request: DownscaleRequest, job: Job, written: Writ
             f"Partly     {', '.join(alike)}: observed in {share:.1%} of area and times; drawn where these are 0:",
         )
         say(console, f"           {masks}")
-    say(console, f"Wrote      {request.output}" + (f" and {request.plot}" if request.plot else ""))
 
 
 def coarse_blocks(job: Job) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:

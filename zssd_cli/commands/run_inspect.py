@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from zssd_cli.commands.shared import bar, check_picture, check_targets, say
+from zssd_cli.commands.shared import bar, check_picture, check_targets, listed, say
 from zssd_cli.errors import InputError, ZssdError
 from zssd_cli.files import atomic_path
 from zssd_cli.grids.cells import Cells
@@ -20,7 +21,7 @@ from zssd_cli.grids.extent import SCALES, cell_width, scale_for
 from zssd_cli.grids.latlon import block_grid
 from zssd_cli.grids.regridders import make_regrid
 from zssd_cli.series.inspection import GUIDING, REFUSED, Inspection, VariableFacts, headers, inspect_source, steps_of
-from zssd_cli.series.opening import expand
+from zssd_cli.series.listing import expand
 from zssd_cli.series.reading import Source, open_source
 from zssd_cli.times import format_time
 from zssd_cli.variables import VARIABLES
@@ -31,12 +32,12 @@ STDOUT = Path("-")
 def execute(inputs: tuple[str, ...], json_file: Path | None, plot: Path | None, *, thorough: bool, strict: bool) -> int:
     """Inspect files and show the page; the exit code."""
     check_picture(plot)
-    check_targets({"--json": json_file if json_file != STDOUT else None, "--plot": plot}, lambda: expand(inputs))
+    files = expand(listed(inputs))
+    check_targets({"--json": json_file if json_file != STDOUT else None, "--plot": plot}, lambda: files)
     page = Console(stderr=json_file == STDOUT)
-    files = expand(inputs)
     picture = False
     try:
-        with closing(_opened(list(inputs))) as source:
+        with closing(_opened(files)) as source:
             found = _look(source, inputs, thorough=thorough)
             if plot is not None:
                 picture, found = _drawn(source, plot, found)
@@ -53,7 +54,7 @@ def execute(inputs: tuple[str, ...], json_file: Path | None, plot: Path | None, 
     return 1 if refused or (strict and (found.problems or found.doubts)) else 0
 
 
-def _opened(inputs: list[str]) -> Source:
+def _opened(inputs: Sequence[Path]) -> Source:
     """All that zssd knows; where that does not go together, what guides the default prior, as zssd downscale opens it."""
     try:
         return open_source(inputs, list(VARIABLES))

@@ -26,7 +26,7 @@ from zssd_cli.evaluation.views import (
 )
 from zssd_cli.grids.latlon import parse_region
 from zssd_cli.pictures.animation import GIF, check_film, write_film
-from zssd_cli.series.opening import expand
+from zssd_cli.series.listing import expand
 from zssd_cli.series.reading import open_source
 from zssd_cli.times import format_time
 

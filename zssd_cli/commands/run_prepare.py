@@ -12,7 +12,7 @@ from zssd_cli.commands.train_report import report_console
 from zssd_cli.commands.train_shared import check_name
 from zssd_cli.config import TrainConfig
 from zssd_cli.errors import ConfigError
-from zssd_cli.series.opening import expand
+from zssd_cli.series.listing import expand
 from zssd_cli.training.distributed import World
 from zssd_cli.training.pack import pack_among, read_pack, write_pack
 

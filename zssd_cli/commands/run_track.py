@@ -15,7 +15,7 @@ from zssd_cli.errors import InputError
 from zssd_cli.evaluation.alignment import OutputFile, open_output
 from zssd_cli.evaluation.views import COMPONENTS, PRESSURE, WIND, View, open_view
 from zssd_cli.files import ZARR, atomic_path
-from zssd_cli.series.opening import expand
+from zssd_cli.series.listing import expand
 from zssd_cli.series.reading import Source, open_source
 from zssd_cli.tracking.detection import Criteria, detect
 from zssd_cli.tracking.stitching import Linking, Stitcher, Track, compare, read_best_tracks, write_csv

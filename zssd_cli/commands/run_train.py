@@ -20,7 +20,7 @@ from zssd_cli.grids.latlon import describe_centres
 from zssd_cli.prior.checkpoint import Prior, PriorHeader, load_prior, mirror_signs, save_prior
 from zssd_cli.prior.registry import locate
 from zssd_cli.series.coverage import check_first_fields, coverage, refuse_lacking
-from zssd_cli.series.opening import expand
+from zssd_cli.series.listing import expand
 from zssd_cli.series.reading import open_source
 from zssd_cli.static import StaticFields, load_static
 from zssd_cli.times import format_time

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,13 @@ def check_targets(
         if not overwrite:
             msg = f"{path} exists. Choose another name with {option}, or pass --overwrite."
             raise OutputError(msg)
+
+
+def listed(paths: Sequence[str | Path]) -> tuple[str | Path, ...]:
+    """The paths, with the list on standard input in the place of ``-``."""
+    from zssd_cli.series.listing import STDIN, with_list
+
+    return with_list(paths, sys.stdin.buffer.read()) if STDIN in paths else tuple(paths)
 
 
 def check_picture(path: Path | None) -> None:

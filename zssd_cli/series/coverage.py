@@ -1,6 +1,6 @@
 """What a series of files covers: per variable the files and times it has, those it lacks, and the gaps."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -10,11 +10,12 @@ import numpy as np
 
 from zssd_cli.errors import BadField, EmptyField, InputError, MissingValues
 from zssd_cli.series.protocol import FieldSource
-from zssd_cli.series.timeline import is_unknown
+from zssd_cli.series.timeline import gaps_and_step, is_unknown, short, spans, usual_step
 from zssd_cli.times import format_time
 
-_REGULAR = 0.75
-"""Share of the steps that must be equal before a longer one counts as a gap."""
+__all__ = [
+    "Coverage", "Faults", "check_first_fields", "coverage", "faults", "refuse_lacking", "short", "spans", "usual_step", "whole_field",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,46 +57,9 @@ def coverage(source: FieldSource) -> tuple[Coverage, ...]:
         dates = held.get(name, {})
         lacking = {date: every[date] for date in sorted(every.keys() - dates.keys())}
         times = tuple(dates)
-        gaps, step = _gaps(times)
+        gaps, step = gaps_and_step(times)
         rows.append(Coverage(name, len(set(dates.values())), times, lacking, gaps, step))
     return tuple(rows)
-
-
-def _gaps(times: Sequence[cftime.datetime]) -> tuple[tuple[cftime.datetime, ...], timedelta | None]:
-    """Dates that are absent between the first and the last of a regular series, and its step."""
-    if len(times) < 3:
-        return (), None
-    seconds = np.array([(b - a).total_seconds() for a, b in zip(times[:-1], times[1:], strict=True)])
-    usual = float(np.median(seconds))
-    if np.isclose(seconds, usual).mean() < _REGULAR:
-        return (), None
-    step = timedelta(seconds=usual)
-    gaps = []
-    for start, length in zip(times[:-1], seconds, strict=True):
-        gaps += [start + k * step for k in range(1, round(length / usual))]
-    return tuple(gaps), step
-
-
-def usual_step(times: Sequence[cftime.datetime]) -> timedelta | None:
-    """The step of a regular series, None of another."""
-    return _gaps(times)[1]
-
-
-def spans(dates: Iterable[cftime.datetime], step: timedelta | None, most: int = 3) -> str:
-    """Dates in words: runs of regular dates as first..last (count), the first ``most`` of them."""
-    runs: list[list[cftime.datetime]] = []
-    for date in dates:
-        if runs and step is not None and date - runs[-1][-1] == step:
-            runs[-1].append(date)
-        else:
-            runs.append([date])
-    words = [short(run[0]) + (f"..{short(run[-1])} ({len(run)})" if len(run) > 1 else "") for run in runs[:most]]
-    return ", ".join(words) + (f" and {len(runs) - most} more" if len(runs) > most else "")
-
-
-def short(date: cftime.datetime) -> str:
-    """ISO text to the minute; ``no time`` where the file has none."""
-    return "no time" if is_unknown(date) else format_time(date)[:16]
 
 
 def refuse_lacking(rows: Sequence[Coverage]) -> None:

@@ -1,7 +1,7 @@
 """From the pieces of many files to one series per variable: whatever does not fit together is an error of one line."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -10,10 +10,13 @@ import numpy as np
 import xarray as xr
 
 from zssd_cli.errors import InputError
+from zssd_cli.series.blocks import Blocks
 from zssd_cli.series.doubts import Watch
 from zssd_cli.series.finding import Found
 from zssd_cli.series.interval import DAY, Interval, interval_of
 from zssd_cli.series.layout import Layout, describe, same_place
+from zssd_cli.series.leaving import LeftOut
+from zssd_cli.series.listing import Listed
 from zssd_cli.series.pieces import Piece, find_piece
 from zssd_cli.series.timeline import to_calendar
 from zssd_cli.times import format_time
@@ -76,9 +79,14 @@ class VariableSeries:
 
 
 def collect(
-    opened: Mapping[Path, tuple[xr.Dataset, ...]], wanted: tuple[Variable, ...], watch: Watch, *, allow_no_time: bool
+    opened: Mapping[Path, tuple[xr.Dataset, ...]],
+    wanted: tuple[Variable, ...],
+    watch: Watch,
+    left: LeftOut,
+    *,
+    allow_no_time: bool,
 ) -> tuple[list[Piece], list[str]]:
-    """Every wanted variable in every file, and notes.
+    """Every wanted variable in every file, and notes; listed files without any are added to ``left``.
 
     Raises
     ------
@@ -95,7 +103,9 @@ def collect(
             found = [result for result in results if isinstance(result, Piece)]
             pieces.extend(found[:1])
             remarks.extend((path, variable, r) for r in results if not isinstance(r, Piece) and r.remark and not found)
-        if len(pieces) == before and len(opened) > 1:
+        if len(pieces) == before and isinstance(path, Listed):
+            left.other.append(path)
+        elif len(pieces) == before and len(opened) > 1:
             notes.append(f"{path.name} holds none of the variables and is not used")
     present = {piece.variable for piece in pieces}
     _refuse_unguiding(remarks, present)
@@ -147,7 +157,8 @@ def join(pieces: list[Piece], variable: Variable, calendar: str, notes: list[str
     InputError
         Files on other cells than the first, dates that occur twice.
     """
-    mine = [piece for piece in pieces if piece.variable == variable]
+    blocks = Blocks()
+    mine = [replace(piece, blocks=blocks) for piece in pieces if piece.variable == variable]
     places: dict[cftime.datetime, tuple[int, int]] = {}
     for number, piece in enumerate(mine):
         if not same_place(mine[0].layout, piece.layout):
@@ -157,15 +168,21 @@ def join(pieces: list[Piece], variable: Variable, calendar: str, notes: list[str
             notes.append(f"{piece.path.name}: the time axis is not in order and was sorted")
         for position, date in enumerate(dates):
             if date in places:
-                other = mine[places[date][0]].path
-                where = f"twice in {piece.path}" if other == piece.path else f"in both {other} and {piece.path}"
-                msg = (
-                    f"{variable.name} at {format_time(date)} is {where}; give each time once, "
-                    "for instance merged with cdo -O mergetime --skip_same_time."
-                )
-                raise InputError(msg)
+                raise InputError(_twice(mine[places[date][0]], piece, date))
             places[date] = (number, position)
     return VariableSeries(tuple(mine), places)
+
+
+def _twice(first: Piece, other: Piece, date: cftime.datetime) -> str:
+    same = first.path == other.path
+    where = f"twice in {other.path}" if same else f"in both {first.path} and {other.path}"
+    conflict = first.origin.conflict(other.origin)
+    remedy = (
+        f"they are of {conflict}: give files of one, or let zssd downscale -o FOLDER/ make an output of each."
+        if conflict
+        else "give each time once, for instance merged with cdo -O mergetime --skip_same_time."
+    )
+    return f"{other.variable.name} at {format_time(date)} is {where}; {remedy}"
 
 
 def _elsewhere(first: Piece, other: Piece) -> str:
@@ -225,26 +242,3 @@ def averaging(series: Sequence[VariableSeries]) -> tuple[str | None, list[str]]:
         elif interval.hours is None and any(piece.evidence.mean for piece in one.pieces):
             notes.append(f"{name} is a mean over an unknown time ({interval.said})")
     return why, notes
-
-
-def common_times(series: Sequence[VariableSeries], notes: list[str]) -> tuple[cftime.datetime, ...]:
-    """Sorted dates that every variable has.
-
-    Raises
-    ------
-    InputError
-        There is none.
-    """
-    common = set(series[0].places).intersection(*(one.places for one in series[1:]))
-    if not common:
-        spans = "; ".join(
-            f"{one.variable.name} {format_time(min(one.places))}..{format_time(max(one.places))}" for one in series
-        )
-        moved = next((p.stamps.notes[-1] for one in series for p in one.pieces if p.stamps.moved), "")
-        why = f"; {moved}" if moved else ""
-        msg = f"The variables have no time in common ({spans}{why}); give files of the same times or fewer variables."
-        raise InputError(msg)
-    longest = max(len(one.places) for one in series)
-    if len(common) < longest:
-        notes.append(f"{longest - len(common)} of {longest} times are left out because not every variable has them")
-    return tuple(sorted(common))

@@ -1,6 +1,5 @@
-"""Paths, patterns and file formats: from what the user typed to open datasets, or one line on what is wrong."""
+"""File formats: from a path or URL to open datasets, or one line on what is wrong."""
 
-import glob
 import re
 import struct
 import tempfile
@@ -64,41 +63,6 @@ def url_of(path: Path) -> str | None:
 def is_zarr(path: Path) -> bool:
     """True for a Zarr store: a URL, or a folder with Zarr's metadata."""
     return url_of(path) is not None or any((path / name).is_file() for name in (".zgroup", ".zmetadata", "zarr.json"))
-
-
-def expand(paths: Sequence[str | Path]) -> tuple[Path, ...]:
-    """Files and Zarr stores from paths, URLs and glob patterns, each once, patterns sorted.
-
-    Raises
-    ------
-    InputError
-        Nothing given, no such file, a pattern without match, or a directory.
-    """
-    found: dict[Path, Path] = {}
-    for given in paths:
-        for path in _matches(Path(given).expanduser()):
-            found.setdefault(path.resolve(), path)
-    if not found:
-        msg = "No input file given: give one or several NetCDF files."
-        raise InputError(msg)
-    return tuple(found.values())
-
-
-def _matches(path: Path) -> list[Path]:
-    if is_zarr(path):
-        return [path]
-    if path.is_dir():
-        msg = f"{path}: is a directory, expected a file; give its files, for instance '{path}/*.nc'."
-        raise InputError(msg)
-    if path.exists():
-        return [path]
-    matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True)) if glob.has_magic(str(path)) else []
-    files = [match for match in matches if match.is_file() or is_zarr(match)]
-    if not files:
-        kind = "no file matches the pattern" if glob.has_magic(str(path)) else "no such file"
-        msg = f"{path}: {kind}; check the path."
-        raise InputError(msg)
-    return files
 
 
 def open_datasets(path: Path, variables: Sequence[Variable]) -> tuple[xr.Dataset, ...]:

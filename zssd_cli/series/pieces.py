@@ -1,6 +1,7 @@
 """One variable of one file as a lazy block of the series: cleaned, converted, checked, in the grid's order."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cftime
@@ -8,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from zssd_cli.errors import EmptyField, InputError
+from zssd_cli.series.blocks import Blocks, is_worth_it
 from zssd_cli.series.direction import Turn, turn_of
 from zssd_cli.series.doubts import Checks, Watch
 from zssd_cli.series.finding import Found, find
@@ -57,6 +59,8 @@ class Piece:
         For a wind along the axes of its grid.
     why
         Why the array is the variable.
+    blocks
+        What was read ahead; the pieces of a series share it.
     """
 
     path: Path
@@ -71,6 +75,7 @@ class Piece:
     notes: tuple[str, ...] = ()
     turn: Turn | None = None
     why: str = ""
+    blocks: Blocks = field(default_factory=Blocks, repr=False)
 
     @property
     def times(self) -> tuple[cftime.datetime, ...]:
@@ -115,8 +120,8 @@ class Piece:
 
     def _doubt(self, values: np.ndarray, positions: list[int]) -> None:
         where, checks = f"{self.path.name}: {self.variable.name}", self._checks()
-        for position, field in zip(positions, values, strict=True):
-            self.watch.look(checks, where, self._when(position), field)
+        for position, one in zip(positions, values, strict=True):
+            self.watch.look(checks, where, self._when(position), one)
 
     def _checks(self) -> Checks:
         lat, lon = self.layout.centres
@@ -139,12 +144,21 @@ def _raw(piece: Piece, positions: list[int]) -> np.ndarray:
 
 
 def _values(piece: Piece, array: xr.DataArray, positions: list[int]) -> np.ndarray:
-    """Values (time, *dims) of an array of the piece's file, versions of ERA5 (final and preliminary) merged."""
+    """Values (time, *dims) of an array of the piece's file, each chunk of many times read once."""
+    dim = piece.stamps.dim
+    if dim is None or not is_worth_it(array, dim):
+        return _read(piece, array, positions)
+    name = "own" if array is piece.array else "other"
+    return piece.blocks.take(name, array, dim, positions, lambda run: _read(piece, array, run))
+
+
+def _read(piece: Piece, array: xr.DataArray, positions: Sequence[int]) -> np.ndarray:
+    """Values (time, *dims) out of the file, versions of ERA5 (final and preliminary) merged."""
     if piece.stamps.dim is not None:
-        run = len(positions) == positions[-1] - positions[0] + 1 and positions == list(
+        run = len(positions) == positions[-1] - positions[0] + 1 and list(positions) == list(
             range(positions[0], positions[-1] + 1)
         )
-        array = array.isel({piece.stamps.dim: slice(positions[0], positions[-1] + 1) if run else positions})
+        array = array.isel({piece.stamps.dim: slice(positions[0], positions[-1] + 1) if run else list(positions)})
     if "expver" in array.dims:
         versions = [array.isel(expver=i).values for i in range(array.sizes["expver"])]
         merged = versions[0]

@@ -15,27 +15,30 @@ import xarray as xr
 from zssd_cli.errors import InputError
 from zssd_cli.grids.cells import CellCenters, Cells
 from zssd_cli.grids.latlon import LatLonGrid
+from zssd_cli.series.common import common_times
 from zssd_cli.series.doubts import Watch
+from zssd_cli.series.drs import Range
 from zssd_cli.series.interval import Interval
 from zssd_cli.series.joining import (
     VariableSeries,
     averaging,
     collect,
     common_layout,
-    common_times,
     join,
     refuse_other_intervals,
 )
 from zssd_cli.series.layout import Layout, same_place
-from zssd_cli.series.opening import expand, open_datasets, undecoded
+from zssd_cli.series.leaving import LeftOut, by_name
+from zssd_cli.series.listing import Listed, expand
+from zssd_cli.series.opening import open_datasets, undecoded
 from zssd_cli.series.provenance import mixed_grids, provenance, refuse_mixed
-from zssd_cli.series.timeline import common_calendar, in_range, spacing_name
+from zssd_cli.series.timeline import common_calendar, spacing_name
 from zssd_cli.variables import Variable, lookup
 
 __all__ = ["CellCenters", "Input", "Source", "open_source"]
 
 Input = str | Path | Sequence[str | Path] | xr.Dataset
-"""Files and patterns, or a Dataset in memory."""
+"""Files, patterns and folders, or a Dataset in memory."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +213,7 @@ def open_source(
     Parameters
     ----------
     paths
-        Files and glob patterns: split in time, by variable, or both; or a Dataset, decoded as ``xarray.open_dataset`` does.
+        Files, glob patterns and folders: split in time, by variable, or both; or a Dataset, decoded as ``xarray.open_dataset`` does.
     variables
         Canonical or CMIP6 names (or rows of the table of variables), in the wanted order.
     time_range
@@ -231,6 +234,7 @@ def open_source(
     variables = [variables] if isinstance(variables, str) else variables
     wanted = tuple(dict.fromkeys(name if isinstance(name, Variable) else lookup(name) for name in variables))
     datasets: list[xr.Dataset] = []
+    left = LeftOut()
     try:
         if isinstance(paths, xr.Dataset):
             opened: dict[Path, tuple[xr.Dataset, ...]] = {
@@ -238,11 +242,12 @@ def open_source(
             }
         else:
             opened = {}
-            for path in expand([paths] if isinstance(paths, str | Path) else paths):
+            given = expand([paths] if isinstance(paths, str | Path) else paths)
+            for path in by_name(given, wanted, time_range, left):
                 opened[path] = open_datasets(path, wanted)
                 datasets.extend(opened[path])
         watch = Watch(strict)
-        return _assemble(opened, wanted, datasets, watch, time_range or (None, None), allow_no_time=allow_no_time)
+        return _assemble(opened, wanted, datasets, watch, time_range or (None, None), left, allow_no_time=allow_no_time)
     except BaseException:
         for dataset in datasets:
             dataset.close()
@@ -254,23 +259,26 @@ def _assemble(
     wanted: tuple[Variable, ...],
     datasets: list[xr.Dataset],
     watch: Watch,
-    time_range: tuple[str | None, str | None],
+    asked: Range,
+    left: LeftOut,
     *,
     allow_no_time: bool,
 ) -> Source:
-    pieces, notes = collect(opened, wanted, watch, allow_no_time=allow_no_time)
+    pieces, notes = collect(opened, wanted, watch, left, allow_no_time=allow_no_time)
     calendar = common_calendar({str(piece.path): piece.stamps.calendar for piece in pieces})
     found = [variable for variable in wanted if any(piece.variable == variable for piece in pieces)]
     series = tuple(join(pieces, variable, calendar, notes) for variable in found)
     refuse_other_intervals(series)
     why, shorter = averaging(series)
     notes += [*shorter, *refuse_mixed([(p.path, p.origin, p.times) for p in pieces])]
-    every = common_times(series, notes)
-    times = tuple(every[position] for position in in_range(every, time_range))
+    times = common_times(series, asked, notes, strict=watch.strict)
     for one in series:
         one.check(times[0])
     bounds = {one.bounds(times) for one in series}
-    headers = [dataset.attrs for several in opened.values() for dataset in several]
+    if asked != (None, None):
+        left.outside += _outside(series, times)
+    used = [path for path in opened if path not in {*left.other, *left.outside}]
+    headers = [dataset.attrs for path in used for dataset in opened[path]]
     notes += mixed_grids(headers)
     return Source(
         variables=tuple(variable.name for variable in found),
@@ -286,12 +294,21 @@ def _assemble(
         frequency=next((one.interval.name for one in series if one.interval.name), None) or spacing_name(times),
         averaging=why,
         time_bounds=bounds.pop() if len(bounds) == 1 else None,
-        attributes=provenance(headers, list(opened)),
-        notes=tuple(dict.fromkeys(notes)),
+        attributes=provenance(headers, used),
+        notes=tuple(dict.fromkeys([*left.notes, *notes])),
         _series=series,
         _datasets=tuple(datasets),
         watch=watch,
     )
+
+
+def _outside(series: tuple[VariableSeries, ...], times: tuple[cftime.datetime, ...]) -> list[Path]:
+    """Listed files none of whose dates lies between the first and the last of the times."""
+    within = {
+        one.pieces[k].path for one in series for date, (k, _) in one.places.items() if times[0] <= date <= times[-1]
+    }
+    every = dict.fromkeys(piece.path for one in series for piece in one.pieces)
+    return [path for path in every if isinstance(path, Listed) and path not in within]
 
 
 def _cells(series: tuple[VariableSeries, ...]) -> dict[str, Cells]:

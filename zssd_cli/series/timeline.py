@@ -1,13 +1,19 @@
 """One sorted axis of dates over many files in any calendar, and how far apart its steps are."""
 
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
 import cftime
 import numpy as np
 
-from zssd_cli.errors import InputError
+from zssd_cli.errors import InputError, OutsideRange
 from zssd_cli.times import format_time, parse_partial
 
 _REAL_WORLD = {"standard", "gregorian", "proleptic_gregorian"}
 _SPACINGS = ((1 / 24, "1hr"), (3 / 24, "3hr"), (6 / 24, "6hr"), (12 / 24, "12hr"), (1.0, "day"))
+
+_REGULAR = 0.75
+"""Share of the steps that must be equal before a longer one counts as a gap."""
 
 UNKNOWN_TIME = cftime.DatetimeGregorian(1, 1, 1)
 """Stands for the time of a field that has none."""
@@ -59,7 +65,7 @@ def in_range(dates: tuple[cftime.datetime, ...], time_range: tuple[str | None, s
     ------
     ConfigError
         A bound is no date of the calendar.
-    InputError
+    OutsideRange
         No date lies in the range.
     """
     first, last = time_range
@@ -75,7 +81,7 @@ def in_range(dates: tuple[cftime.datetime, ...], time_range: tuple[str | None, s
         asked = f"{first or 'the beginning'} to {last or 'the end'}"
         span = f"{format_time(dates[0])} to {format_time(dates[-1])}"
         msg = f"No time step lies in the range {asked}: the files run from {span}; choose another range."
-        raise InputError(msg)
+        raise OutsideRange(msg)
     return np.flatnonzero(keep)
 
 
@@ -91,3 +97,40 @@ def spacing_name(dates: tuple[cftime.datetime, ...]) -> str | None:
     if 27.5 <= usual <= 31.5:
         return "mon"
     return "yr" if 359.5 <= usual <= 366.5 else None
+
+
+def gaps_and_step(times: Sequence[cftime.datetime]) -> tuple[tuple[cftime.datetime, ...], timedelta | None]:
+    """Dates that are absent between the first and the last of a regular series, and its step."""
+    if len(times) < 3:
+        return (), None
+    seconds = np.array([(b - a).total_seconds() for a, b in zip(times[:-1], times[1:], strict=True)])
+    usual = float(np.median(seconds))
+    if np.isclose(seconds, usual).mean() < _REGULAR:
+        return (), None
+    step = timedelta(seconds=usual)
+    gaps = []
+    for start, length in zip(times[:-1], seconds, strict=True):
+        gaps += [start + k * step for k in range(1, round(length / usual))]
+    return tuple(gaps), step
+
+
+def usual_step(times: Sequence[cftime.datetime]) -> timedelta | None:
+    """The step of a regular series, None of another."""
+    return gaps_and_step(times)[1]
+
+
+def spans(dates: Iterable[cftime.datetime], step: timedelta | None, most: int = 3) -> str:
+    """Dates in words: runs of regular dates as first..last (count), the first ``most`` of them."""
+    runs: list[list[cftime.datetime]] = []
+    for date in dates:
+        if runs and step is not None and date - runs[-1][-1] == step:
+            runs[-1].append(date)
+        else:
+            runs.append([date])
+    words = [short(run[0]) + (f"..{short(run[-1])} ({len(run)})" if len(run) > 1 else "") for run in runs[:most]]
+    return ", ".join(words) + (f" and {len(runs) - most} more" if len(runs) > most else "")
+
+
+def short(date: cftime.datetime) -> str:
+    """ISO text to the minute; ``no time`` where the file has none."""
+    return "no time" if is_unknown(date) else format_time(date)[:16]

@@ -1,0 +1,172 @@
+"""Many files in, many outputs out: grouped by their facets, split in time, gone on with, and told one by one."""
+
+import io
+import json
+
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+
+from tests.commands.conftest import FAST
+from zssd_cli.api import downscale
+
+NAME = "{}_6hrPlevPt_TOY-ESM_ssp245_{}_gn_{}.nc"
+END_OF_YEAR = (8748.0, 8754.0, 8760.0, 8766.0)
+"""Two times in 2010, two in 2011."""
+
+
+def fields(path) -> np.ndarray:
+    with netCDF4.Dataset(path) as data:
+        return np.ma.filled(data["msl"][:], np.nan)
+
+
+@pytest.fixture
+def archive(model, tmp_path):
+    """Two members, the first with wind in a file of its own; a file of another variable, one far away in time, a broken one."""
+    folder = tmp_path / "cmip6" / "deep"
+    folder.mkdir(parents=True)
+    model.folder = folder
+    for member in ("r1i1p1f1", "r2i1p1f1"):
+        model(NAME.format("psl", member, "201001010000-201001010600"), attributes={"variant_label": member})
+    model(
+        NAME.format("uas", "r1i1p1f1", "201001010000-201001010600"), ("uas",), attributes={"variant_label": "r1i1p1f1"}
+    )
+    model(NAME.format("tas", "r1i1p1f1", "201001010000-201001010600"), ("tas",))
+    (folder / NAME.format("psl", "r1i1p1f1", "205001010000-205012311800")).write_text("never opened")
+    (folder / "broken.nc").write_text("no NetCDF")
+    (folder / ".hidden.nc").write_text("hidden")
+    (folder / "half.nc.part").write_text("half")
+    return tmp_path / "cmip6"
+
+
+def test_a_folder_of_data_sets(zssd, archive, tmp_path):
+    """The broken one costs a line and the exit code, the others are written; a second call leaves them as they are."""
+    out, report = tmp_path / "fine", tmp_path / "report.jsonl"
+    call = ("downscale", archive, "-o", f"{out}/", "--years", "2010", "--report", report, *FAST)
+    done = zssd(*call)
+    assert done.code == 3, done.err
+    names = [f"TOY-ESM_ssp245_r{n}i1p1f1_gn_201001010000-201001010600.nc" for n in (1, 2)]
+    assert sorted(path.name for path in out.iterdir()) == names
+    assert "left out: tas_" in done.err
+    assert "psl_6hrPlevPt_TOY-ESM_ssp245_r1i1p1f1_gn_205001010000-205012311800.nc lies outside" in done.err
+    assert "Failed     broken: " in done.err
+    lines = [json.loads(line) for line in report.read_text().splitlines()]
+    assert sorted(line["status"] for line in lines) == ["failed", "left out", "left out", "written", "written"]
+    with netCDF4.Dataset(out / names[0]) as data:
+        assert data["u10"].zssd_observed == "yes"
+        assert data.zssd_variant_label == "r1i1p1f1"
+    with netCDF4.Dataset(out / names[1]) as data:
+        assert data["u10"].zssd_observed == "no"
+    before = [(out / name).read_bytes() for name in names]
+    assert "Pass --resume to keep what is whole" in zssd(*call).err
+    done = zssd(*call, "--resume")
+    assert (done.code, done.err.count("is there already")) == (3, 2)
+    assert [(out / name).read_bytes() for name in names] == before
+    (archive / "deep" / "broken.nc").unlink()
+    assert zssd(*call, "--resume").code == 0
+
+
+def test_members_are_not_joined_in_one_output(zssd, archive, tmp_path):
+    (archive / "deep" / "broken.nc").unlink()
+    done = zssd("downscale", archive, "-o", tmp_path / "out.nc", "--years", "2010", *FAST)
+    assert done.code == 1
+    assert "r1i1p1f1 and r2i1p1f1: give files of one, or let zssd downscale -o FOLDER/" in done.err
+
+
+def test_years_are_the_bits_of_the_whole(zssd, model, tmp_path):
+    source, whole = model(hours=END_OF_YEAR), tmp_path / "whole.nc"
+    assert zssd("downscale", source, "-o", whole, *FAST).code == 0
+    done = zssd("downscale", source, "-o", tmp_path / "out.nc", "--split", "year", *FAST)
+    assert done.code == 0, done.err
+    years = [fields(tmp_path / f"out_{year}.nc") for year in (2010, 2011)]
+    np.testing.assert_array_equal(np.concatenate(years), fields(whole))
+    before = (tmp_path / "out_2010.nc").stat().st_mtime_ns
+    (tmp_path / "out_2011.nc").unlink()
+    assert zssd("downscale", source, "-o", tmp_path / "out.nc", "--split", "year", "--resume", *FAST).code == 0
+    assert (tmp_path / "out_2010.nc").stat().st_mtime_ns == before
+    assert (tmp_path / "out_2011.nc").exists()
+
+
+def test_an_output_for_every_input(zssd, model, tmp_path):
+    """Wind lies in one file, pressure in two: two outputs, each with the files that it is made of."""
+    (
+        model("p1.nc", hours=(0.0, 6.0)),
+        model("p2.nc", hours=(12.0, 18.0)),
+        model("u.nc", ("uas",), hours=(0.0, 6, 12, 18)),
+    )
+    inputs = [tmp_path / name for name in ("p1.nc", "p2.nc", "u.nc")]
+    assert zssd("downscale", *inputs, "-o", tmp_path / "out.nc", "--split", "input", *FAST).code == 0
+    first, second = (tmp_path / f"out_20100101{a}-20100101{b}.nc" for a, b in (("0000", "0600"), ("1200", "1800")))
+    with netCDF4.Dataset(first) as one, netCDF4.Dataset(second) as other:
+        assert (one.zssd_source_files, other.zssd_source_files) == ("p1.nc;u.nc", "p2.nc;u.nc")
+
+
+def test_a_list_on_standard_input(zssd, archive, tmp_path, monkeypatch):
+    files = sorted(map(str, (archive / "deep").glob("*r2i1p1f1*")))
+    for content in ("# psl\n\n" + "\n".join(files), "\0".join(files) + "\0"):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+        done = zssd("downscale", "-", "-o", tmp_path / "out.nc", "--overwrite", *FAST)
+        assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--years", "2010", "--time", "2010"), "--years and --time both choose times"),
+        (("--years", "2010-01"), "--years: expected FIRST/LAST"),
+        (("--split", "decade"), "--split: expected year, month, input"),
+        (("--split", "year", "--plot", "x.png"), "--plot draws one output"),
+        (("--report", "x.jsonl"), "--report is of calls with many outputs"),
+        (("--split", "year", "--steps", "1.5"), "--steps"),
+    ],
+)
+def test_options_that_do_not_go_together(zssd, model, tmp_path, options, words):
+    done = zssd("downscale", model(), "-o", tmp_path / "out.nc", *FAST, *options)
+    assert done.code in (1, 2)
+    assert words in done.err
+
+
+def test_the_limit_of_time_counts_over_all(zssd, archive, tmp_path, monkeypatch):
+    """An output took longer than what is left: the next is not begun."""
+    (archive / "deep" / "broken.nc").unlink()
+    monkeypatch.setattr("zssd_cli.commands.run_archive._Run.slowest", 4000.0, raising=False)
+    monkeypatch.setattr("zssd_cli.commands.run_archive.time.monotonic", iter(np.arange(0, 1e6, 700.0)).__next__)
+    report = tmp_path / "r.jsonl"
+    call = ("downscale", archive, "-o", f"{tmp_path}/fine/", "--years", "2010", *FAST, "--report", report)
+    done = zssd(*call, "--time-limit", "1h")
+    assert done.code == 75, done.err
+    assert {json.loads(line)["status"] for line in report.read_text().splitlines()} >= {"not begun"}
+
+
+def test_python_takes_folders_too(archive, prior_file):
+    (archive / "deep" / "broken.nc").unlink()
+    for path in (archive / "deep").glob("*r1i1p1f1*"):
+        path.unlink()
+    fine = downscale(archive, weights=prior_file, region="0,10,40,50", steps=2, guidance="projection")
+    assert fine.sizes["time"] == 2
+
+
+def test_inspect_takes_folders_and_lists(zssd, archive, monkeypatch):
+    (archive / "deep" / "broken.nc").unlink()
+    for path in (archive / "deep").glob("*r1i1p1f1*"):
+        path.unlink()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"{archive}\n".encode())))
+    for source in (archive, "-"):
+        done = zssd("inspect", source)
+        assert (done.code, "TOY-ESM" in done.out) == (0, True), done.err
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_stores_and_urls_out_of_a_list(zssd, model, tmp_path, monkeypatch, zarr_format):
+    """A Zarr store of either version, as a folder and as a URL, gives what the file gives."""
+    pytest.importorskip("zarr")
+    source = model()
+    with xr.open_dataset(source, decode_times=False) as data:
+        data.to_zarr(tmp_path / "in.zarr", zarr_format=zarr_format, consolidated=False)
+    assert zssd("downscale", source, "-o", tmp_path / "file.nc", *FAST).code == 0
+    for number, line in enumerate((tmp_path / "in.zarr", f"file://{tmp_path}/in.zarr")):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"{line}\n".encode())))
+        done = zssd("downscale", "-", "-o", tmp_path / f"{number}.nc", *FAST)
+        assert done.code == 0, done.err
+        np.testing.assert_array_equal(fields(tmp_path / f"{number}.nc"), fields(tmp_path / "file.nc"))
