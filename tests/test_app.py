@@ -153,7 +153,7 @@ def test_terminate_unwinds_and_is_143(run):
         finally:
             unwound.append(True)
 
-    assert run(wait) == (143, "", "")
+    assert run(wait) == (143, "", "zssd: terminated by SIGTERM\n")
     assert unwound
 
 

@@ -10,7 +10,7 @@ from zssd_cli.app import COMMANDS
 
 ROOT = Path(__file__).parents[1] / "zssd_cli"
 FLOORS = (
-    {"errors", "timing", "defaults"},
+    {"errors", "timing", "defaults", "text"},
     {"discovery", "files", "times", "variables", "config"},
     {"grids"},
     {"static", "operators", "climate", "outputs"},

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from zssd_cli.api import Plan, Written, plan
 from zssd_cli.commands.keeping import Limit, check_begun, is_whole, keeping, parse_limit
 from zssd_cli.commands.run_inspect import table
-from zssd_cli.commands.shared import bar, check_picture, check_targets, command_line, say
+from zssd_cli.commands.shared import Page, bar, check_picture, check_targets, command_line, named_files, say
 from zssd_cli.files import ZARR
 from zssd_cli.grids.latlon import describe_centres
 from zssd_cli.outputs import zarr
@@ -51,14 +51,14 @@ class DownscaleRequest:
 
 def execute(request: DownscaleRequest, settings: dict[str, Any]) -> None:
     """Run one downscaling from open files to the last line on screen; ``settings`` are keywords of :func:`zssd_cli.api.plan`."""
-    console, started = Console(stderr=True, quiet=request.quiet), time.monotonic()
+    console, started = Page(stderr=True, quiet=request.quiet), time.monotonic()
     limit = parse_limit(request.time_limit)
     if request.output.suffix == ZARR:
         zarr.require()
     check_picture(request.plot)
     check_targets(
         {"-o": request.output, "--plot": request.plot},
-        lambda: expand(request.inputs),
+        lambda: (*expand(request.inputs), *named_files(settings.get("static"), settings.get("weights"))),
         overwrite=request.overwrite or request.dry_run or request.resume,
     )
     if not request.dry_run:
@@ -100,7 +100,7 @@ def _draw(
 
 def _warn(job: Job, said: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Doubts about the fields that were read so far, but for those that were said; not even --quiet keeps them back."""
-    console = Console(stderr=True)
+    console = Page(stderr=True)
     for doubt in job.source.doubts:
         if doubt not in said:
             say(console, f"Doubt      {doubt}", style="bold yellow")
@@ -165,7 +165,7 @@ def _estimate(console: Console, planned: Plan, inputs: tuple[str, ...], said: tu
     _warn(job, said)
     for problem in found.problems:
         if problem.startswith(REFUSED):
-            say(Console(stderr=True), f"Problem    {problem}", style="bold red")
+            say(Page(stderr=True), f"Problem    {problem}", style="bold red")
     call, cells = estimate.network_call(job)
     taken = span(*estimate.seconds_range(job, call, cells))
     memory = estimate.memory(job) / 1e9

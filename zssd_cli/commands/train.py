@@ -118,6 +118,7 @@ def train(
     zssd train --config weights/recipes/darcy-grf.yaml -o darcy-grf.safetensors
     """
     from zssd_cli.commands import run_train, run_train_latent
+    from zssd_cli.commands.shared import named_files
     from zssd_cli.commands.train_settings import read_settings
 
     flags = {
@@ -136,7 +137,7 @@ def train(
             "--thorough": thorough,
         }
         given = {"FILES": inputs, "--held-out": held_out, "--static": static, **others, **flags}
-        run_train_latent.execute(latent, given, output, resume=resume, overwrite=overwrite)
+        run_train_latent.execute(latent, given, output, config, resume=resume, overwrite=overwrite)
         return
     if not inputs:
         msg = "Missing argument 'FILES...': reanalysis to train on, or --config with kind: latent."
@@ -147,6 +148,7 @@ def train(
     given = {k: v for k, v in flags.items() if v is not None}
     begun = run_train.load_start(start)
     settings = read_settings(config, given, preset, begun.prior if begun else None)
-    files = run_train.TrainFiles(tuple(inputs), tuple(held_out or ()), static, output, log, begun)
+    read = named_files(config, static, start)
+    files = run_train.TrainFiles(tuple(inputs), tuple(held_out or ()), static, output, log, begun, read)
     checks = run_train.Checks(dry_run=dry_run, allow_missing=allow_missing, thorough=thorough)
     run_train.execute(files, settings, checks, resume=resume, overwrite=overwrite)

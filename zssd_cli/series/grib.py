@@ -177,7 +177,9 @@ def _next_message(stream: BinaryIO, at: int, size: int) -> int | None:
         while text and not between.strip(b"\x00") and (between := stream.read(1 << 20)):
             text = not between.strip(b"\x00")
     if not text or (found < 0 and gap.strip(b"\x00\r\n\x03\x01 ") != b""):
-        msg = f"is truncated or damaged: {min(size - at, len(gap))} bytes from byte {at} on belong to no message; {AGAIN}"
+        msg = (
+            f"is truncated or damaged: {min(size - at, len(gap))} bytes from byte {at} on belong to no message; {AGAIN}"
+        )
         raise InputError(msg)
     return at + found if found >= 0 else None
 

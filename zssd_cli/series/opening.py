@@ -198,4 +198,3 @@ def _open_zarr(path: Path) -> xr.Dataset:
         msg = "is behind HTTP, which needs aiohttp and requests: pip install aiohttp requests."
         raise InputError(msg)
     return xr.open_dataset(url or str(path), engine="zarr", chunks=None, decode_times=False, cache=False)
-
