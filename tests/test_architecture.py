@@ -11,7 +11,7 @@ from zssd_cli.app import COMMANDS
 ROOT = Path(__file__).parents[1] / "zssd_cli"
 FLOORS = (
     {"errors", "timing", "defaults", "text"},
-    {"discovery", "files", "times", "variables", "config"},
+    {"discovery", "files", "times", "variables", "config", "settings_file"},
     {"grids"},
     {"static", "operators", "climate", "outputs"},
     {"series", "prior"},

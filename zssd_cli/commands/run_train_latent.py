@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 
 from zssd_cli.commands.shared import named_files
@@ -13,6 +12,7 @@ from zssd_cli.commands.train_shared import check_name, check_output, leave_stopp
 from zssd_cli.errors import ConfigError
 from zssd_cli.inversion.checkpoint import LatentHeader, save_latent_prior
 from zssd_cli.inversion.config import LatentTrainConfig
+from zssd_cli.settings_file import read_settings_file
 from zssd_cli.training.latent import LatentTrainer
 from zssd_cli.training.loop import run_training
 
@@ -23,10 +23,10 @@ HELD_OUT = range(128)
 def read_latent(path: Path | None) -> dict[str, Any] | None:
     """Settings of a YAML file that says ``kind: latent``; None for any other, which is not looked at further."""
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8")) if path is not None else None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        settings = {} if path is None else read_settings_file(path, "--config", "steps: 5000")
+    except ConfigError:
         return None
-    return settings if isinstance(settings, dict) and settings.get("kind") == "latent" else None
+    return settings if settings.get("kind") == "latent" else None
 
 
 def execute(

@@ -4,16 +4,15 @@ SI units throughout, as in :mod:`zssd_cli.inversion.problem`; `docs/groundwater.
 """
 
 import math
-from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from zssd_cli.errors import ConfigError
 from zssd_cli.inversion.problem import FlowProblem, LogK, Side, Well
+from zssd_cli.settings_file import read_settings_file
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -153,18 +152,6 @@ class DomainConfig(_Strict):
         return LogK(math.log(given.geometric_mean or 1e-5), given.log_std or 1.0)
 
 
-class _NoDuplicates(yaml.SafeLoader):
-    """YAML whose mappings name no key twice: the second would win silently."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        names = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            msg = f"{twice} is given twice"
-            raise yaml.constructor.ConstructorError(None, None, msg, node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
 def read_domain(path: Path) -> DomainConfig:
     """Read and check a domain file.
 
@@ -173,15 +160,7 @@ def read_domain(path: Path) -> DomainConfig:
     ConfigError
         The file cannot be read, names an unknown key or holds a bad value.
     """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_NoDuplicates)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
-        msg = f"--domain {path} cannot be read: {reason}. Expected YAML with keys such as size: [640, 640]."
-        raise ConfigError(msg) from error
-    if not isinstance(content, dict):
-        msg = f"--domain {path}: expected keys and values such as size: [640, 640], got {type(content).__name__}."
-        raise ConfigError(msg)
+    content = read_settings_file(path, "--domain", "size: [640, 640]")
     try:
         return DomainConfig.model_validate(content)
     except ValidationError as error:

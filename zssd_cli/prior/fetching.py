@@ -150,7 +150,7 @@ def save(url: str, output: Any, size: int | None, tick: Callable[[int], None] = 
     Raises
     ------
     Refused
-        The server sends a lot more (a little more is told by the hash), or takes longer than ``LEAST`` seconds and ``SLOWEST`` bytes per second allow.
+        The server sends a lot more (a little is told by the hash), or takes longer than ``LEAST`` and ``SLOWEST`` allow.
     requests.exceptions.RequestException
         No good answer.
     """
