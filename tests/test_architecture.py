@@ -11,8 +11,8 @@ from zssd_cli.app import COMMANDS
 ROOT = Path(__file__).parents[1] / "zssd_cli"
 FLOORS = (
     {"errors", "timing", "defaults", "text"},
-    {"discovery", "files", "times", "variables", "config", "settings_file"},
-    {"grids"},
+    {"discovery", "files", "times", "variables", "config"},
+    {"grids", "settings_file"},
     {"static", "operators", "climate", "outputs"},
     {"series", "prior"},
     {"evaluation"},

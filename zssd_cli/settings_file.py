@@ -28,7 +28,7 @@ class _NoDuplicates(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_settings_file(path: Path, option: str, example: str) -> dict[str, Any]:
+def read_settings_file(path: Path, option: str, example: str, *, required: bool = False) -> dict[str, Any]:
     """Keys and values of a YAML file; none for an empty one.
 
     Parameters
@@ -37,6 +37,8 @@ def read_settings_file(path: Path, option: str, example: str) -> dict[str, Any]:
         The file.
     option, example
         Name it, and what it might hold, in an error.
+    required
+        An empty file is an error.
 
     Raises
     ------
@@ -64,7 +66,7 @@ def read_settings_file(path: Path, option: str, example: str) -> dict[str, Any]:
         reason = plain(told or " ".join(str(error).split()) or type(error).__name__)[:300]
         msg = f"{option} {path} cannot be read: {reason}. Expected YAML with keys such as {example}."
         raise ConfigError(msg) from error
-    if content is not None and not isinstance(content, dict):
+    if not isinstance(content, dict) and (content is not None or required):
         msg = f"{option} {path}: expected keys and values such as {example}, got {type(content).__name__}."
         raise ConfigError(msg)
     return content or {}

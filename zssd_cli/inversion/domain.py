@@ -160,7 +160,7 @@ def read_domain(path: Path) -> DomainConfig:
     ConfigError
         The file cannot be read, names an unknown key or holds a bad value.
     """
-    content = read_settings_file(path, "--domain", "size: [640, 640]")
+    content = read_settings_file(path, "--domain", "size: [640, 640]", required=True)
     try:
         return DomainConfig.model_validate(content)
     except ValidationError as error:
