@@ -35,6 +35,10 @@ BAR = (
 )  # fmt: skip
 
 
+NEARLY_ALL = 0.9
+"""Share of the output's blocks without input from which on a variable is doubted."""
+
+
 @dataclass(frozen=True)
 class DownscaleRequest:
     """Where the result of one call goes and what is shown."""
@@ -123,6 +127,8 @@ def _announce(console: Console, planned: Plan) -> None:
     say(console, f"Input      {', '.join(source.variables)}; {span} ({source.calendar} calendar)")
     for line in _partly(job):
         say(console, line)
+    for line in _nearly_all_missing(job):
+        say(Page(stderr=True), line, style="bold yellow")
     inferred = [name for name in wanted if name not in source.variables and name in job.prior.variables]
     if inferred:
         given = ", ".join(source.variables)
@@ -155,6 +161,18 @@ def _partly(job: Job) -> list[str]:
         f"Partly     {', '.join(several)}: {count} of {int(counted.sum())} blocks are not covered by values at the first time; drawn there"
         for count, several in names.items()
         if count
+    ]
+
+
+def _nearly_all_missing(job: Job) -> list[str]:
+    """Lines on variables without input in most of the output at the first time; not even --quiet keeps them back."""
+    missing, inside = np.isnan(job.first[0]), job.domain.core > 0
+    counts = {name: int((holes & inside).sum()) for name, holes in zip(job.source.variables, missing, strict=True)}
+    total = int(inside.sum())
+    return [
+        f"Doubt      {name}: {count} of {total} blocks have no input at the first time; what is drawn there is not held to it"
+        for name, count in counts.items()
+        if count >= NEARLY_ALL * total
     ]
 
 
