@@ -129,7 +129,7 @@ def explain(error: BaseException) -> str:
         return f"error: {error}"
     if _is_out_of_memory(error):
         return (
-            f"error: not enough memory ({error or type(error).__name__})."
+            f"error: not enough memory ({str(error) or type(error).__name__})."
             " Ask for a smaller --region, a shorter --time or fewer --members; --dry-run estimates what a run needs."
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
