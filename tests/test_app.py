@@ -153,8 +153,48 @@ def test_terminate_unwinds_and_is_143(run):
         finally:
             unwound.append(True)
 
-    assert run(wait) == (143, "", "")
+    assert run(wait) == (143, "", "zssd: terminated by SIGTERM\n")
     assert unwound
+
+
+def test_hang_up_unwinds_as_terminate_does(run):
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    unwound = []
+
+    def wait() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGHUP)
+            signal.pause()
+        finally:
+            unwound.append(True)
+
+    try:
+        assert run(wait) == (129, "", "zssd: terminated by SIGHUP\n")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert unwound
+
+
+def test_nohup_is_respected(run):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run(lambda: os.kill(os.getpid(), signal.SIGHUP))[0] in (0, None)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_an_interrupt_that_a_library_swallows_is_130(run):
+    def fail() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError from None
+
+    assert run(fail) == (130, "", "zssd: interrupted\n")
+
+
+def test_an_error_of_memory_without_words_is_named(run):
+    assert "not enough memory (MemoryError)" in run(raising(MemoryError()))[2]
 
 
 def test_reader_that_has_gone_is_quiet():

@@ -10,9 +10,9 @@ from zssd_cli.app import COMMANDS
 
 ROOT = Path(__file__).parents[1] / "zssd_cli"
 FLOORS = (
-    {"errors", "timing", "defaults"},
+    {"errors", "timing", "defaults", "text"},
     {"discovery", "files", "times", "variables", "config"},
-    {"grids"},
+    {"grids", "settings_file"},
     {"static", "operators", "climate", "outputs"},
     {"series", "prior", "pictures", "tracking"},
     {"evaluation"},

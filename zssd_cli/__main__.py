@@ -1,6 +1,17 @@
-"""``python -m zssd_cli``."""
+"""``python -m zssd_cli`` and ``zssd``: nothing is imported before Ctrl-C is known to end without a traceback."""
 
-from zssd_cli.app import main
+import signal
+
+
+def main() -> None:
+    """Entry point; what is typed and done is :mod:`zssd_cli.app`'s."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL) if signal.getsignal(signal.SIGINT) != signal.SIG_IGN else None
+    from zssd_cli import app
+
+    if before is not None:
+        signal.signal(signal.SIGINT, before)
+    app.main()
+
 
 if __name__ == "__main__":
     main()

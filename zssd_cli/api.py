@@ -374,7 +374,10 @@ def parse_errors(text: str) -> float | dict[str, float]:
         pairs = [part.rpartition("=") for part in text.split(",") if part.strip()]
         errors = {lookup(name).name if name else "": float(value) for name, _, value in pairs}
     except ValueError:
-        errors = {}
+        errors, pairs = {}, []
+    if len(errors) < len(pairs):
+        msg = f"--obs-error: expected every variable once, got {text!r}."
+        raise ConfigError(msg)
     if not errors or ("" in errors and len(pairs) > 1) or not all(0 <= error <= 10 for error in errors.values()):
         msg = (
             f"--obs-error: expected a number from 0 to 10 or NAME=NUMBER,... (such as msl=0.02,u10=0.1), got {text!r}."

@@ -1,7 +1,7 @@
 """The command line: registers the commands and turns what goes wrong into one line and an exit code.
 
 Exit codes: 0 done, 1 something the line on stderr names, 2 wrong usage, 75 stopped by --time-limit, 130 interrupted,
-143 terminated (a training: 128 + signal).
+143 terminated, 129 hung up (128 + signal).
 Commands are imported when they are asked for, and import the heavy libraries inside their functions.
 """
 
@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 
 from zssd_cli import __version__
 from zssd_cli.errors import ZssdError
+from zssd_cli.text import masked, plain
 
 COMMANDS = {
     "downscale": "zssd_cli.commands.downscale:downscale",
@@ -102,19 +103,22 @@ def root(
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``zssd``: run the command line and leave by :class:`SystemExit`."""
     arguments, debug = _take_debug(sys.argv[1:] if arguments is None else arguments)
-    signal.signal(signal.SIGTERM, _terminate)
+    asked = _catch_signals()
     try:
         app(arguments, prog_name="zssd")
     except SystemExit as stop:
-        if stop.code == 130:
-            _say("interrupted")
+        _say_stop(stop.code)
         _leave(stop.code)
     except KeyboardInterrupt:
-        _say("interrupted")
+        _say_stop(130)
         _leave(130)
     except BrokenPipeError:
         _leave(1)
     except Exception as error:
+        if asked:
+            # a library that is being imported may turn what a signal raises into an error of its own
+            _say_stop(128 + asked[0])
+            _leave(128 + asked[0])
         if debug:
             traceback.print_exc()
         _say(explain(error))
@@ -127,7 +131,7 @@ def explain(error: BaseException) -> str:
         return f"error: {error}"
     if _is_out_of_memory(error):
         return (
-            f"error: not enough memory ({error or type(error).__name__})."
+            f"error: not enough memory ({str(error) or type(error).__name__})."
             " Ask for a smaller --region, a shorter --time or fewer --members; --dry-run estimates what a run needs."
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -151,13 +155,34 @@ def _take_debug(arguments: list[str]) -> tuple[list[str], bool]:
     return ours + arguments[end:], len(ours) < end or in_environment
 
 
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    """Leave as after an interrupt, so that unfinished files are removed."""
-    raise SystemExit(128 + signum)
+def _catch_signals() -> list[int]:
+    """SIGTERM and SIGHUP leave as Ctrl-C does, so that unfinished files are removed; those that came are listed.
+
+    What is ignored, as SIGHUP is under nohup, stays ignored.
+    """
+    asked: list[int] = []
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        asked.append(signum)
+        if signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + signum)
+
+    for number in (signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, stop)
+    return asked
+
+
+def _say_stop(code: Any) -> None:
+    """Say which signal ended a command; others have said why they leave."""
+    words = {130: "interrupted", 143: "terminated by SIGTERM", 129: "terminated by SIGHUP"}
+    if code in words:
+        _say(words[code])
 
 
 def _say(message: str) -> None:
-    shown = "".join(letter if letter.isprintable() else "?" for letter in " ".join(message.split()))
+    shown = plain(masked(" ".join(message.split())))
     try:
         sys.stderr.write(f"zssd: {shown}\n")
     except BrokenPipeError:

@@ -12,19 +12,20 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-_Features = Annotated[int, Field(ge=4, multiple_of=4)]
+_Features = Annotated[int, Field(ge=4, le=8192, multiple_of=4)]
+# the upper bounds keep a damaged header from asking for memory without end; no network comes near them
 
 
 class UNetConfig(_Strict):
     """Shape of the network."""
 
-    channels: Annotated[tuple[_Features, ...], Field(min_length=1)] = (24, 80, 160, 240)
+    channels: Annotated[tuple[_Features, ...], Field(min_length=1, max_length=12)] = (24, 80, 160, 240)
     """Features at full, half, quarter ... resolution."""
-    blocks: Annotated[int, Field(ge=1)] = 2
+    blocks: Annotated[int, Field(ge=1, le=100)] = 2
     """Residual blocks per level and direction (the finest level has one, in the decoder)."""
-    embedding: Annotated[int, Field(ge=8, multiple_of=8)] = 192
+    embedding: Annotated[int, Field(ge=8, le=8192, multiple_of=8)] = 192
     """Width of the noise-level embedding."""
-    token: Annotated[int, Field(ge=8)] = 64
+    token: Annotated[int, Field(ge=8, le=8192)] = 64
     """Width of a time token."""
     attention_from: Annotated[int, Field(ge=0)] = 2
     """Time attention from this level (0 is the finest) down."""

@@ -2,18 +2,27 @@
 
 import errno
 import glob
+import hashlib
 import os
+import re
 import secrets
 import shutil
+import socket
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
-from zssd_cli.errors import OutputError
+from zssd_cli.errors import InputError, OutputError
 
 ZARR = ".zarr"
 """Ending of outputs that are folders."""
+_WRITER = re.compile(r"(?:(?P<where>[0-9a-f]{8})-(?P<number>[0-9a-f]+)-[0-9a-f]{8}|[\w-]{8})\.(?:part|old)")
+"""Who writes a temporary file: machine and process, or, of earlier versions, nobody that can be asked."""
+STALE = 24 * 3600.0
+"""Seconds without a change after which what another machine has half written is taken for abandoned."""
 
 
 def check_target(path: Path, option: str, inputs: Iterable[Path] = ()) -> None:
@@ -22,10 +31,17 @@ def check_target(path: Path, option: str, inputs: Iterable[Path] = ()) -> None:
     Raises
     ------
     OutputError
-        Its folder is not there, it is a folder or a device, or it is one of the inputs.
+        Its name is not UTF-8, its folder is not there, it is a folder or a device, or it is one of the inputs.
     """
-    if not path.parent.is_dir():
-        msg = f"Cannot write {path}: the folder {path.parent} does not exist. Make it first (mkdir -p)."
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        msg = f"{option} {path}: the name is not UTF-8, which NetCDF asks for. Choose another name."
+        raise OutputError(msg) from error
+    real = followed(path)
+    if not real.parent.is_dir():
+        linked = f" (a link to {real})" if real != path else ""
+        msg = f"Cannot write {path}{linked}: the folder {real.parent} does not exist. Make it first (mkdir -p)."
         raise OutputError(msg)
     store = path.suffix == ZARR and (path / "zarr.json").is_file()
     if path.exists() and not path.is_file() and not store:
@@ -35,6 +51,30 @@ def check_target(path: Path, option: str, inputs: Iterable[Path] = ()) -> None:
     if path.exists() and any(given.exists() and given.samefile(path) for given in inputs):
         msg = f"{path} is one of the inputs. Choose another name with {option}."
         raise OutputError(msg)
+
+
+def check_regular(path: Path) -> None:
+    """Refuse to open a pipe, a socket or a device, which could keep a reader waiting for ever.
+
+    Raises
+    ------
+    InputError
+        It is one.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        msg = f"{path} is no regular file but a pipe, a socket or a device; give a file."
+        raise InputError(msg)
+
+
+def followed(path: Path) -> Path:
+    """Where a symbolic link leads, so that the link stays and what it names is written; any other path as it is."""
+    if not path.is_symlink():
+        return path
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:
+        msg = f"{path} is a link that leads nowhere ({error}). Choose another name."
+        raise OutputError(msg) from error
 
 
 @contextmanager
@@ -56,6 +96,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 def write_safely(path: Path, data: bytes) -> None:
     """Write a file that is whole and on the disk, or not there, whatever happens to the machine."""
+    path = followed(path)
     temporary = path.with_name(f".{path.name}.part")
     try:
         with temporary.open("wb") as file:
@@ -85,12 +126,31 @@ def sync(path: Path) -> None:
         os.close(number)
 
 
+def _beside(path: Path, end: str) -> Path:
+    """A hidden name beside ``path`` that says who writes it: machine, process, and some random letters."""
+    return path.with_name(f".{path.name}.{_here()}-{os.getpid():x}-{secrets.token_hex(4)}.{end}")
+
+
+@cache
+def _here() -> str:
+    """The machine as it runs now, and this container: where a process number means something."""
+    marks = [socket.gethostname()]
+    with suppress(OSError):
+        marks.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+    with suppress(OSError):
+        marks.append(str(Path("/proc/self/ns/pid").stat().st_ino))
+    return hashlib.sha256(" ".join(marks).encode()).hexdigest()[:8]
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path`` that becomes ``path`` when the block ends well and vanishes when it does not."""
-    path = Path(path)
+    """A temporary name beside ``path`` that becomes ``path`` when the block ends well and vanishes when it does not.
+
+    A link stays, and what it names is replaced.
+    """
+    path = followed(Path(path))
     # named before it is made: a signal that comes in between must find what to remove
-    temporary = path.parent / f".{path.name}.{secrets.token_urlsafe(6)}.part"
+    temporary = _beside(path, "part")
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         yield temporary
@@ -105,7 +165,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """As :func:`atomic_path` for a folder; what was there goes when the new one is whole."""
-    temporary, old = (path.parent / f".{path.name}.{secrets.token_urlsafe(6)}.{end}" for end in ("part", "old"))
+    path = followed(path)
+    temporary, old = (_beside(path, end) for end in ("part", "old"))
     try:
         temporary.mkdir()
         yield temporary
@@ -118,11 +179,46 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             _discard(left)
 
 
+@contextmanager
+def atomic_pair(*paths: Path | None) -> Iterator[tuple[Path | None, ...]]:
+    """As :func:`atomic_path` for files that belong together: all are whole before the first one gets its name."""
+    with ExitStack() as stack:
+        yield tuple(None if path is None else stack.enter_context(atomic_path(path)) for path in paths)
+
+
 def clear_leftovers(path: Path) -> None:
-    """Remove what a process that was killed left half written of ``path``; only where no other one writes it."""
-    for end in ("part", "old"):
-        for left in path.parent.glob(f".{glob.escape(path.name)}.{'?' * 8}.{end}"):
+    """Remove what processes that were killed left half written of ``path``, and nothing that another one is writing.
+
+    Known by the process number in the name on this machine, by its age on another one.
+    """
+    path = followed(path)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        writer = _WRITER.fullmatch(left.name.removeprefix(f".{path.name}."))
+        if writer is not None and _abandoned(left, writer):
             _discard(left)
+
+
+def _abandoned(left: Path, writer: re.Match[str]) -> bool:
+    if writer["where"] is None:
+        return True
+    if writer["where"] == _here():
+        return _gone(int(writer["number"], 16))
+    try:
+        newest = max(file.stat().st_mtime for file in (left, *left.rglob("*")))
+    except OSError:
+        return False
+    return time.time() - newest > STALE
+
+
+def _gone(number: int) -> bool:
+    """Whether there is no process of this number."""
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def _discard(path: Path) -> None:

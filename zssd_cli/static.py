@@ -6,6 +6,8 @@ whether they meet the fields that they were trained with.
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +17,8 @@ import netCDF4
 import numpy as np
 
 from zssd_cli import __version__
-from zssd_cli.errors import ConfigError, InputError, OutputError
-from zssd_cli.files import atomic_path
+from zssd_cli.errors import ConfigError, InputError, OutputError, ZssdError
+from zssd_cli.files import atomic_path, disk_errors
 from zssd_cli.grids.conservative import latitude_weights, longitude_weights
 from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid, fine_grid
 
@@ -285,50 +287,61 @@ def write_static(static: StaticFields, path: Path) -> None:
     OutputError
         The folder does not exist or cannot be written.
     """
+    with disk_errors(path):
+        try:
+            with atomic_path(Path(path)) as temporary, netCDF4.Dataset(temporary, "w") as data:
+                _write(static, data)
+        except OSError as error:
+            msg = f"Cannot write {path} ({error.strerror or error}). Check that the folder exists and has room."
+            raise OutputError(msg) from error
+
+
+def _write(static: StaticFields, data: netCDF4.Dataset) -> None:
     grid = fine_grid()
-    try:
-        with atomic_path(Path(path)) as temporary, netCDF4.Dataset(temporary, "w") as data:
-            for name, long, units, values in (
-                ("lat", "latitude", "north", grid.lat),
-                ("lon", "longitude", "east", grid.lon),
-            ):
-                data.createDimension(name, values.size)
-                axis = data.createVariable(name, "f8", (name,))
-                axis.setncatts(
-                    {"units": f"degrees_{units}", "standard_name": long, "axis": "Y" if name == "lat" else "X"}
-                )
-                axis[:] = values
-            height = data.createVariable("height", "i2", ("lat", "lon"), zlib=True, complevel=9)
-            height.setncatts({"units": "m", "standard_name": "surface_altitude"})
-            height[:] = np.rint(static.height).astype("i2")
-            land = data.createVariable("lsm", "i1", ("lat", "lon"), zlib=True, complevel=9)
-            land.setncatts({"units": "1", "standard_name": "land_area_fraction", "scale_factor": 0.01})
-            land.set_auto_scale(False)
-            land[:] = np.rint(static.land_fraction * 100).astype("i1")
-            title = "Surface height and land fraction at 0.25 degree"
-            data.setncatts(
-                {"Conventions": "CF-1.8", "title": title, "source": static.source, HASH_ATTRIBUTE: static.sha256}
-            )
-            data.history = f"zssd {__version__} fetch-static"
-    except OSError as error:
-        msg = f"Cannot write {path} ({error.strerror or error}). Check that the folder exists and has room."
-        raise OutputError(msg) from error
+    for name, long, units, values in (
+        ("lat", "latitude", "north", grid.lat),
+        ("lon", "longitude", "east", grid.lon),
+    ):
+        data.createDimension(name, values.size)
+        axis = data.createVariable(name, "f8", (name,))
+        axis.setncatts({"units": f"degrees_{units}", "standard_name": long, "axis": "Y" if name == "lat" else "X"})
+        axis[:] = values
+    height = data.createVariable("height", "i2", ("lat", "lon"), zlib=True, complevel=9)
+    height.setncatts({"units": "m", "standard_name": "surface_altitude"})
+    height[:] = np.rint(static.height).astype("i2")
+    land = data.createVariable("lsm", "i1", ("lat", "lon"), zlib=True, complevel=9)
+    land.setncatts({"units": "1", "standard_name": "land_area_fraction", "scale_factor": 0.01})
+    land.set_auto_scale(False)
+    land[:] = np.rint(static.land_fraction * 100).astype("i1")
+    title = "Surface height and land fraction at 0.25 degree"
+    data.setncatts({"Conventions": "CF-1.8", "title": title, "source": static.source, HASH_ATTRIBUTE: static.sha256})
+    data.history = f"zssd {__version__} fetch-static"
 
 
-def _open(path: Path) -> netCDF4.Dataset:
-    """Open for reading; whatever is not NetCDF is an :class:`InputError`."""
+@contextmanager
+def _open(path: Path) -> Iterator[netCDF4.Dataset]:
+    """Open for reading; whatever is not NetCDF, or is damaged where it is read, is an :class:`InputError`."""
     if not Path(path).is_file():
         got = "a folder" if Path(path).is_dir() else "no such file"
         msg = f"{path}: expected a NetCDF file, got {got}; check the path."
         raise InputError(msg)
     try:
-        return netCDF4.Dataset(path)
-    except OSError as error:
+        data = netCDF4.Dataset(path)
+    except (OSError, RuntimeError, ValueError) as error:
         msg = (
-            f"{path} is not a readable NetCDF file ({error.strerror or error}). For GRIB, convert it first: "
+            f"{path} is not a readable NetCDF file ({getattr(error, 'strerror', None) or error}). For GRIB, convert it first: "
             "grib_to_netcdf or cdo -f nc4 copy."
         )
         raise InputError(msg) from error
+    with data:
+        try:
+            yield data
+        except (ZssdError, MemoryError):
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            msg = f"{path} is damaged ({reason}). Fetch it again, or make it anew with zssd fetch-static."
+            raise InputError(msg) from error
 
 
 def _values(variable: Any) -> np.ndarray:  # noqa: ANN401

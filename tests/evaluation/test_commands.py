@@ -41,6 +41,22 @@ def test_evaluate(tmp_path, make_output, reference, capsys) -> None:
     assert reference.source.closed
 
 
+def test_evaluate_replaces_nothing_unasked(tmp_path, make_output, reference, capsys) -> None:
+    out = make_output(tmp_path / "out.nc", "-30,0,30,50")
+    (tmp_path / "e.nc").write_text("a reference")
+    (tmp_path / "s.json").write_text("precious")
+    call = ("evaluate", out, "-r", tmp_path / "e.nc", "--json", tmp_path / "s.json", "--scale", "2.5", "--vars", "psl")
+    code, _, error = run(capsys, *call)
+    assert code == 1
+    assert "s.json exists. Choose another name with --json, or pass --overwrite." in error
+    assert (tmp_path / "s.json").read_text() == "precious"
+    assert run(capsys, *call, "--overwrite")[0] == 0
+    assert json.loads((tmp_path / "s.json").read_text())["scale"] == 2.5
+    code, _, error = run(capsys, "evaluate", out, "-r", tmp_path / "e.nc", "--json", tmp_path / "e.nc", "--overwrite")
+    assert code == 1
+    assert "is one of the inputs" in error
+
+
 def test_evaluate_errors_are_one_line(tmp_path, make_output, reference, world, capsys) -> None:
     out = make_output(tmp_path / "out.nc", "-30,0,30,50", zssd_source_id="MIROC6")
     for arguments, expected in (

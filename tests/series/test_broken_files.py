@@ -135,9 +135,9 @@ def test_damaged_data_inside_an_hdf5_file(make):
 
 
 def test_grib_without_cfgrib_says_what_to_install(tmp_path, monkeypatch):
-    import zssd_cli.series.opening as opening
+    import zssd_cli.series.grib as grib
 
-    monkeypatch.setattr(opening, "find_spec", lambda name: None)
+    monkeypatch.setattr(grib, "find_spec", lambda name: None)
     path = tmp_path / "in.grib"
     path.write_bytes(b"GRIB\x00\x00\x00\x01")
     assert "is GRIB, which needs cfgrib: pip install cfgrib eccodes" in refused([path])

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from zssd_cli.commands.shared import check_targets, say
+from zssd_cli.commands.shared import Page, check_targets, say
 
 
 def evaluate(
@@ -48,6 +47,9 @@ def evaluate(
         bool,
         typer.Option("--any-frequency", help="Accept a reference of means for an output of moments, and the like."),
     ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the files of --json and --plot if they exist.")
+    ] = False,
 ) -> None:
     """Score an output against the truth: error, bias, extremes, ensemble and spectra, beside simple interpolations.
 
@@ -61,9 +63,11 @@ def evaluate(
     """
     from zssd_cli import api
     from zssd_cli.evaluation.report import as_dict, as_table
+    from zssd_cli.files import atomic_pair
+    from zssd_cli.series.listing import expand
 
-    console = Console()
-    check_targets({"--json": json_file, "--plot": plot}, lambda: (output, *reference))
+    console = Page()
+    check_targets({"--json": json_file, "--plot": plot}, lambda: (output, *expand(reference)), overwrite=overwrite)
     with console.status("Scoring") as status:
 
         def show(done: int, total: int) -> None:
@@ -75,17 +79,12 @@ def evaluate(
     console.print(as_table(evaluation))
     for note in evaluation.notes:
         say(console, f"Note: {note}", style="yellow")
-    if json_file is not None:
-        files = {"output": str(output), "reference": [str(path) for path in reference]}
-        _write_json(json_file, as_dict(evaluation, command=["zssd", *sys.argv[1:]], files=files))
-    if plot is not None:
-        from zssd_cli.evaluation.plots import spectra_plot
+    with atomic_pair(json_file, plot) as (numbers, picture):
+        if numbers is not None:
+            files = {"output": str(output), "reference": [str(path) for path in reference]}
+            report = as_dict(evaluation, command=["zssd", *sys.argv[1:]], files=files)
+            numbers.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        if picture is not None:
+            from zssd_cli.evaluation.plots import spectra_plot
 
-        spectra_plot(evaluation, plot)
-
-
-def _write_json(path: Path, report: dict[str, object]) -> None:
-    from zssd_cli.files import atomic_path
-
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+            spectra_plot(evaluation, picture)

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from zssd_cli.commands.shared import check_targets, say
+from zssd_cli.commands.shared import Page, check_targets, say
 from zssd_cli.errors import ConfigError
 
 
@@ -45,7 +44,7 @@ def fetch_static(
     from zssd_cli.commands.run_fetch_static import etopo
     from zssd_cli.static import from_era5, load_static, write_static
 
-    console = Console()
+    console = Page()
     files = files or []
     given = [*files, *([file] if file else [])]
     check_targets({"-o": output}, lambda: given, overwrite=overwrite)

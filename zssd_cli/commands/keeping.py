@@ -9,10 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from rich.console import Console
-
 from zssd_cli.api import Plan
-from zssd_cli.commands.shared import command_line, say
+from zssd_cli.commands.shared import Page, command_line, say
 from zssd_cli.errors import ConfigError, OutputError
 from zssd_cli.evaluation.alignment import open_output
 from zssd_cli.files import clear_leftovers, fingerprint
@@ -106,7 +104,7 @@ def _leave(parts: Parts, total: int) -> None:
     """Keep what is finished and say how to go on; a folder without anything goes."""
     if len(parts):
         line = f"Kept       {len(parts)} of {total} batches in {parts.folder}; the same command with --resume goes on"
-        say(Console(stderr=True), line)
+        say(Page(stderr=True), line)
         parts.close()
     else:
         parts.remove()
@@ -151,5 +149,5 @@ class Limit:
         if len(self._parts) == self._at_first:
             msg = f"--time-limit leaves no time for a batch, which takes up to {duration(slowest)}; give more."
             raise NoTime(msg)
-        say(Console(stderr=True), f"Stopped    by --time-limit: a batch takes up to {duration(slowest)}")
+        say(Page(stderr=True), f"Stopped    by --time-limit: a batch takes up to {duration(slowest)}")
         raise SystemExit(OUT_OF_TIME)

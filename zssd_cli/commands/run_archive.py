@@ -20,7 +20,7 @@ from zssd_cli.commands import run_downscale
 from zssd_cli.commands.archive_report import Outcome, Report, summary
 from zssd_cli.commands.keeping import OUT_OF_TIME, NoTime, parse_limit, stopped_by
 from zssd_cli.commands.run_downscale import DownscaleRequest
-from zssd_cli.commands.shared import check_targets, listed, say
+from zssd_cli.commands.shared import Page, check_targets, listed, say
 from zssd_cli.commands.targets import Target, check_split, targets
 from zssd_cli.errors import ConfigError, OutputError, OutsideRange, ZssdError
 from zssd_cli.files import ZARR
@@ -90,7 +90,7 @@ def is_folder(output: str) -> bool:
 
 
 def _run(request: DownscaleRequest, settings: dict[str, Any], many: Many, *, in_folder: bool) -> None:
-    console, started = Console(stderr=True, quiet=request.quiet), time.monotonic()
+    console, started = Page(stderr=True, quiet=request.quiet), time.monotonic()
     limit = parse_limit(request.time_limit)
     prior = _checked(request, settings, many)
     sets, left, place = _laid_out(request, settings, many, prior, in_folder=in_folder)
@@ -215,7 +215,7 @@ class _Run:
             text = str(error) if isinstance(error, ZssdError) else f"{type(error).__name__}: {error}"
             line = " ".join(text.split())
             problem.append(replace(outcome, error=line))
-            say(Console(stderr=True), f"Failed     {outcome.output or outcome.dataset}: {line}", style="bold red")
+            say(Page(stderr=True), f"Failed     {outcome.output or outcome.dataset}: {line}", style="bold red")
 
     def _make(self, target: Target, *, brief: bool) -> str:
         request = self.request
@@ -233,5 +233,5 @@ class _Run:
         return status
 
     def _stop(self) -> None:
-        say(Console(stderr=True), "Stopped    by --time-limit; the same command with --resume goes on")
+        say(Page(stderr=True), "Stopped    by --time-limit; the same command with --resume goes on")
         raise SystemExit(OUT_OF_TIME)

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from zssd_cli.api import Plan, Written, plan
 from zssd_cli.commands.keeping import Limit, check_begun, is_whole, keeping, parse_limit
 from zssd_cli.commands.run_inspect import table
-from zssd_cli.commands.shared import bar, check_picture, check_targets, command_line, say
+from zssd_cli.commands.shared import Page, bar, check_picture, check_targets, command_line, named_files, say
 from zssd_cli.files import ZARR
 from zssd_cli.grids.latlon import describe_centres
 from zssd_cli.outputs import zarr
@@ -33,6 +33,10 @@ BAR = (
     TextColumn("Sampling"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeElapsedColumn(), TextColumn("left"),
     TimeRemainingColumn(),
 )  # fmt: skip
+
+
+NEARLY_ALL = 0.9
+"""Share of the output's blocks without input from which on a variable is doubted."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def execute(request: DownscaleRequest, settings: dict[str, Any], started: float 
     -------
     ``written``, ``whole`` (it was there already) or ``planned`` (a dry run), and the number of batches.
     """
-    console, began = Console(stderr=True, quiet=request.quiet), time.monotonic()
+    console, began = Page(stderr=True, quiet=request.quiet), time.monotonic()
     started = began if started is None else started
     limit = parse_limit(request.time_limit)
     if request.output.suffix == ZARR:
@@ -75,7 +79,7 @@ def execute(request: DownscaleRequest, settings: dict[str, Any], started: float 
     check_picture(request.plot)
     check_targets(
         {"-o": request.output, "--plot": request.plot},
-        lambda: expand(request.inputs),
+        lambda: (*expand(request.inputs), *named_files(settings.get("static"), settings.get("weights"))),
         overwrite=request.overwrite or request.dry_run or request.resume,
     )
     if not request.dry_run:
@@ -120,7 +124,7 @@ def _draw(
 
 def _warn(job: Job, said: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Doubts about the fields that were read so far, but for those that were said; not even --quiet keeps them back."""
-    console = Console(stderr=True)
+    console = Page(stderr=True)
     for doubt in job.source.doubts:
         if doubt not in said:
             say(console, f"Doubt      {doubt}", style="bold yellow")
@@ -143,6 +147,8 @@ def _announce(console: Console, planned: Plan) -> None:
     say(console, f"Input      {', '.join(source.variables)}; {span} ({source.calendar} calendar)")
     for line in _partly(job):
         say(console, line)
+    for line in _nearly_all_missing(job):
+        say(Page(stderr=True), line, style="bold yellow")
     inferred = [name for name in wanted if name not in source.variables and name in job.prior.variables]
     if inferred:
         given = ", ".join(source.variables)
@@ -178,6 +184,18 @@ def _partly(job: Job) -> list[str]:
     ]
 
 
+def _nearly_all_missing(job: Job) -> list[str]:
+    """Lines on variables without input in most of the output at the first time; not even --quiet keeps them back."""
+    missing, inside = np.isnan(job.first[0]), job.domain.core > 0
+    counts = {name: int((holes & inside).sum()) for name, holes in zip(job.source.variables, missing, strict=True)}
+    total = int(inside.sum())
+    return [
+        f"Doubt      {name}: {count} of {total} blocks have no input at the first time; what is drawn there is not held to it"
+        for name, count in counts.items()
+        if count >= NEARLY_ALL * total
+    ]
+
+
 def _estimate(console: Console, planned: Plan, inputs: tuple[str | Path, ...], said: tuple[str, ...]) -> None:
     job, wanted = planned.job, planned.variables
     found = inspect_source(planned.source, [str(path) for path in inputs])
@@ -185,7 +203,7 @@ def _estimate(console: Console, planned: Plan, inputs: tuple[str | Path, ...], s
     _warn(job, said)
     for problem in found.problems:
         if problem.startswith(REFUSED):
-            say(Console(stderr=True), f"Problem    {problem}", style="bold red")
+            say(Page(stderr=True), f"Problem    {problem}", style="bold red")
     call, cells = estimate.network_call(job)
     taken = span(*estimate.seconds_range(job, call, cells))
     memory = estimate.memory(job) / 1e9

@@ -3,15 +3,19 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from zssd_cli import __version__
 from zssd_cli.commands.shared import say
 from zssd_cli.errors import ConfigError, InputError
+from zssd_cli.prior.fetching import HEADERS, Refused, save
 from zssd_cli.static import StaticFields, from_etopo
+from zssd_cli.text import plain
 
 ETOPO_URL = "https://www.ngdc.noaa.gov/thredds/fileServer/global/ETOPO2022/60s/60s_surface_elev_netcdf/ETOPO_2022_v1_60s_N90W180_surface.nc"
+MOST = 2_000_000_000
+"""Bytes that the server may send; the file has about 500 MB."""
 
 
 def etopo(given: Sequence[Path], offline: bool, console: Console) -> StaticFields:
@@ -43,14 +47,22 @@ def _download(console: Console) -> Path:
     import pooch
 
     pooch.get_logger().setLevel(logging.ERROR)
+
+    class Bounded(pooch.HTTPDownloader):
+        """No larger and no slower than it may be."""
+
+        def __call__(self, url: str, output_file: Any, *_: object) -> None:
+            save(url, output_file, MOST)
+
+    downloader = Bounded(headers=HEADERS)
     folder = Path(os.environ.get("ZSSD_CACHE") or pooch.os_cache("zssd"))
-    downloader = pooch.HTTPDownloader(headers={"User-Agent": f"zssd/{__version__}"}, timeout=60)
     name = ETOPO_URL.rsplit("/", 1)[1]
     try:
         with console.status(f"Downloading {name} (about 500 MB)"):
             path = Path(pooch.retrieve(ETOPO_URL, known_hash=None, fname=name, path=folder, downloader=downloader))
-    except (OSError, ValueError) as error:
-        reason = str(error).partition(" for url")[0] if "Client Error" in str(error) else type(error).__name__
+    except (OSError, ValueError, Refused) as error:
+        told = isinstance(error, Refused) or "Client Error" in str(error)
+        reason = plain(str(error).partition(" for url")[0]) if told else type(error).__name__
         msg = f"Cannot download {ETOPO_URL} ({reason}). Download it by hand and pass --file."
         raise InputError(msg) from error
     say(console, f"{path}: sha256 {pooch.file_hash(path)} (unverified: no hash is known in advance)")

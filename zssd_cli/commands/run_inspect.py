@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from zssd_cli.commands.shared import bar, check_picture, check_targets, listed, say
+from zssd_cli.commands.shared import Page, bar, check_picture, check_targets, listed, say
 from zssd_cli.errors import InputError, ZssdError
 from zssd_cli.files import atomic_path
 from zssd_cli.grids.cells import Cells
@@ -34,7 +34,7 @@ def execute(inputs: tuple[str, ...], json_file: Path | None, plot: Path | None, 
     check_picture(plot)
     files = expand(listed(inputs))
     check_targets({"--json": json_file if json_file != STDOUT else None, "--plot": plot}, lambda: files)
-    page = Console(stderr=json_file == STDOUT)
+    page = Page(stderr=json_file == STDOUT)
     picture = False
     try:
         with closing(_opened(files)) as source:
@@ -83,7 +83,7 @@ def _look(source: Source, inputs: tuple[str, ...], *, thorough: bool) -> Inspect
         TextColumn("fields, left"),
         TimeRemainingColumn(),
     )
-    with bar(Console(stderr=True), *columns) as progress:
+    with bar(Page(stderr=True), *columns) as progress:
         task = progress.add_task("", total=steps_of(source, thorough=thorough))
         return inspect_source(source, inputs, thorough=thorough, tick=lambda: progress.advance(task))
 

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
 from zssd_cli import __version__
-from zssd_cli.commands.shared import bar, check_picture, check_targets, command_line, say
+from zssd_cli.commands.shared import Page, bar, check_picture, check_targets, command_line, named_files, say
 from zssd_cli.errors import ConfigError
 from zssd_cli.inversion.aquifer import Aquifer, Extended, Uncertain
 from zssd_cli.inversion.checkpoint import load_latent_prior
@@ -64,11 +64,11 @@ class Task:
 
 def execute(request: InvertRequest) -> None:
     """Run one inversion from open files to the last line on screen."""
-    console = Console(stderr=True, quiet=request.quiet)
+    console = Page(stderr=True, quiet=request.quiet)
     check_picture(request.plot)
     check_targets(
         {"-o": request.output, "--plot": request.plot},
-        lambda: (request.observations, request.domain),
+        lambda: (request.observations, request.domain, *named_files(request.prior)),
         overwrite=request.overwrite or request.dry_run,
     )
     domain = read_domain(request.domain)

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from zssd_cli.commands.shared import bar, check_targets, say
+from zssd_cli.commands.shared import Page, bar, check_targets, say
 from zssd_cli.errors import ConfigError
 from zssd_cli.evaluation import gallery
 from zssd_cli.evaluation.alignment import open_output
@@ -57,7 +57,7 @@ class PlotRequest:
 
 def execute(request: PlotRequest) -> None:
     """Draw one picture or animation."""
-    console = Console(stderr=True)
+    console = Page(stderr=True)
     _check(request)
     with closing(open_output(request.file)) as output:
         view = open_view(

@@ -5,14 +5,13 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from zssd_cli.commands.run_train import TrainFiles, gather
+from zssd_cli.commands.run_train import TrainFiles, all_inputs, gather
 from zssd_cli.commands.shared import bar, check_targets
 from zssd_cli.commands.train_checks import Checks, say_left_out
 from zssd_cli.commands.train_report import report_console
 from zssd_cli.commands.train_shared import check_name
 from zssd_cli.config import TrainConfig
 from zssd_cli.errors import ConfigError
-from zssd_cli.series.listing import expand
 from zssd_cli.training.distributed import World
 from zssd_cli.training.pack import pack_among, read_pack, write_pack
 
@@ -27,7 +26,7 @@ def execute(files: TrainFiles, config: TrainConfig, checks: Checks, *, overwrite
     """Check the data as for a training and write all that it reads into one file."""
     console = report_console(quiet=False)
     check_name(files.output)
-    check_targets({"--prepare": files.output}, lambda: expand(files.inputs + files.held_out), overwrite=overwrite)
+    check_targets({"--prepare": files.output}, lambda: all_inputs(files, config), overwrite=overwrite)
     if pack_among(files.inputs):
         msg = f"{files.inputs[0]} is prepared already. Train from it with -o PRIOR.safetensors."
         raise ConfigError(msg)

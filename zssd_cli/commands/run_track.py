@@ -7,10 +7,9 @@ from pathlib import Path
 import cftime
 import netCDF4
 import numpy as np
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from zssd_cli.commands.shared import bar, check_picture, check_targets, say
+from zssd_cli.commands.shared import Page, bar, check_picture, check_targets, say
 from zssd_cli.errors import InputError
 from zssd_cli.evaluation.alignment import OutputFile, open_output
 from zssd_cli.evaluation.views import COMPONENTS, PRESSURE, WIND, View, open_view
@@ -59,7 +58,7 @@ def execute(
     files: tuple[str, ...], output: Path, plot: Path | None, best: Path | None, criteria: Criteria, linking: Linking
 ) -> None:
     """Track and write."""
-    console = Console(stderr=True)
+    console = Page(stderr=True)
     given = expand(files)
     check_picture(plot)
     check_targets({"-o": output, "--plot": plot}, lambda: (*given, *([best] if best is not None else [])))

@@ -15,7 +15,6 @@ from zssd_cli.commands.train_report import TrainingLog, data_table, estimate, pr
 from zssd_cli.commands.train_shared import check_name, check_output, leave_stopped, state_of, stop_signals
 from zssd_cli.config import TrainConfig
 from zssd_cli.errors import ConfigError, InputError, OutputError
-from zssd_cli.files import check_target
 from zssd_cli.grids.latlon import describe_centres
 from zssd_cli.prior.checkpoint import Prior, PriorHeader, load_prior, mirror_signs, save_prior
 from zssd_cli.prior.registry import locate
@@ -55,6 +54,8 @@ class TrainFiles:
         JSON lines; None: ``output`` with the ending ``.log.jsonl``.
     start
         The prior to start from.
+    read
+        Further files that are read: configuration, static fields, prior.
     """
 
     inputs: tuple[str, ...]
@@ -63,6 +64,7 @@ class TrainFiles:
     output: Path
     log: Path | None = None
     start: Start | None = None
+    read: tuple[Path, ...] = ()
 
     @property
     def state(self) -> Path:
@@ -128,7 +130,9 @@ def execute(
                 f"Finished   {files.output} is the prior of this training; nothing is left to do", soft_wrap=True
             )
             return
-        world.shared(lambda: None if checks.dry_run else _check_files(files, resume=resume, overwrite=overwrite))
+        world.shared(
+            lambda: None if checks.dry_run else _check_files(files, config, resume=resume, overwrite=overwrite)
+        )
         material = gather(console, world, files, config, checks)
         trainer = Trainer(config, data_name(material), world)
         if material.start is not None:
@@ -164,17 +168,20 @@ def _go_on(trainer: Trainer, state: Path) -> None:
         raise ConfigError(msg)
 
 
-def _check_files(files: TrainFiles, *, resume: bool, overwrite: bool) -> None:
+def all_inputs(files: TrainFiles, config: TrainConfig) -> tuple[Path, ...]:
+    """Every file that a training reads."""
+    more = () if pack_among(files.inputs) else tuple(file for part in config.more for file in part.files)
+    return (*expand([*files.inputs, *files.held_out, *more]), *files.read)
+
+
+def _check_files(files: TrainFiles, config: TrainConfig, *, resume: bool, overwrite: bool) -> None:
     """Refuse to write over anything."""
-    check_output(files.output, resume=resume, overwrite=overwrite)
-    if files.log is None:
-        return
-    check_target(files.log, "--log")
-    others = (files.output, files.state, *expand(files.inputs + files.held_out))
-    if files.log.resolve() in [path.resolve() for path in others]:
-        msg = f"--log {files.log} is also read or written as something else; name another file."
-        raise OutputError(msg)
-    if files.log.exists() and not (resume or overwrite):
+
+    def inputs() -> tuple[Path, ...]:
+        return all_inputs(files, config)
+
+    check_output(files.output, inputs, resume=resume, overwrite=overwrite, log=files.log_file)
+    if files.log is not None and files.log.exists() and not (resume or overwrite):
         msg = f"--log {files.log} exists. Choose another name, or pass --resume or --overwrite."
         raise OutputError(msg)
 

@@ -3,15 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 
+from zssd_cli.commands.shared import named_files
 from zssd_cli.commands.train_report import progress_bar, report_console
 from zssd_cli.commands.train_settings import validated
 from zssd_cli.commands.train_shared import check_name, check_output, leave_stopped, state_of, stop_signals
 from zssd_cli.errors import ConfigError
 from zssd_cli.inversion.checkpoint import LatentHeader, save_latent_prior
 from zssd_cli.inversion.config import LatentTrainConfig
+from zssd_cli.settings_file import read_settings_file
 from zssd_cli.training.latent import LatentTrainer
 from zssd_cli.training.loop import run_training
 
@@ -22,14 +23,16 @@ HELD_OUT = range(128)
 def read_latent(path: Path | None) -> dict[str, Any] | None:
     """Settings of a YAML file that says ``kind: latent``; None for any other, which is not looked at further."""
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8")) if path is not None else None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        settings = {} if path is None else read_settings_file(path, "--config", "steps: 5000")
+    except ConfigError:
         return None
-    return settings if isinstance(settings, dict) and settings.get("kind") == "latent" else None
+    return settings if settings.get("kind") == "latent" else None
 
 
-def execute(settings: dict[str, Any], given: dict[str, Any], output: Path, *, resume: bool, overwrite: bool) -> None:
-    """Train a latent prior; ``given`` are the other options of the command, of which only a seed means something here."""
+def execute(
+    settings: dict[str, Any], given: dict[str, Any], output: Path, file: Path | None, *, resume: bool, overwrite: bool
+) -> None:
+    """Train a latent prior; ``given`` are the other options of the command, of which only a seed counts; ``file`` held the settings."""
     useless = [name for name, value in given.items() if value and name != "seed"]
     if useless:
         msg = f"A training with kind: latent draws its own fields; got {', '.join(useless)}. Leave it out, or set it in --config."
@@ -37,7 +40,7 @@ def execute(settings: dict[str, Any], given: dict[str, Any], output: Path, *, re
     seed = given.get("seed")
     config = validated(LatentTrainConfig, settings if seed is None else {**settings, "seed": seed})
     check_name(output)
-    check_output(output, resume=resume, overwrite=overwrite)
+    check_output(output, lambda: named_files(file), resume=resume, overwrite=overwrite)
     console, trainer, state = report_console(quiet=False), LatentTrainer(config), state_of(output)
     if resume and state.exists():
         trainer.load(state)

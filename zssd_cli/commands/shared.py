@@ -2,15 +2,17 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import Progress, ProgressColumn
+from rich.segment import Segment
 
 from zssd_cli.errors import ConfigError, OutputError
-from zssd_cli.files import check_target
+from zssd_cli.files import check_target, clear_leftovers
+from zssd_cli.text import masked, plain
 
 if TYPE_CHECKING:
     from rich.markdown import Markdown
@@ -19,14 +21,14 @@ if TYPE_CHECKING:
 def check_targets(
     targets: Mapping[str, Path | None], inputs: Callable[[], Iterable[Path]], *, overwrite: bool = True
 ) -> None:
-    """Refuse before any work what cannot or must not be written at its end.
+    """Refuse before any work what cannot or must not be written at its end, and remove what killed runs left of it.
 
     Parameters
     ----------
     targets
         Option -> file; None where none was asked for.
     inputs
-        What is read; only asked where a target is there already.
+        All that is read, whatever option names it; only asked where a target is there already.
     overwrite
         False: files that are there already are refused.
 
@@ -41,10 +43,11 @@ def check_targets(
     seen: dict[Path, str] = {}
     for option, path in named.items():
         check_target(path, option)
-        first = seen.setdefault(path.resolve(), option)
-        if first != option:
-            msg = f"{first} and {option} name the same file, {path}; expected two."
-            raise ConfigError(msg)
+        for other, first in seen.items():
+            if same_file(path, other):
+                msg = f"{first} and {option} name the same file, {path}; expected two."
+                raise ConfigError(msg)
+        seen[path] = option
     there = {option: path for option, path in named.items() if path.exists()}
     given = tuple(inputs()) if there else ()
     for option, path in there.items():
@@ -52,6 +55,19 @@ def check_targets(
         if not overwrite:
             msg = f"{path} exists. Choose another name with {option}, or pass --overwrite."
             raise OutputError(msg)
+    for path in named.values():
+        clear_leftovers(path)
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two names are of one file, there already or not: by links of both kinds too."""
+    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
+
+
+def named_files(*options: str | Path | None) -> tuple[Path, ...]:
+    """What options name that is a file: a prior may be a name or a file."""
+    paths = (Path(option).expanduser() for option in options if option is not None)
+    return tuple(path for path in paths if path.exists())
 
 
 def listed(paths: Sequence[str | Path]) -> tuple[str | Path, ...]:
@@ -70,12 +86,21 @@ def check_picture(path: Path | None) -> None:
 
 def command_line() -> str:
     """What was typed, for the history of the output."""
-    return shlex.join(["zssd", *sys.argv[1:]]).encode(errors="replace").decode()
+    return plain(masked(shlex.join(["zssd", *sys.argv[1:]])))
+
+
+class Page(Console):
+    """A terminal or a log on which text from files is only text: no control character of theirs is passed on."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """As rich does, of plain text."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(plain(segment.text, lines=True), segment.style)
 
 
 def say(console: Console, line: str, style: str | None = None) -> None:
     """One line as it is: no colours of numbers, no markup, not wrapped."""
-    console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
+    console.print(plain(masked(line)), style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def bar(console: Console, *columns: ProgressColumn) -> Progress:

@@ -131,6 +131,7 @@ def train(
     zssd train --config weights/recipes/darcy-grf.yaml -o darcy-grf.safetensors
     """
     from zssd_cli.commands import run_prepare, run_train, run_train_latent
+    from zssd_cli.commands.shared import named_files
     from zssd_cli.commands.train_settings import read_settings
 
     flags = {
@@ -154,7 +155,7 @@ def train(
             "--thorough": thorough,
         }
         given = {"FILES": inputs, "--held-out": held_out, "--static": static, **others, **flags}
-        run_train_latent.execute(latent, given, target, resume=resume, overwrite=overwrite)
+        run_train_latent.execute(latent, given, target, config, resume=resume, overwrite=overwrite)
         return
     if not inputs:
         msg = "Missing argument 'FILES...': reanalysis to train on, or --config with kind: latent."
@@ -167,7 +168,8 @@ def train(
     settings = read_settings(
         config, given, preset, begun.prior if begun else None, run_prepare.prepared_settings(inputs)
     )
-    files = run_train.TrainFiles(tuple(inputs), tuple(held_out or ()), static, target, log, begun)
+    read = named_files(config, static, start)
+    files = run_train.TrainFiles(tuple(inputs), tuple(held_out or ()), static, target, log, begun, read)
     checks = run_train.Checks(dry_run=dry_run, allow_missing=allow_missing, thorough=thorough)
     if prepare is not None:
         run_prepare.execute(files, settings, checks, overwrite=overwrite)

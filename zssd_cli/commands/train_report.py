@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from zssd_cli.commands.shared import Page
 from zssd_cli.errors import OutputError
 from zssd_cli.series.coverage import Coverage, short, spans
 from zssd_cli.times import now_utc
@@ -49,8 +50,8 @@ def data_table(origins: Sequence[tuple[str, Sequence[Coverage]]]) -> Table:
 
 def report_console(quiet: bool) -> Console:
     """Standard error; wide where nobody watches, so that a job's log holds whole lines."""
-    console = Console(stderr=True, quiet=quiet)
-    return console if console.is_terminal else Console(stderr=True, quiet=quiet, width=150)
+    console = Page(stderr=True, quiet=quiet)
+    return console if console.is_terminal else Page(stderr=True, quiet=quiet, width=150)
 
 
 def progress_bar(console: Console, *, rate: bool = True) -> Progress:

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from zssd_cli import defaults
 from zssd_cli.config import PRESETS, MoreData, TrainConfig
 from zssd_cli.errors import ConfigError
 from zssd_cli.prior.checkpoint import Prior
+from zssd_cli.settings_file import read_settings_file
 from zssd_cli.variables import lookup
 
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -88,16 +88,7 @@ def _smooth(part: MoreData, variables: tuple[str, ...]) -> tuple[str, ...]:
 def _file(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        msg = f"--config {path} cannot be read: {reason}. Expected YAML with keys such as steps: 5000."
-        raise ConfigError(msg) from error
-    if not isinstance(settings, dict):
-        msg = f"--config {path}: expected keys and values, got {type(settings).__name__}."
-        raise ConfigError(msg)
-    return settings
+    return read_settings_file(path, "--config", "steps: 5000")
 
 
 def validated(model: type[Settings], settings: dict[str, Any]) -> Settings:

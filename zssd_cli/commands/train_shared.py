@@ -1,16 +1,15 @@
 """What both kinds of ``zssd train`` share: where they may write, and how a signal stops them."""
 
-import glob
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console
 
+from zssd_cli.commands.shared import check_targets
 from zssd_cli.errors import OutputError
-from zssd_cli.files import check_target
 
 
 def state_of(output: Path) -> Path:
@@ -26,25 +25,29 @@ def check_name(output: Path) -> None:
         raise OutputError(msg)
 
 
-def check_output(output: Path, *, resume: bool, overwrite: bool) -> None:
-    """Refuse to write over a prior or its state; remove what a killed training left half written."""
-    check_target(output, "-o")
+def check_output(
+    output: Path, inputs: Callable[[], Iterable[Path]], *, resume: bool, overwrite: bool, log: Path | None = None
+) -> None:
+    """Refuse to write over a prior, its state or anything that is read; remove what a killed training left half written."""
     state = state_of(output)
+    check_targets({"-o": output, "the state of -o": state, "--log": log}, inputs)
     if output.exists() and not overwrite:
         msg = f"{output} exists. Choose another name with -o, or pass --overwrite."
         raise OutputError(msg)
     if state.exists() and not resume and not overwrite:
         msg = f"{state} holds an earlier training. Pass --resume to go on, or --overwrite to start anew."
         raise OutputError(msg)
-    for left in output.parent.glob(f".{glob.escape(output.name)}*.part"):
-        left.unlink(missing_ok=True)
 
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], int]]:
-    """Ctrl-C, SIGTERM and SIGUSR1 (Slurm's warning) ask for a stop after the current step: the signal's number, else 0."""
+    """Signals that ask for a stop after the current step: the number of the one that came, else 0.
+
+    Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 (Slurm's warning), but for those that are ignored, as SIGHUP is under nohup.
+    """
     asked: list[int] = []
-    names = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    every = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+    names = [name for name in every if signal.getsignal(name) != signal.SIG_IGN]
     before = [signal.signal(name, lambda number, _: asked.append(number)) for name in names]
     try:
         yield lambda: asked[0] if asked else 0

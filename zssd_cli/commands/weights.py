@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from zssd_cli.commands.shared import folded
+from zssd_cli.commands.shared import Page, folded
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
 
@@ -20,7 +20,6 @@ def weights() -> None:
 @app.command("list")
 def list_() -> None:
     """List the registered priors and where their files are."""
-    from rich.console import Console
     from rich.table import Column, Table
 
     from zssd_cli.prior import registry
@@ -31,7 +30,7 @@ def list_() -> None:
         size = f"{prior.size / 1e6:.1f} MB"
         where = registry.place_of(path) + (", default" if prior.default else "")
         table.add_row(prior.name, prior.kind, ",".join(prior.variables), size, where)
-    Console().print(table)
+    Page().print(table)
 
 
 @app.command()
@@ -44,12 +43,10 @@ def show(
     ] = None,
 ) -> None:
     """Show the model card of a prior: data, variables, times, and what it cannot know. Of a file: what its header says."""
-    from rich.console import Console
-
     from zssd_cli.errors import WeightsError
     from zssd_cli.prior import registry
 
-    console, name = Console(), name or registry.default_name()
+    console, name = Page(), name or registry.default_name()
     if name not in registry.entries() and name.endswith(registry.SUFFIX):
         path, sha256 = registry.locate(name)
         console.print(folded(registry.described(path)))

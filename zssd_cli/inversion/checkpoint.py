@@ -1,6 +1,5 @@
 """Latent priors on disk: one safetensors file, networks and whitening in half precision, settings in the header."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from zssd_cli.errors import WeightsError
 from zssd_cli.files import atomic_path
 from zssd_cli.inversion.config import AutoencoderConfig, FieldsConfig, FlowConfig
 from zssd_cli.inversion.latent_prior import LatentPrior, Whitening, new_networks
-from zssd_cli.prior.checkpoint import read_safetensors, write_safetensors
+from zssd_cli.prior.checkpoint import check_fits, read_header, read_safetensors, write_safetensors
 
 FORMAT = "zssd-latent-prior-1"
 
@@ -53,7 +52,7 @@ def load_latent_prior(path: Path, device: str | torch.device = "cpu") -> tuple[L
         )
         raise WeightsError(msg)
     try:
-        header = LatentHeader.model_validate(json.loads(meta["header"]))
+        header = LatentHeader.model_validate(read_header(meta))
         prior = _assemble({k: v.float().to(device) for k, v in tensors.items()}, header)
     except (KeyError, ValueError, RuntimeError, TypeError, ValidationError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -68,6 +67,9 @@ def _assemble(tensors: dict[str, Tensor], header: LatentHeader) -> LatentPrior:
         msg = f"{broken[0]} holds values that are not finite"
         raise ValueError(msg)
     binary, side = header.fields.kind == "bimaterial", header.fields.cells
+    for prefix, which in (("autoencoder.", 0), ("flow.", 1)):
+        state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        check_fits(state, lambda i=which: new_networks(header.autoencoder, header.network, side, binary=binary)[i])  # type: ignore[misc]
     networks = new_networks(header.autoencoder, header.network, side, binary=binary)
     for prefix, network in zip(("autoencoder.", "flow."), networks, strict=True):
         _load(network, {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})

@@ -9,6 +9,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+_Features = Annotated[int, Field(ge=8, le=8192)]
 _Positive = Annotated[float, Field(gt=0)]
 
 
@@ -17,7 +18,7 @@ class FieldsConfig(_Strict):
 
     kind: Literal["grf", "bimaterial"] = "grf"
     """``grf``: Gaussian, mean 0 and variance 1; ``bimaterial``: a smooth Gaussian field cut into -1 and 1."""
-    cells: Annotated[int, Field(ge=16, multiple_of=8)] = 64
+    cells: Annotated[int, Field(ge=16, le=4096, multiple_of=8)] = 64
     covariances: Annotated[tuple[Literal["exponential", "gaussian"], ...], Field(min_length=1)] = (
         "exponential",
         "gaussian",
@@ -42,22 +43,18 @@ class FieldsConfig(_Strict):
 class AutoencoderConfig(_Strict):
     """Shape of the autoencoder; its latent has an eighth of the field's side."""
 
-    latent: Annotated[int, Field(ge=1)] = 8
+    latent: Annotated[int, Field(ge=1, le=1024)] = 8
     """Channels of the latent."""
-    channels: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = (
-        24,
-        48,
-        96,
-    )
+    channels: tuple[_Features, _Features, _Features] = (24, 48, 96)
     """Features at a half, a quarter and an eighth of the resolution."""
 
 
 class FlowConfig(_Strict):
     """Shape of the diffusion network in the latent."""
 
-    width: Annotated[int, Field(ge=16, multiple_of=8)] = 64
-    blocks: Annotated[int, Field(ge=1)] = 4
-    embedding: Annotated[int, Field(ge=8, multiple_of=4)] = 64
+    width: Annotated[int, Field(ge=16, le=8192, multiple_of=8)] = 64
+    blocks: Annotated[int, Field(ge=1, le=100)] = 4
+    embedding: Annotated[int, Field(ge=8, le=8192, multiple_of=4)] = 64
 
 
 class LatentTrainConfig(_Strict):

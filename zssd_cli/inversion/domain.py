@@ -4,15 +4,13 @@ Numbers are SI or bring their units along (:mod:`zssd_cli.inversion.quantities`)
 """
 
 import math
-import pathlib
 import re
-from collections.abc import Hashable
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
-import yaml
-from matplotlib.path import Path
+from matplotlib.path import Path as Polygon
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from zssd_cli.errors import ConfigError
@@ -26,6 +24,7 @@ from zssd_cli.inversion.quantities import (
     Rate,
     Velocity,
 )
+from zssd_cli.settings_file import read_settings_file
 
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Place = tuple[Length, Length]
@@ -201,7 +200,7 @@ class DomainConfig(_Strict):
         centres = np.stack([axis.ravel() for axis in np.meshgrid(problem.x, problem.y)], 1)
 
         def within(polygon: tuple[_Place, ...]) -> np.ndarray:
-            return Path(polygon).contains_points(centres).reshape(problem.shape)
+            return Polygon(polygon).contains_points(centres).reshape(problem.shape)
 
         active = np.ones(problem.shape, dtype=bool) if self.outline is None else within(self.outline)
         for hole in self.holes:
@@ -235,19 +234,7 @@ class DomainConfig(_Strict):
         return LogK(math.log(given.geometric_mean or 1e-5), given.log_std or 1.0)
 
 
-class _NoDuplicates(yaml.SafeLoader):
-    """YAML whose mappings name no key twice: the second would win silently."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        names = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            msg = f"{twice} is given twice"
-            raise yaml.constructor.ConstructorError(None, None, msg, node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def read_domain(path: pathlib.Path) -> DomainConfig:
+def read_domain(path: Path) -> DomainConfig:
     """Read and check a domain file.
 
     Raises
@@ -255,22 +242,14 @@ def read_domain(path: pathlib.Path) -> DomainConfig:
     ConfigError
         The file cannot be read, names an unknown key or holds a bad value.
     """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_NoDuplicates)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
-        msg = f"--domain {path} cannot be read: {reason}. Expected YAML with keys such as size: [640, 640]."
-        raise ConfigError(msg) from error
-    if not isinstance(content, dict):
-        msg = f"--domain {path}: expected keys and values such as size: [640, 640], got {type(content).__name__}."
-        raise ConfigError(msg)
+    content = read_settings_file(path, "--domain", "size: [640, 640]", required=True)
     try:
         return DomainConfig.model_validate(content)
     except ValidationError as error:
         raise ConfigError(_explain(path, error)) from error
 
 
-def _explain(path: pathlib.Path, error: ValidationError) -> str:
+def _explain(path: Path, error: ValidationError) -> str:
     """The first thing wrong, in one line."""
     first = next((one for one in error.errors() if one["type"] == "extra_forbidden"), error.errors()[0])
     # parts that name a choice of types, such as literal['no-flow'], are none of the user's

@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from zssd_cli.climate.balance import HATS, SEASONS, SURFACES, TERMS, WINDS, Balance, has_balance
 from zssd_cli.climate.bands import band_centres
@@ -24,12 +25,14 @@ from zssd_cli.climate.covariance import MAX_LAG
 from zssd_cli.climate.gaussian import Climate
 from zssd_cli.config import UNetConfig
 from zssd_cli.errors import WeightsError
-from zssd_cli.files import atomic_path
+from zssd_cli.files import atomic_path, check_regular
 from zssd_cli.prior.denoiser import Denoiser
 from zssd_cli.prior.unet import DETAILS, UNet
 from zssd_cli.variables import lookup
 
 FORMAT = "zssd-prior-2"
+LONGEST_HEADER = 10_000_000
+"""Characters of the JSON in a header."""
 BALANCE_SHAPES = {
     "coefficients": (len(WINDS), SURFACES, TERMS),
     "slopes": (band_centres().size, len(WINDS), 2),
@@ -48,14 +51,66 @@ def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str
     """
     try:
         save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, path, metadata)
+        _sort_metadata(path)
     except SafetensorError as error:
         found = re.search(r"os error (\d+)", str(error))
         number = int(found[1]) if found else errno.EIO
         raise OSError(number, os.strerror(number), str(path)) from error
 
 
+def _sort_metadata(path: Path) -> None:
+    """Put the metadata in order, which the library writes in a random one, so that equal priors are equal files."""
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        if "__metadata__" not in header:
+            return
+        ordered = header | {"__metadata__": dict(sorted(header["__metadata__"].items()))}
+        text = json.dumps(ordered, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) <= length:
+            file.seek(8)
+            file.write(text.ljust(length))
+
+
+def read_header(meta: dict[str, str]) -> Any:
+    """What the header of a prior says, parsed.
+
+    Raises
+    ------
+    ValueError
+        It is too long, too deep, or no JSON.
+    KeyError
+        There is none.
+    """
+    if len(meta["header"]) > LONGEST_HEADER:
+        msg = f"its header has {len(meta['header'])} characters, expected {LONGEST_HEADER} at most"
+        raise ValueError(msg)
+    try:
+        return json.loads(meta["header"])
+    except RecursionError:
+        msg = "its header is nested too deeply"
+        raise ValueError(msg) from None
+
+
+def check_fits(tensors: Mapping[str, Tensor], make: Callable[[], nn.Module]) -> None:
+    """Refuse tensors that are not those of a network, before memory for it is taken.
+
+    Raises
+    ------
+    ValueError
+        Another name, number or shape.
+    """
+    with torch.device("meta"):
+        expected = {name: tensor.shape for name, tensor in make().state_dict().items()}
+    other = expected.keys() ^ tensors.keys() or {n for n, s in expected.items() if tensors[n].shape != s}
+    if other:
+        msg = f"its network is not the one that its header describes, such as {min(other)}"
+        raise ValueError(msg)
+
+
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read all tensors and the metadata; a damaged file is a :class:`WeightsError`."""
+    check_regular(path)
     try:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
@@ -148,9 +203,11 @@ def load_prior(path: Path, device: str | torch.device = "cpu") -> Prior:
         msg = f"{path}: expected a zssd prior of format {FORMAT}, got {meta.get('format', 'none')!r}. Fetch or train one for this version."
         raise WeightsError(msg)
     try:
-        header = PriorHeader.model_validate(json.loads(meta["header"]))
+        header = PriorHeader.model_validate(read_header(meta))
+        state = {k[8:]: v.float() for k, v in tensors.items() if k.startswith("network.")}
+        check_fits(state, lambda: UNet(len(header.variables), header.network))
         network = UNet(len(header.variables), header.network)
-        network.load_state_dict({k[8:]: v.float() for k, v in tensors.items() if k.startswith("network.")})
+        network.load_state_dict(state)
         mean, std, zonal, lags = (tensors[k].float() for k in ("mean", "std", "zonal", "lags"))
         count = len(header.variables)
         detail_std = tensors["detail_std"].float()

@@ -6,6 +6,7 @@ import netCDF4
 import xarray as xr
 
 from zssd_cli.errors import InputError
+from zssd_cli.files import check_regular
 from zssd_cli.variables import VARIABLES
 
 _NETCDF = (b"CDF\x01", b"CDF\x02", b"CDF\x05", b"\x89HDF")
@@ -32,8 +33,9 @@ def refuse_other_formats(path: Path) -> bytes:
     Raises
     ------
     InputError
-        It is empty, packed, a web page, text, or of another format.
+        It is a pipe or a device, empty, packed, a web page, text, or of another format.
     """
+    check_regular(path)
     with path.open("rb") as stream:
         start = stream.read(512)
     if not start:

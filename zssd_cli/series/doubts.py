@@ -68,15 +68,18 @@ class Watch:
             doubts.append(Doubt("a field that repeats the one before it", f"{np.isfinite(values).sum()} equal cells"))
         self._last[checks.variable.name] = when, digest
         for doubt in doubts:
-            if self.strict:
-                said = f"{checks.variable.name}: {doubt.kind}: {doubt.detail} at {when}"
-                msg = f"{said}; mend the file, or leave --strict out to go on with it."
-                raise InputError(msg)
-            times = self.seen.setdefault((where, doubt.kind), [])
-            if not times:
-                times.append(doubt.detail)
-            if when not in times:
-                times.append(when)
+            self.note(doubt, checks.variable.name, where, when)
+
+    def note(self, doubt: Doubt, name: str, where: str, when: str) -> None:
+        """Keep a doubt about a variable of this name; an error in strict mode."""
+        if self.strict:
+            msg = f"{name}: {doubt.kind}: {doubt.detail} at {when}; mend the file, or leave --strict out to go on with it."
+            raise InputError(msg)
+        times = self.seen.setdefault((where, doubt.kind), [])
+        if not times:
+            times.append(doubt.detail)
+        if when not in times:
+            times.append(when)
 
     def lines(self) -> tuple[str, ...]:
         """A line for every kind of doubt about every file."""

@@ -2,7 +2,6 @@
 
 import re
 import struct
-import tempfile
 import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import xarray as xr
 from zssd_cli.errors import InputError, ZssdError
 from zssd_cli.series.classic import missing_bytes
 from zssd_cli.series.contact import is_opendap, refuse_foreign, refuse_opendap, refuse_other_formats
+from zssd_cli.series.grib import open_grib
 from zssd_cli.variables import Variable
 
 _LONGEST = 300
@@ -82,7 +82,7 @@ def open_datasets(path: Path, variables: Sequence[Variable]) -> tuple[xr.Dataset
         if is_zarr(path):
             return (_open_zarr(path),)
         if refuse_other_formats(path) == b"GRIB":
-            return _open_grib(path, variables)
+            return open_grib(path, variables)
         _check_complete(path)
         dataset = _open_netcdf(path)
         try:
@@ -162,38 +162,3 @@ def _open_zarr(path: Path) -> xr.Dataset:
         msg = "is behind HTTP, which needs aiohttp and requests: pip install aiohttp requests."
         raise InputError(msg)
     return xr.open_dataset(url or str(path), engine="zarr", chunks=None, decode_times=False, cache=False)
-
-
-def _open_grib(path: Path, variables: Sequence[Variable]) -> tuple[xr.Dataset, ...]:
-    """A dataset per variable: GRIB files mix levels, which no single dataset can hold."""
-    if find_spec("cfgrib") is None:
-        msg = "is GRIB, which needs cfgrib: pip install cfgrib eccodes, or convert it with grib_to_netcdf."
-        raise InputError(msg)
-    keys = [{"shortName": name} | _level_keys(variable) for variable in variables for name in variable.grib]
-    with tempfile.TemporaryDirectory(prefix="zssd-grib-") as folder:
-        opened = [_open_messages(path, key, Path(folder) / "index") for key in keys]
-    return tuple(dataset for dataset in opened if dataset is not None)
-
-
-def _level_keys(variable: Variable) -> dict[str, object]:
-    if variable.level is None:
-        return {}
-    return {"typeOfLevel": "isobaricInhPa", "level": int(variable.level / 100)}
-
-
-def _open_messages(path: Path, keys: dict[str, object], index: Path) -> xr.Dataset | None:
-    """The messages that have these keys; the index of the whole file is kept in ``index`` for the next call."""
-    import cfgrib  # noqa: PLC0415  optional, slow
-
-    options = {
-        "filter_by_keys": keys,
-        "read_keys": ["stream", "uvRelativeToGrid"],
-        "indexpath": f"{index}.{{short_hash}}",
-    }
-    try:
-        dataset = xr.open_dataset(path, engine="cfgrib", backend_kwargs=options, decode_times=False, cache=False)
-    except (EOFError, cfgrib.DatasetBuildError) as error:
-        if isinstance(error, EOFError) or "no valid message" in str(error):
-            return None
-        raise
-    return dataset if dataset.data_vars else None

@@ -11,7 +11,7 @@ import xarray as xr
 from zssd_cli.errors import EmptyField, InputError
 from zssd_cli.series.blocks import Blocks, is_worth_it
 from zssd_cli.series.direction import Turn, turn_of
-from zssd_cli.series.doubts import Checks, Watch
+from zssd_cli.series.doubts import Checks, Doubt, Watch
 from zssd_cli.series.finding import Found, find
 from zssd_cli.series.identity import refuse_one_sign
 from zssd_cli.series.interval import Evidence, evidence_of
@@ -95,7 +95,7 @@ class Piece:
             Values that cannot be read, a field without a single value, values that are not plausible.
         """
         with reading(self.path, "its data cannot be read"):
-            raw = _raw(self, positions)
+            raw = self.raw(positions)
             empty = np.flatnonzero(~np.isfinite(raw).any(axis=tuple(range(1, raw.ndim))))
             if empty.size:
                 msg = f"{self.variable.name}: every value is missing at {self._when(positions[empty[0]])}; leave this time or file out."
@@ -108,12 +108,32 @@ class Piece:
     def check(self, position: int) -> None:
         """Raise :class:`InputError` where the field at a position is not plausible; an empty field passes."""
         with reading(self.path, "its data cannot be read"):
-            raw = _raw(self, [position])
+            raw = self.raw([position])
             values = convert(raw, self.units, self.variable)
             check_plausible(values, self.units, self.variable)
             if np.isfinite(values).any():
                 refuse_one_sign(values, *self.layout.centres, self.variable)
                 self._doubt(values, [position])
+
+    def raw(self, positions: list[int]) -> np.ndarray:
+        """Values in the file's units and the layout's order, (time, lat, lon) or (time, *points), NaN where missing."""
+        mine = self._blanked(self.array, positions)
+        if self.turn is not None:
+            mine = self.turn(mine, self._blanked(self.turn.other, positions))
+        return self.layout.arrange(mine)
+
+    def _blanked(self, array: xr.DataArray, positions: list[int]) -> np.ndarray:
+        """An array's values, NaN for missing ones; those that only look missing are a doubt, with their count."""
+        values = _values(self, array, positions)
+        for position, one in zip(positions, values if values.dtype.kind == "f" else (), strict=False):
+            odd = ~(np.abs(one) <= _FILL_ABOVE) & ~np.isnan(one)
+            if odd.any():
+                detail = f"{int(odd.sum())} of {one.size} cells, the first {float(one[odd][0]):g}"
+                doubt = Doubt("infinite or enormous values, taken for missing", detail)
+                self.watch.note(
+                    doubt, self.variable.name, f"{self.path.name}: {self.variable.name}", self._when(position)
+                )
+        return _blanked(values, array.encoding)
 
     def _when(self, position: int) -> str:
         return "its time" if self.times[position] is UNKNOWN_TIME else format_time(self.times[position])
@@ -132,15 +152,6 @@ class Piece:
         if self.layout.grid is not None:
             lat, lon = lat[:, None], lon[None, :]
         return Checks(self.variable, lat, lon, span)
-
-
-def _raw(piece: Piece, positions: list[int]) -> np.ndarray:
-    """Values in the file's units and the layout's order, (time, lat, lon) or (time, *points), NaN where missing."""
-    mine = _blanked(_values(piece, piece.array, positions), piece.array.encoding)
-    if piece.turn is not None:
-        other = piece.turn.other
-        mine = piece.turn(mine, _blanked(_values(piece, other, positions), other.encoding))
-    return piece.layout.arrange(mine)
 
 
 def _values(piece: Piece, array: xr.DataArray, positions: list[int]) -> np.ndarray:
@@ -272,7 +283,7 @@ def _with_units(piece: Piece) -> Piece:
     units = str(piece.array.attrs.get("units", piece.array.attrs.get("GRIB_units", ""))).strip()
     if units:
         return replace(piece, units=units)
-    sample = _raw(piece, [0])
+    sample = piece.raw([0])
     inferred = infer_units(sample, piece.variable)
     name = piece.variable.name
     note = f"{name}: units attribute missing, taken as {inferred}, the only known unit that makes the values plausible"

@@ -9,6 +9,7 @@ from pathlib import Path
 import cftime
 
 from zssd_cli.errors import InputError
+from zssd_cli.text import plain, shortened
 from zssd_cli.times import format_time
 
 _JOINED = {
@@ -107,9 +108,14 @@ def provenance(attributes: Sequence[Mapping[str, object]], files: Sequence[Path]
         text = _text(attributes[0], (name,))
         if text:
             gathered[name] = text
-    gathered["source_files"] = ";".join(path.name for path in files)
+    gathered["source_files"] = ";".join(plain(path.name) for path in files)
     return gathered
 
 
 def _text(attributes: Mapping[str, object], names: Sequence[str]) -> str:
-    return next((str(attributes[name]).strip() for name in names if str(attributes.get(name, "")).strip()), "")
+    """The first of some attributes that says something, without control characters and not without end."""
+    for name in names:
+        said = plain(shortened(str(attributes.get(name, "")).strip()), lines=name == "history")
+        if said:
+            return said
+    return ""
