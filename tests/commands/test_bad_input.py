@@ -466,7 +466,8 @@ def test_signals_leave_what_is_finished(model, tmp_path, prior_file, number, cod
     assert re.fullmatch(
         rf"Kept       \d+ of 2000 batches in {folder}; the same command with --resume goes on", lines[0]
     )
-    assert lines[1:] == (["zssd: interrupted"] if number == signal.SIGINT else [])
+    said = {signal.SIGINT: ["zssd: interrupted"], signal.SIGTERM: ["zssd: terminated by SIGTERM"]}
+    assert lines[1:] == said.get(number, [])
     assert sorted(tmp_path.iterdir()) == sorted([source, folder])
 
 

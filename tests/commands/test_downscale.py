@@ -425,12 +425,16 @@ def test_finer_blocks(run, model):
 
 
 def test_text_in_attributes_survives(run, model):
-    """Non-ASCII, line breaks and long texts are handed on."""
-    history = "Sat: ncatted\n" + "x" * 100_000 + " é ü 漢"
+    """Non-ASCII, line breaks and long texts are handed on, enormous ones in part."""
+    history = "Sat: ncatted\n" + "x" * 15_000 + " é ü 漢"
     out = run(model(attributes={"history": history, "license": "CC BY\n4.0", "variant_label": ""}))
     with netCDF4.Dataset(out) as data:
         assert data.history.endswith(history)
         assert data.zssd_license == "CC BY\n4.0"
+    out = run(model(attributes={"history": "y" * 100_000}), "--overwrite")
+    with netCDF4.Dataset(out) as data:
+        assert 15_000 < data.history.count("y") < 21_000
+        assert "more characters)" in data.history
 
 
 def test_history_survives_undecodable_arguments(run, model, monkeypatch):

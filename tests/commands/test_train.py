@@ -328,7 +328,7 @@ def test_too_small_for_a_patch(capfd, files):
         ("steps: many", r"steps.*integer.*'many'\.$"),
         ("patch: 20", "patch.*multiple of 8"),
         ("seed: -1", "seed.*greater than or equal to 0"),
-        ("- a list", "expected keys and values, got list"),
+        ("- a list", "expected keys and values such as steps: 5000, got list"),
         ("a: [", "cannot be read"),
         ("variables: [msl, warmth]", "'warmth' is not known"),
         ("variables: msl", "variables: expected a list, got 'msl'"),
