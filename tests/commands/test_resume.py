@@ -2,6 +2,7 @@
 one line where it is not there."""
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -17,7 +18,7 @@ from zssd_cli.api import plan
 from zssd_cli.commands.keeping import parse_limit
 from zssd_cli.errors import ConfigError, OutputError
 from zssd_cli.outputs import parts as parts_module
-from zssd_cli.outputs.parts import MANIFEST, Parts
+from zssd_cli.outputs.parts import FIELDS, MANIFEST, Parts
 from zssd_cli.posterior.resuming import going_on, header
 
 HOURS = (0.0, 6.0, 12.0, 18.0)
@@ -78,8 +79,8 @@ def kill(monkeypatch):
                 manifest.write_bytes(b"".join(lines[:-1]))
             elif point == "line":
                 manifest.write_bytes(b"".join([*lines[:-1], lines[-1][: len(lines[-1]) // 2]]))
-            elif point == "part":
-                (self.folder / json.loads(lines[-1])["file"]).write_bytes(b"damaged")
+            elif point == "fields":
+                os.truncate(self.folder / FIELDS, json.loads(lines[-1])["offset"] + 5)
             leave(self)
 
         monkeypatch.setattr(Parts, "keep", dying)
@@ -117,7 +118,7 @@ def whole(downscale, tmp_path, clock):
     return tmp_path / "whole" / "out.nc"
 
 
-@pytest.mark.parametrize("point", ["before", "unlisted", "line", "part", "after"])
+@pytest.mark.parametrize("point", ["before", "unlisted", "line", "fields", "after"])
 def test_killed_and_resumed_gives_the_same_bytes(downscale, kill, tmp_path, whole, clock, monkeypatch, point):
     """Killed at the third batch and again at the third one after that; dated and called as the first process was."""
     out = tmp_path / "killed" / "out.nc"
@@ -176,7 +177,8 @@ def test_other_settings_are_refused_by_name(downscale, kill, tmp_path, monkeypat
     done = downscale(out, "--resume", "--seed", 5, "--steps", 3)
     assert done.code == 1
     assert "seed was 0, is 5; steps was 2, is 3. Give those, or --overwrite" in done.err
-    world[0].touch()
+    with netCDF4.Dataset(world[0], "a") as data:
+        data["psl"][0, 0, 0] = data["psl"][0, 0, 0] + 1
     done = downscale(out, "--resume")
     assert done.code == 1
     assert "other settings: input psl.nc was " in done.err
@@ -195,17 +197,18 @@ def test_an_error_after_the_first_batch_keeps_what_is_finished(downscale, tmp_pa
 
     def full(self, batch, arrays, noted):
         if len(self) == 2:
-            monkeypatch.setattr("zssd_cli.outputs.parts.write_safely", no_space)
+            monkeypatch.setattr("zssd_cli.outputs.parts._write", no_space)
         keep(self, batch, arrays, noted)
 
-    def no_space(path, data):
+    def no_space(file, data, place):
+        write(file, data[:10], place)
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(Parts, "keep", full)
-        write = parts_module.write_safely
+        write = parts_module._write
         done = downscale(out)
-        monkeypatch.setattr("zssd_cli.outputs.parts.write_safely", write)
+        monkeypatch.setattr("zssd_cli.outputs.parts._write", write)
     kept, error = done.err.splitlines()[-2:]
     assert kept == f"Kept       2 of {BATCHES} batches in {out}.parts; the same command with --resume goes on"
     assert error.startswith("zssd: error: ")
@@ -284,19 +287,18 @@ def test_batches_are_those_of_the_beginning(world, prior_file, tmp_path):
             stops = iter([None, until])
             with suppress(Killed):
                 planned.draw(parts, before_each=lambda: exec_stop(next(stops)))
-            sizes = {path.name for path in folder.glob("*.safetensors")}
             parts.close()
-            return sizes, {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
+            return [line["batch"] for line in parts.lines], (folder / FIELDS).read_bytes()
 
     def exec_stop(error):
         if error is not None:
             raise error
 
     first, _ = draw(tmp_path / "cut", 4, Killed())
-    assert first == {"times-0-2-members-0-2.safetensors"}
+    assert first == ["times-0-2-members-0-2"]
     _, resumed = draw(tmp_path / "cut", 1)
-    _, at_once = draw(tmp_path / "whole", 4)
-    assert len(at_once) == 2
+    names, at_once = draw(tmp_path / "whole", 4)
+    assert len(names) == 2
     assert resumed == at_once
 
 

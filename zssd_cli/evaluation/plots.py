@@ -17,6 +17,7 @@ from zssd_cli.errors import InputError, OutputError
 from zssd_cli.evaluation.alignment import open_output
 from zssd_cli.evaluation.report import OURS, TRUTH, Evaluation, plural
 from zssd_cli.files import atomic_path
+from zssd_cli.outputs.layout import KEPT
 from zssd_cli.static import StaticFields, load_static
 from zssd_cli.variables import VARIABLES
 
@@ -270,7 +271,7 @@ def plot_output(
         hidden = "" if output.observed[name] else ", inferred: not in the input"
         panels.append(
             Panel(
-                f"{name} at 0.25°, member 0{hidden}",
+                f"{name} at 0.25°, {'mean of the members' if KEPT in output.attributes else 'member 0'}{hidden}",
                 output.grid.lat,
                 output.grid.lon,
                 values * factor,
