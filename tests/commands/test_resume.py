@@ -4,6 +4,7 @@ one line where it is not there."""
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -12,13 +13,16 @@ from dataclasses import replace
 import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
 
 from tests.commands.conftest import BOX, FAST
 from zssd_cli.api import plan
 from zssd_cli.commands.keeping import parse_limit
 from zssd_cli.errors import ConfigError, OutputError
 from zssd_cli.outputs import parts as parts_module
+from zssd_cli.outputs.netcdf import FieldWriter
 from zssd_cli.outputs.parts import FIELDS, MANIFEST, Parts
+from zssd_cli.posterior import resuming
 from zssd_cli.posterior.resuming import going_on, header
 
 HOURS = (0.0, 6.0, 12.0, 18.0)
@@ -189,6 +193,133 @@ def test_other_settings_are_refused_by_name(downscale, kill, tmp_path, monkeypat
     assert downscale(out, "--resume", "--overwrite").code == 1
     assert downscale(out, "--overwrite").code == 0
     assert list(out.parent.iterdir()) == [out]
+
+
+def test_a_copied_archive_and_another_node_go_on(downscale, kill, tmp_path, monkeypatch, world, whole, clock):
+    """Moments of files and the machine are said, not refused; which machine drew what is recorded."""
+    out, keep = tmp_path / "o" / "out.nc", Parts.keep
+    kill(3, "after")
+    assert downscale(out) is None
+    monkeypatch.setattr(Parts, "keep", keep)
+    shutil.copytree(out.parent, tmp_path / "copy")
+    os.utime(world[0], (1e9, 1e9))
+    done = downscale(out, "--resume")
+    assert done.code == 0
+    note = "Note       psl.nc changed or was copied since; size and samples are the same: taken as it was"
+    assert note in done.err.splitlines()
+    assert out.read_bytes() == whole.read_bytes()
+    out = tmp_path / "copy" / "out.nc"
+    monkeypatch.setattr("torch.get_num_threads", lambda: 77)
+    done = downscale(out, "--resume")
+    assert done.code == 0
+    assert "Another machine than at the beginning (threads was" in done.err
+    with netCDF4.Dataset(out) as data, netCDF4.Dataset(whole) as first:
+        assert data.zssd_threads == first.zssd_threads != 77
+        assert "threads 77, device cpu" in data.zssd_also_drawn_on
+        np.testing.assert_array_equal(data["u10"][:], first["u10"][:])
+    done = downscale(out, "--resume")
+    assert (done.code, done.err.splitlines()[-1][:10]) == (0, "Whole     ")
+
+
+def test_precision_stays_as_begun_unless_asked_for(downscale, kill, tmp_path, monkeypatch):
+    out, keep = tmp_path / "o" / "out.nc", Parts.keep
+    monkeypatch.setattr("zssd_cli.posterior.machine.has_bfloat16", lambda _: False)
+    kill(3, "after")
+    assert downscale(out) is None
+    monkeypatch.setattr(Parts, "keep", keep)
+    monkeypatch.setattr("zssd_cli.posterior.machine.has_bfloat16", lambda _: True)
+    done = downscale(out, "--resume", "--precision", "bfloat16")
+    assert done.code == 1
+    assert "precision was float32, is bfloat16" in done.err
+    done = downscale(out, "--resume")
+    assert done.code == 0
+    assert "Goes on in float32, as it was begun; this machine's own choice is bfloat16" in done.err
+    with netCDF4.Dataset(out) as data:
+        assert data.zssd_precision == "float32"
+
+
+def test_a_damaged_batch_is_named_and_drawn_again(downscale, kill, tmp_path, monkeypatch, whole, clock):
+    """Hashes are compared where a batch is loaded; sizes tell nothing here."""
+    out, keep = tmp_path / "o" / "out.nc", Parts.keep
+    kill(3, "after")
+    assert downscale(out) is None
+    monkeypatch.setattr(Parts, "keep", keep)
+    with (out.with_name("out.nc.parts") / FIELDS).open("r+b") as file:
+        file.seek(manifest(out)[2]["offset"] + 50)
+        file.write(b"damaged")
+    done = downscale(out, "--resume")
+    assert done.code == 1
+    assert "is damaged: times-0-1-members-1-2 is not what was stored. The same command with --resume" in done.err
+    done = downscale(out, "--resume")
+    assert done.code == 0
+    assert f"Resumed    {BATCHES - 1} of {BATCHES}" in done.err
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_no_time_left_to_write_the_output(downscale, tmp_path, monkeypatch, whole, clock):
+    """All is drawn; the next call, which has the whole limit, goes ahead even where it looks too short."""
+    out = tmp_path / "o" / "out.nc"
+    monkeypatch.setattr("zssd_cli.commands.run_downscale.rehearsed", lambda *_: 7200.0)
+    done = downscale(out, "--time-limit", "1h")
+    assert done.code == 75
+    assert "Stopped    by --time-limit: all is drawn, the output takes about 2.0 h to write" in done.err
+    done = downscale(out, "--time-limit", "1h", "--resume")
+    assert done.code == 0
+    assert "writing takes about 2.0 h, more than --time-limit leaves" in done.err
+    assert out.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("ending", ["nc", "zarr"])
+def test_a_rehearsal_leaves_nothing(downscale, tmp_path, ending):
+    out = tmp_path / "o" / f"out.{ending}"
+    assert downscale(out, "--time-limit", "1h").code == 0
+    assert list(out.parent.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("where", ["zssd_cli.posterior.resuming._arrays", "zssd_cli.outputs.netcdf.FieldWriter.write"])
+def test_signals_stop_cleanly(downscale, tmp_path, monkeypatch, whole, number, where, clock):
+    """In the third batch, and while the output is written."""
+    out, count = tmp_path / "o" / "out.nc", iter(range(100))
+    module, name = where.rsplit(".", 1)
+    target = FieldWriter if name == "write" else resuming
+    before = getattr(target, name)
+
+    def signalled(*arguments):
+        if next(count) == 2:
+            os.kill(os.getpid(), number)
+        return before(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(target, name, signalled)
+        done = downscale(out)
+    assert done.code == 128 + number
+    assert f"Kept       {BATCHES if name == 'write' else 2} of {BATCHES} batches" in done.err
+    assert [path.name for path in out.parent.iterdir()] == ["out.nc.parts"]
+    assert downscale(out, "--resume").code == 0
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_mean_and_spread_packed(downscale, zssd, tmp_path, monkeypatch, world):
+    """Refused by evaluate, drawn by --plot; what is drawn serves another layout."""
+    plain, out = tmp_path / "o" / "plain.nc", tmp_path / "o" / "out.nc"
+    assert downscale(plain).code == 0
+    done = downscale(out, "--keep-spread", "--pack", "--plot", tmp_path / "p.png")
+    assert done.code == 0, done.err
+    assert "Packed     msl within 0.214 Pa, msl_spread within 0.0268 Pa, u10 within" in done.err
+    with xr.open_dataset(out) as data, xr.open_dataset(plain) as members:
+        assert abs(data["msl"] - members["msl"].astype(float).mean("member")).max() < 0.22
+        assert abs(data["msl_spread"] - members["msl"].astype(float).std("member", ddof=1)).max() < 0.03
+    done = zssd("evaluate", out, "--reference", plain)
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "holds the mean and spread of the members" in done.err
+    assert "Whole" in downscale(out, "--keep-spread", "--pack", "--resume").err
+    done = downscale(out, "--resume")
+    assert done.code == 1
+    assert "is of another call" in done.err
+    done = downscale(tmp_path / "o" / "one.nc", "--keep-spread", "--members", 1)
+    assert done.code == 1
+    assert "--keep-spread: expected two members or more" in done.err
 
 
 def test_an_error_after_the_first_batch_keeps_what_is_finished(downscale, tmp_path, monkeypatch, whole, clock):

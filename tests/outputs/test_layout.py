@@ -127,6 +127,8 @@ def test_a_store_of_several_shards(tmp_path, monkeypatch):
     with create_store(tmp_path / "b.zarr", CONTENTS) as out:
         for time in (9, 0, 5, 1, 8, 2, 7, 3, 6, 4):
             for member in (2, 0, 1):
-                out.write(slice(time, time + 1), slice(member, member + 1), values[time : time + 1, member : member + 1])
+                out.write(
+                    slice(time, time + 1), slice(member, member + 1), values[time : time + 1, member : member + 1]
+                )
     with xr.open_zarr(tmp_path / "b.zarr", chunks=None, consolidated=True) as other:
         np.testing.assert_array_equal(other["msl"], values[:, :, 0])
