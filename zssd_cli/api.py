@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from zssd_cli import defaults
 from zssd_cli.config import DownscaleConfig
 from zssd_cli.errors import ConfigError, InputError
-from zssd_cli.evaluation.alignment import open_output, with_speed
+from zssd_cli.evaluation.alignment import open_output, refuse_means, with_speed
 from zssd_cli.evaluation.report import Evaluation, check_paired, choose_variables, evaluate_paired
 from zssd_cli.grids.latlon import Region, parse_region
 from zssd_cli.outputs.memory import MemorySink
@@ -29,7 +29,7 @@ from zssd_cli.posterior.guidance import by_name
 from zssd_cli.posterior.observing import COMPONENTS, SPEED, observable
 from zssd_cli.posterior.provenance import Observed, describe, describe_variable
 from zssd_cli.posterior.provenance import settings as settings_of
-from zssd_cli.posterior.resuming import draw_missing, kept
+from zssd_cli.posterior.resuming import as_begun, draw_missing, kept
 from zssd_cli.prior import checkpoint, registry
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.series.reading import Input, Source, open_source
@@ -99,7 +99,7 @@ class Plan:
         job, worst = self.job, np.zeros(len(self.job.source.variables))
         observed = Observed(self.variables, job)
         results = map(self._shown, run(job, tick)) if parts is None else kept(job, parts)
-        contents = self.contents(command) if parts is None else self.contents(**parts.origin)
+        contents = self.contents(command) if parts is None else as_begun(self.contents(**parts.origin), parts)
         with sink(contents) as out:
             for result in results:
                 member = slice(result.first_member, result.first_member + len(result.values))
@@ -261,6 +261,7 @@ def evaluate(
     Rows of scores and spectra; ``zssd_cli.evaluation.report.as_dict`` gives what ``--json`` writes.
     """
     with closing(open_output(output)) as out:
+        refuse_means(out)
         check_paired(out, paired)
         chosen = replace(out, variables=choose_variables(out, None if vars is None else _names(vars)))
         wanted = (*chosen.variables, *(COMPONENTS if SPEED in chosen.variables else ()))

@@ -23,6 +23,8 @@ _WRITER = re.compile(r"(?:(?P<where>[0-9a-f]{8})-(?P<number>[0-9a-f]+)-[0-9a-f]{
 """Who writes a temporary file: machine and process, or, of earlier versions, nobody that can be asked."""
 STALE = 24 * 3600.0
 """Seconds without a change after which what another machine has half written is taken for abandoned."""
+SAMPLES, SAMPLE = 9, 1 << 16
+"""Pieces of a file that tell whether it was changed, and bytes of a piece."""
 
 
 def check_target(path: Path, option: str, inputs: Iterable[Path] = ()) -> None:
@@ -110,11 +112,28 @@ def write_safely(path: Path, data: bytes) -> None:
 
 
 def fingerprint(path: Path) -> str:
-    """Size and moment of the last change of a file or of all files of a folder; tells that something was changed."""
+    """Size and a hash of samples of a file (the whole of a small one), or of a folder's names, sizes and first files.
+
+    Copies of a file have the same, whenever they were made; a change that leaves the size as it is and touches no sample is not seen.
+    """
+    files = [path] if path.is_file() else sorted(inner for inner in path.rglob("*") if inner.is_file())
+    sizes, seen = [file.stat().st_size for file in files], hashlib.sha256()
+    for file, size in zip(files, sizes, strict=True):
+        seen.update(f"{file.relative_to(path)} {size}\0".encode())
+    for file, size in zip(files[:SAMPLES], sizes, strict=False):
+        with file.open("rb") as opened:
+            for place in range(0, size, max(SAMPLE, -(-(size - SAMPLE) // (SAMPLES - 1)))):
+                # the last one ends with the file
+                opened.seek(min(place, max(size - SAMPLE, 0)))
+                seen.update(opened.read(SAMPLE))
+    return f"{sum(sizes)} bytes, samples {seen.hexdigest()[:16]}"
+
+
+def changed(path: Path) -> str:
+    """Moment of the last change of a file or of any in a folder."""
     files = [path] if path.is_file() else [inner for inner in path.rglob("*") if inner.is_file()]
-    stats = [file.stat() for file in files]
-    size, changed = sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)
-    return f"{size} bytes of {datetime.fromtimestamp(changed // 10**9, UTC):%Y-%m-%dT%H:%M:%S}.{changed % 10**9:09d}Z"
+    moment = max((file.stat().st_mtime_ns for file in files), default=0)
+    return f"{datetime.fromtimestamp(moment // 10**9, UTC):%Y-%m-%dT%H:%M:%S}.{moment % 10**9:09d}Z"
 
 
 def sync(path: Path) -> None:

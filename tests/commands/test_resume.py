@@ -2,7 +2,9 @@
 one line where it is not there."""
 
 import json
+import os
 import shutil
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -11,13 +13,16 @@ from dataclasses import replace
 import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
 
 from tests.commands.conftest import BOX, FAST
 from zssd_cli.api import plan
 from zssd_cli.commands.keeping import parse_limit
 from zssd_cli.errors import ConfigError, OutputError
 from zssd_cli.outputs import parts as parts_module
-from zssd_cli.outputs.parts import MANIFEST, Parts
+from zssd_cli.outputs.netcdf import FieldWriter
+from zssd_cli.outputs.parts import FIELDS, MANIFEST, Parts
+from zssd_cli.posterior import resuming
 from zssd_cli.posterior.resuming import going_on, header
 
 HOURS = (0.0, 6.0, 12.0, 18.0)
@@ -78,8 +83,8 @@ def kill(monkeypatch):
                 manifest.write_bytes(b"".join(lines[:-1]))
             elif point == "line":
                 manifest.write_bytes(b"".join([*lines[:-1], lines[-1][: len(lines[-1]) // 2]]))
-            elif point == "part":
-                (self.folder / json.loads(lines[-1])["file"]).write_bytes(b"damaged")
+            elif point == "fields":
+                os.truncate(self.folder / FIELDS, json.loads(lines[-1])["offset"] + 5)
             leave(self)
 
         monkeypatch.setattr(Parts, "keep", dying)
@@ -117,7 +122,7 @@ def whole(downscale, tmp_path, clock):
     return tmp_path / "whole" / "out.nc"
 
 
-@pytest.mark.parametrize("point", ["before", "unlisted", "line", "part", "after"])
+@pytest.mark.parametrize("point", ["before", "unlisted", "line", "fields", "after"])
 def test_killed_and_resumed_gives_the_same_bytes(downscale, kill, tmp_path, whole, clock, monkeypatch, point):
     """Killed at the third batch and again at the third one after that; dated and called as the first process was."""
     out = tmp_path / "killed" / "out.nc"
@@ -176,7 +181,8 @@ def test_other_settings_are_refused_by_name(downscale, kill, tmp_path, monkeypat
     done = downscale(out, "--resume", "--seed", 5, "--steps", 3)
     assert done.code == 1
     assert "seed was 0, is 5; steps was 2, is 3. Give those, or --overwrite" in done.err
-    world[0].touch()
+    with netCDF4.Dataset(world[0], "a") as data:
+        data["psl"][0, 0, 0] = data["psl"][0, 0, 0] + 1
     done = downscale(out, "--resume")
     assert done.code == 1
     assert "other settings: input psl.nc was " in done.err
@@ -189,23 +195,151 @@ def test_other_settings_are_refused_by_name(downscale, kill, tmp_path, monkeypat
     assert list(out.parent.iterdir()) == [out]
 
 
+def test_a_copied_archive_and_another_node_go_on(downscale, kill, tmp_path, monkeypatch, world, whole, clock):
+    """Moments of files and the machine are said, not refused; which machine drew what is recorded."""
+    out, keep = tmp_path / "o" / "out.nc", Parts.keep
+    kill(3, "after")
+    assert downscale(out) is None
+    monkeypatch.setattr(Parts, "keep", keep)
+    shutil.copytree(out.parent, tmp_path / "copy")
+    os.utime(world[0], (1e9, 1e9))
+    done = downscale(out, "--resume")
+    assert done.code == 0
+    note = "Note       psl.nc changed or was copied since; size and samples are the same: taken as it was"
+    assert note in done.err.splitlines()
+    assert out.read_bytes() == whole.read_bytes()
+    out = tmp_path / "copy" / "out.nc"
+    monkeypatch.setattr("torch.get_num_threads", lambda: 77)
+    done = downscale(out, "--resume")
+    assert done.code == 0
+    assert "Another machine than at the beginning (threads was" in done.err
+    with netCDF4.Dataset(out) as data, netCDF4.Dataset(whole) as first:
+        assert data.zssd_threads == first.zssd_threads != 77
+        assert "threads 77, device cpu" in data.zssd_also_drawn_on
+        np.testing.assert_array_equal(data["u10"][:], first["u10"][:])
+    done = downscale(out, "--resume")
+    assert (done.code, done.err.splitlines()[-1][:10]) == (0, "Whole     ")
+
+
+def test_precision_stays_as_begun_unless_asked_for(downscale, kill, tmp_path, monkeypatch):
+    out, keep = tmp_path / "o" / "out.nc", Parts.keep
+    monkeypatch.setattr("zssd_cli.posterior.machine.has_bfloat16", lambda _: False)
+    kill(3, "after")
+    assert downscale(out) is None
+    monkeypatch.setattr(Parts, "keep", keep)
+    monkeypatch.setattr("zssd_cli.posterior.machine.has_bfloat16", lambda _: True)
+    done = downscale(out, "--resume", "--precision", "bfloat16")
+    assert done.code == 1
+    assert "precision was float32, is bfloat16" in done.err
+    done = downscale(out, "--resume")
+    assert done.code == 0
+    assert "Goes on in float32, as it was begun; this machine's own choice is bfloat16" in done.err
+    with netCDF4.Dataset(out) as data:
+        assert data.zssd_precision == "float32"
+
+
+def test_a_damaged_batch_is_named_and_drawn_again(downscale, kill, tmp_path, monkeypatch, whole, clock):
+    """Hashes are compared where a batch is loaded; sizes tell nothing here."""
+    out, keep = tmp_path / "o" / "out.nc", Parts.keep
+    kill(3, "after")
+    assert downscale(out) is None
+    monkeypatch.setattr(Parts, "keep", keep)
+    with (out.with_name("out.nc.parts") / FIELDS).open("r+b") as file:
+        file.seek(manifest(out)[2]["offset"] + 50)
+        file.write(b"damaged")
+    done = downscale(out, "--resume")
+    assert done.code == 1
+    assert "is damaged: times-0-1-members-1-2 is not what was stored. The same command with --resume" in done.err
+    done = downscale(out, "--resume")
+    assert done.code == 0
+    assert f"Resumed    {BATCHES - 1} of {BATCHES}" in done.err
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_no_time_left_to_write_the_output(downscale, tmp_path, monkeypatch, whole, clock):
+    """All is drawn; the next call, which has the whole limit, goes ahead even where it looks too short."""
+    out = tmp_path / "o" / "out.nc"
+    monkeypatch.setattr("zssd_cli.commands.run_downscale.rehearsed", lambda *_: 7200.0)
+    done = downscale(out, "--time-limit", "1h")
+    assert done.code == 75
+    assert "Stopped    by --time-limit: all is drawn, the output takes about 2.0 h to write" in done.err
+    done = downscale(out, "--time-limit", "1h", "--resume")
+    assert done.code == 0
+    assert "writing takes about 2.0 h, more than --time-limit leaves" in done.err
+    assert out.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("ending", ["nc", "zarr"])
+def test_a_rehearsal_leaves_nothing(downscale, tmp_path, ending):
+    out = tmp_path / "o" / f"out.{ending}"
+    assert downscale(out, "--time-limit", "1h").code == 0
+    assert list(out.parent.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("where", ["zssd_cli.posterior.resuming._arrays", "zssd_cli.outputs.netcdf.FieldWriter.write"])
+def test_signals_stop_cleanly(downscale, tmp_path, monkeypatch, whole, number, where, clock):
+    """In the third batch, and while the output is written."""
+    out, count = tmp_path / "o" / "out.nc", iter(range(100))
+    module, name = where.rsplit(".", 1)
+    target = FieldWriter if name == "write" else resuming
+    before = getattr(target, name)
+
+    def signalled(*arguments):
+        if next(count) == 2:
+            os.kill(os.getpid(), number)
+        return before(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(target, name, signalled)
+        done = downscale(out)
+    assert done.code == 128 + number
+    assert f"Kept       {BATCHES if name == 'write' else 2} of {BATCHES} batches" in done.err
+    assert [path.name for path in out.parent.iterdir()] == ["out.nc.parts"]
+    assert downscale(out, "--resume").code == 0
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_mean_and_spread_packed(downscale, zssd, tmp_path, monkeypatch, world):
+    """Refused by evaluate, drawn by --plot; what is drawn serves another layout."""
+    plain, out = tmp_path / "o" / "plain.nc", tmp_path / "o" / "out.nc"
+    assert downscale(plain).code == 0
+    done = downscale(out, "--keep-spread", "--pack", "--plot", tmp_path / "p.png")
+    assert done.code == 0, done.err
+    assert "Packed     msl within 0.214 Pa, msl_spread within 0.0268 Pa, u10 within" in done.err
+    with xr.open_dataset(out) as data, xr.open_dataset(plain) as members:
+        assert abs(data["msl"] - members["msl"].astype(float).mean("member")).max() < 0.22
+        assert abs(data["msl_spread"] - members["msl"].astype(float).std("member", ddof=1)).max() < 0.03
+    done = zssd("evaluate", out, "--reference", plain)
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "holds the mean and spread of the members" in done.err
+    assert "Whole" in downscale(out, "--keep-spread", "--pack", "--resume").err
+    done = downscale(out, "--resume")
+    assert done.code == 1
+    assert "is of another call" in done.err
+    done = downscale(tmp_path / "o" / "one.nc", "--keep-spread", "--members", 1)
+    assert done.code == 1
+    assert "--keep-spread: expected two members or more" in done.err
+
+
 def test_an_error_after_the_first_batch_keeps_what_is_finished(downscale, tmp_path, monkeypatch, whole, clock):
     """What the disk refuses is one line; the folder stays, nothing stands under the output's own name."""
     out, keep = tmp_path / "o" / "out.nc", Parts.keep
 
     def full(self, batch, arrays, noted):
         if len(self) == 2:
-            monkeypatch.setattr("zssd_cli.outputs.parts.write_safely", no_space)
+            monkeypatch.setattr("zssd_cli.outputs.parts._write", no_space)
         keep(self, batch, arrays, noted)
 
-    def no_space(path, data):
+    def no_space(file, data, place):
+        write(file, data[:10], place)
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(Parts, "keep", full)
-        write = parts_module.write_safely
+        write = parts_module._write
         done = downscale(out)
-        monkeypatch.setattr("zssd_cli.outputs.parts.write_safely", write)
+        monkeypatch.setattr("zssd_cli.outputs.parts._write", write)
     kept, error = done.err.splitlines()[-2:]
     assert kept == f"Kept       2 of {BATCHES} batches in {out}.parts; the same command with --resume goes on"
     assert error.startswith("zssd: error: ")
@@ -284,19 +418,18 @@ def test_batches_are_those_of_the_beginning(world, prior_file, tmp_path):
             stops = iter([None, until])
             with suppress(Killed):
                 planned.draw(parts, before_each=lambda: exec_stop(next(stops)))
-            sizes = {path.name for path in folder.glob("*.safetensors")}
             parts.close()
-            return sizes, {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
+            return [line["batch"] for line in parts.lines], (folder / FIELDS).read_bytes()
 
     def exec_stop(error):
         if error is not None:
             raise error
 
     first, _ = draw(tmp_path / "cut", 4, Killed())
-    assert first == {"times-0-2-members-0-2.safetensors"}
+    assert first == ["times-0-2-members-0-2"]
     _, resumed = draw(tmp_path / "cut", 1)
-    _, at_once = draw(tmp_path / "whole", 4)
-    assert len(at_once) == 2
+    names, at_once = draw(tmp_path / "whole", 4)
+    assert len(names) == 2
     assert resumed == at_once
 
 

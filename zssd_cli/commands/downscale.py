@@ -72,6 +72,15 @@ def downscale(
         str | None,
         typer.Option(metavar="3h50m", help="Stop in time, exit code 75, to go on with --resume.", show_default=False),
     ] = None,
+    keep_spread: Annotated[
+        bool,
+        typer.Option(
+            "--keep-spread", help="Write the members' mean and standard deviation (msl_spread ...), not the members."
+        ),
+    ] = False,
+    pack: Annotated[
+        bool, typer.Option("--pack", help="Write integers of 2 bytes; the rounding error is said and recorded.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, with time and memory, and stop.")
     ] = False,
@@ -224,6 +233,8 @@ def downscale(
     find cmip6 -name 'psl_6hr*' | zssd downscale - -o fine/ --resume
 
     zssd downscale psl.nc --region -80,0,20,70 --members 8 -o out.nc --plot out.png
+
+    zssd downscale 'psl_*.nc' --members 8 --keep-spread --pack -o out.zarr --time-limit 3h50m    (again with --resume)
     """
     from zssd_cli.commands import run_archive, run_downscale
 
@@ -236,6 +247,6 @@ def downscale(
     }  # fmt: skip
     request = run_downscale.DownscaleRequest(
         inputs=tuple(inputs), output=Path(output), overwrite=overwrite, resume=resume, time_limit=time_limit,
-        dry_run=dry_run, plot=plot, quiet=quiet,
+        keep_spread=keep_spread, pack=pack, dry_run=dry_run, plot=plot, quiet=quiet,
     )  # fmt: skip
     run_archive.execute(request, settings, output, years, run_archive.Many(split, report, form))

@@ -1,28 +1,39 @@
 """How ``zssd downscale`` keeps what is finished: the folder beside the output, the limit of time, and what is said at a stop."""
 
 import re
+import shutil
 import signal
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
+from functools import partial
+from itertools import islice, takewhile
 from pathlib import Path
 from types import FrameType
+
+from rich.console import Console
 
 from zssd_cli.api import Plan
 from zssd_cli.commands.shared import Page, command_line, say
 from zssd_cli.errors import ConfigError, OutputError
 from zssd_cli.evaluation.alignment import open_output
-from zssd_cli.files import clear_leftovers, fingerprint
+from zssd_cli.files import changed, clear_leftovers, fingerprint
 from zssd_cli.outputs import conventions
-from zssd_cli.outputs.parts import MANIFEST, Parts, begun, folder_of
-from zssd_cli.posterior.downscaling import batches
-from zssd_cli.posterior.resuming import going_on, header
+from zssd_cli.outputs.layout import Layout
+from zssd_cli.outputs.parts import MANIFEST, Parts, begun, clear_removed, folder_of
+from zssd_cli.outputs.sink import Contents, Writer
+from zssd_cli.posterior.downscaling import Job, batches
+from zssd_cli.posterior.resuming import MACHINE, MOMENT, going_on, header, kept, told_only
 from zssd_cli.timing import duration
 
+Create = Callable[[Path, Contents], AbstractContextManager[Writer]]
+REHEARSED = 16
+"""Fields of each variable that are written for a trial."""
 OUT_OF_TIME = 75
 """Exit code where the limit of time ended a run that can go on (EX_TEMPFAIL)."""
 _MOMENTS = {"history", "date_created", "date_modified", "date_metadata_modified"}
+_MACHINE = {f"zssd_{name}" for name in MACHINE}
 _LIMIT = re.compile(r"(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
@@ -48,8 +59,8 @@ def check_begun(output: Path, *, resume: bool, overwrite: bool) -> None:
         raise OutputError(msg)
 
 
-def is_whole(planned: Plan, output: Path) -> bool:
-    """Whether an output without a folder is there already, as this very call has written it.
+def is_whole(planned: Plan, output: Path, layout: Layout) -> bool:
+    """Whether an output without a folder is there already, as this very call has written it, on whatever machine.
 
     Raises
     ------
@@ -60,18 +71,21 @@ def is_whole(planned: Plan, output: Path) -> bool:
         return False
     with closing(open_output(output)) as there:
         then = there.attributes
-    now = conventions.global_attributes(planned.contents(""))
-    other = [name for name, value in now.items() if name not in _MOMENTS and then.get(name) != value]
+    now = conventions.global_attributes(layout.contents(planned.contents("")))
+    free = _MOMENTS | _MACHINE | ({"zssd_precision"} if planned.job.config.precision == "auto" else set())
+    other = [name for name, value in now.items() if name not in free and then.get(name) != value]
+    other += [name for name in layout.marks if name not in now and name in then]
     if other:
-        told = f"{other[0]} {then.get(other[0])!r}, now {now[other[0]]!r}"
+        told = f"{other[0]} {then.get(other[0])!r}, now {now.get(other[0])!r}"
         msg = f"{output} exists and is of another call ({told}). Choose another name with -o, or pass --overwrite."
         raise OutputError(msg)
+    clear_removed(output)
     return True
 
 
 @contextmanager
 def keeping(
-    planned: Plan, output: Path, inputs: Iterable[Path], *, resume: bool
+    planned: Plan, output: Path, inputs: Iterable[Path], *, resume: bool, console: Console | None = None
 ) -> Iterator[tuple[Plan, Parts | None]]:
     """The plan to follow and the folder that keeps its batches, None where there is one batch only.
 
@@ -83,21 +97,38 @@ def keeping(
         The folder was begun with other settings.
     """
     folder, manifest = folder_of(output), folder_of(output) / MANIFEST
-    with stopped_by(signal.SIGUSR1):
-        if not folder.exists() and len(list(batches(planned.job))) == 1:
-            yield planned, None
-            return
-        settings = planned.settings() | {f"input {path.name}": fingerprint(path) for path in inputs}
-        going = resume and manifest.is_file()
-        parts = Parts(folder) if going else Parts.begin(folder, header(planned.job, settings, command_line()))
-        try:
-            planned = replace(planned, job=going_on(planned.job, settings, parts))
-            clear_leftovers(output)
-            yield planned, parts
-        except BaseException:
-            _leave(parts, len(list(batches(planned.job))))
-            raise
-        parts.remove()
+    if not folder.exists() and len(list(islice(batches(planned.job), 2))) == 1:
+        yield planned, None
+        return
+    settings = planned.settings() | _of_inputs(inputs)
+    going = resume and manifest.is_file()
+    parts = Parts(folder) if going else Parts.begin(folder, header(planned.job, settings, command_line()))
+    try:
+        job = going_on(planned.job, settings, parts)
+        for line in told_only(planned.job, settings, parts):
+            say(console or Page(stderr=True), f"Note       {line}", style="yellow")
+        planned = replace(planned, job=job)
+        clear_leftovers(output)
+        yield planned, parts
+    except BaseException:
+        _leave(parts, total_of(planned.job))
+        raise
+    parts.remove()
+
+
+def _of_inputs(inputs: Iterable[Path]) -> dict[str, str]:
+    """What tells whether files are those of the beginning, by their names, wherever they lie now."""
+    named: dict[str, list[Path]] = {}
+    for path in inputs:
+        named.setdefault(path.name, []).append(path)
+    return {f"input {name}": ", ".join(sorted(map(fingerprint, paths))) for name, paths in named.items()} | {
+        f"{MOMENT}{name}": ", ".join(sorted(map(changed, paths))) for name, paths in named.items()
+    }
+
+
+def total_of(job: Job) -> int:
+    """Number of batches."""
+    return sum(1 for _ in batches(job))
 
 
 def _leave(parts: Parts, total: int) -> None:
@@ -129,7 +160,9 @@ class NoTime(ConfigError):
 
 
 class Limit:
-    """Stops a run in time: before a batch that would end too late if it took as long as the slowest so far."""
+    """Stops a run in time: before a batch that would end too late if it took as long as the slowest so far, and before the
+    output is written where a rehearsal says that it would.
+    """  # fmt: skip
 
     def __init__(self, seconds: float | None, started: float, parts: Parts) -> None:
         self._end = None if seconds is None else started + seconds
@@ -143,7 +176,7 @@ class Limit:
         NoTime
             There was none for a single one, so that starting again would not help.
         """
-        slowest = max((float(line.get("seconds", 0)) for line in self._parts.lines), default=0.0)
+        slowest = self._parts.slowest
         if self._end is None or time.monotonic() + slowest <= self._end:
             return
         if len(self._parts) == self._at_first:
@@ -151,3 +184,36 @@ class Limit:
             raise NoTime(msg)
         say(Page(stderr=True), f"Stopped    by --time-limit: a batch takes up to {duration(slowest)}")
         raise SystemExit(OUT_OF_TIME)
+
+    def before_writing(self, seconds: Callable[[], float]) -> None:
+        """Raise :class:`SystemExit` with OUT_OF_TIME where there is no time to write the output and the next call has more.
+
+        ``seconds``, which are measured only where there is a limit, may be wrong: a call that begins with all batches goes ahead.
+        """
+        if self._end is None or time.monotonic() + (taken := seconds()) <= self._end:
+            return
+        if len(self._parts) == self._at_first:
+            line = f"writing takes about {duration(taken)}, more than --time-limit leaves; nothing is lost if it is cut"
+            say(Page(stderr=True), f"Note       {line}", style="yellow")
+            return
+        say(
+            Page(stderr=True),
+            f"Stopped    by --time-limit: all is drawn, the output takes about {duration(taken)} to write",
+        )
+        raise SystemExit(OUT_OF_TIME)
+
+
+def rehearsed(planned: Plan, parts: Parts, layout: Layout, create: Create, ending: str) -> float:
+    """Seconds that writing the output takes, about: a few times are written for a trial."""
+    contents, path = planned.contents(""), parts.folder / f"rehearsal{ending}"
+    few = max(1, REHEARSED // contents.members)
+    bounds = contents.time_bounds
+    short = replace(contents, times=contents.times[:few], time_bounds=None if bounds is None else bounds[:few])
+    began = time.monotonic()
+    with layout.sink(partial(create, path))(short) as out:
+        for result in takewhile(lambda result: result.time < few, kept(planned.job, parts)):
+            member = slice(result.first_member, result.first_member + len(result.values))
+            out.write(slice(result.time, result.time + 1), member, result.values[None])
+    taken = time.monotonic() - began
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return taken * len(contents.times) / len(short.times)

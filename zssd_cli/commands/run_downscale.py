@@ -1,5 +1,6 @@
 """What ``zssd downscale`` does after its options are parsed: check the targets, show the plan, write, report."""
 
+import signal
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -11,17 +12,28 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from zssd_cli.api import Plan, Written, plan
-from zssd_cli.commands.keeping import Limit, check_begun, is_whole, keeping, parse_limit
+from zssd_cli.commands.keeping import (
+    Limit,
+    check_begun,
+    is_whole,
+    keeping,
+    parse_limit,
+    rehearsed,
+    stopped_by,
+    total_of,
+)
+from zssd_cli.commands.laying import disk_needed, layout_lines
 from zssd_cli.commands.run_inspect import table
 from zssd_cli.commands.shared import Page, bar, check_picture, check_targets, command_line, named_files, say
 from zssd_cli.files import ZARR
 from zssd_cli.grids.latlon import describe_centres
 from zssd_cli.outputs import zarr
 from zssd_cli.outputs.conventions import mask_name
+from zssd_cli.outputs.layout import Layout
 from zssd_cli.outputs.netcdf import create_output
 from zssd_cli.outputs.parts import Parts
 from zssd_cli.posterior import estimate
-from zssd_cli.posterior.downscaling import Job, batches, observe
+from zssd_cli.posterior.downscaling import Job, observe
 from zssd_cli.posterior.observing import COMPONENTS, standards
 from zssd_cli.posterior.resuming import done_steps
 from zssd_cli.series.inspection import REFUSED, inspect_source
@@ -48,11 +60,18 @@ class DownscaleRequest:
     overwrite: bool
     resume: bool
     time_limit: str | None
+    keep_spread: bool
+    pack: bool
     dry_run: bool
     plot: Path | None
     quiet: bool
     brief: bool = False
     """One of many outputs of a data set: what is the same for all is not told again."""
+
+    @property
+    def layout(self) -> Layout:
+        """How fields are laid down."""
+        return Layout(self.keep_spread, self.pack)
 
 
 def execute(request: DownscaleRequest, settings: dict[str, Any], started: float | None = None) -> tuple[str, int]:
@@ -84,32 +103,43 @@ def execute(request: DownscaleRequest, settings: dict[str, Any], started: float 
     )
     if not request.dry_run:
         check_begun(request.output, resume=request.resume, overwrite=request.overwrite)
-    with plan(request.inputs, **settings) as planned:
+    with stopped_by(signal.SIGUSR1), plan(request.inputs, **settings) as planned:
+        request.layout.check(planned.job.config.members)
         if not request.brief:
             _announce(console, planned)
-        count = len(list(batches(planned.job)))
+            for line in layout_lines(request.layout, planned):
+                say(console, line)
+        count = total_of(planned.job)
         doubts = _warn(planned.job)
         if request.dry_run:
-            _estimate(console, planned, request.inputs, doubts)
+            _estimate(console, planned, request, doubts)
             return "planned", count
-        if request.resume and is_whole(planned, request.output):
+        if request.resume and is_whole(planned, request.output, request.layout):
             say(console, f"Whole      {request.output} is there already, with these settings")
             return "whole", count
-        with keeping(planned, request.output, expand(request.inputs), resume=request.resume) as (planned, parts):
-            written = _draw(console, planned, request.output, parts, limit, started)
+        with keeping(planned, request.output, expand(request.inputs), resume=request.resume, console=console) as (
+            planned,
+            parts,
+        ):
+            written = _draw(console, planned, request, parts, limit, started)
             _warn(planned.job, doubts)
             _finish(console, request, planned.job, written, time.monotonic() - began)
     return "written", count
 
 
 def _draw(
-    console: Console, planned: Plan, output: Path, parts: Parts | None, limit: float | None, started: float
+    console: Console,
+    planned: Plan,
+    request: DownscaleRequest,
+    parts: Parts | None,
+    limit: float | None,
+    started: float,
 ) -> Written:
     """Draw with a bar, batch by batch into the folder of parts where there is one, and write the output."""
     done = 0 if parts is None else done_steps(planned.job, parts)
     if parts is not None and len(parts):
-        total = len(list(batches(planned.job)))
-        say(console, f"Resumed    {len(parts)} of {total} batches are finished")
+        say(console, f"Resumed    {len(parts)} of {total_of(planned.job)} batches are finished")
+    output, layout = request.output, request.layout
     create = zarr.create_store if output.suffix == ZARR else create_output
     with bar(console, *BAR) as progress:
         task = progress.add_task("", total=planned.job.steps, completed=done)
@@ -118,8 +148,10 @@ def _draw(
             progress.advance(task, count)
 
         if parts is not None:
-            planned.draw(parts, tick, Limit(limit, started, parts))
-        return planned.write(partial(create, output), command_line(), tick, parts)
+            within = Limit(limit, started, parts)
+            planned.draw(parts, tick, within)
+            within.before_writing(lambda: rehearsed(planned, parts, layout, create, output.suffix))
+        return planned.write(layout.sink(partial(create, output)), command_line(), tick, parts)
 
 
 def _warn(job: Job, said: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -196,9 +228,9 @@ def _nearly_all_missing(job: Job) -> list[str]:
     ]
 
 
-def _estimate(console: Console, planned: Plan, inputs: tuple[str | Path, ...], said: tuple[str, ...]) -> None:
-    job, wanted = planned.job, planned.variables
-    found = inspect_source(planned.source, [str(path) for path in inputs])
+def _estimate(console: Console, planned: Plan, request: DownscaleRequest, said: tuple[str, ...]) -> None:
+    job = planned.job
+    found = inspect_source(planned.source, [str(path) for path in request.inputs])
     console.print(table(found.variables))
     _warn(job, said)
     for problem in found.problems:
@@ -207,19 +239,10 @@ def _estimate(console: Console, planned: Plan, inputs: tuple[str | Path, ...], s
     call, cells = estimate.network_call(job)
     taken = span(*estimate.seconds_range(job, call, cells))
     memory = estimate.memory(job) / 1e9
-    values = job.samples * int(np.prod(job.domain.output.shape)) * len(wanted)
-    disk = _gigabytes(values * 2.7e-9)
-    if len(list(batches(job))) > 1:
-        disk += f" on disk and {_gigabytes(values * 4e-9)} more until the end"
-    else:
-        disk += " on disk"
+    disk = disk_needed(planned, request.layout)
     say(console, f"Dry run    {job.steps} network calls, {taken}, {memory:.1f} GB of memory, {disk}; nothing written")
     based = f"{call.count} timed calls of the network on {cells} cells: the fastest, as if idle, and the median"
     say(console, f"           (time from {based})")
-
-
-def _gigabytes(size: float) -> str:
-    return f"{size:.1f} GB" if size >= 0.1 else f"{size * 1000:.1f} MB"
 
 
 def _finish(console: Console, request: DownscaleRequest, job: Job, written: Written, seconds: float) -> None:

@@ -12,6 +12,7 @@ import xarray as xr
 from zssd_cli.errors import InputError
 from zssd_cli.grids.conservative import latitude_weights, longitude_weights
 from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid, Region, block_grid, regular_grid
+from zssd_cli.outputs.layout import KEPT
 from zssd_cli.series.opening import is_zarr, one_line, reading, undecoded
 from zssd_cli.series.protocol import Series
 from zssd_cli.series.stamps import decode
@@ -120,6 +121,13 @@ def open_output(path: str | Path | xr.Dataset) -> OutputFile:
     except BaseException:
         data.close()
         raise
+
+
+def refuse_means(out: OutputFile) -> None:
+    """Raise :class:`InputError` where the members' mean was kept: it is smoother than any member, and no ensemble."""
+    if KEPT in out.attributes:
+        msg = f"{out.path} holds the {out.attributes[KEPT]}, which scores of members do not fit. Give an output made without --keep-spread."
+        raise InputError(msg)
 
 
 def _described(data: xr.Dataset, path: Path) -> OutputFile:

@@ -31,6 +31,7 @@ from zssd_cli.evaluation.views import (
     shown_time,
 )
 from zssd_cli.grids.latlon import LatLonGrid
+from zssd_cli.outputs.layout import KEPT
 from zssd_cli.pictures import style
 from zssd_cli.pictures.animation import pixels
 from zssd_cli.pictures.lines import Curve, Spectrum, spectrum_picture
@@ -110,7 +111,7 @@ def _members_shown(
 
 
 def _member(view: View, name: str, index: int, member: int) -> Panel:
-    title = f"{name}, member {member}"
+    title = f"{name}, mean of the members" if KEPT in view.output.attributes else f"{name}, member {member}"
     drawn = view.drawn(name, index)
     if not view.observed(name):
         title += " (inferred)"

@@ -12,6 +12,7 @@ import cftime
 import numpy as np
 
 from zssd_cli.grids.latlon import FINE_STEP
+from zssd_cli.outputs.packing import Packing, packing_of
 from zssd_cli.outputs.sink import Attribute, Contents
 from zssd_cli.times import format_time
 from zssd_cli.variables import VARIABLES, Variable
@@ -55,12 +56,16 @@ def parts(contents: Contents) -> list[Part]:
     return [
         Part("time", ("time",), np.array(contents.times, object), {**_TIME, **bounded}),
         *([Part("time_bnds", ("time", "bnds"), np.array(contents.time_bounds, object), {})] if bounded else []),
-        Part("member", ("member",), np.arange(contents.members, dtype=np.int32), {**_MEMBER}),
+        *([] if contents.spread else [_members(contents)]),
         *_axis("lat", grid.lat, grid.lat_edges, _LAT),
         *_axis("lon", grid.lon, grid.lon_edges, _LON),
         *_verticals(contents).values(),
         Part(REFERENCE_SYSTEM, (), np.array(0, np.int32), _SPHERE),
     ]
+
+
+def _members(contents: Contents) -> Part:
+    return Part("member", ("member",), np.arange(contents.members, dtype=np.int32), {**_MEMBER})
 
 
 def _axis(name: str, centres: np.ndarray, edges: np.ndarray, attributes: dict[str, str]) -> list[Part]:
@@ -108,8 +113,48 @@ def encoded(contents: Contents, part: Part) -> tuple[np.ndarray, dict[str, Attri
     return np.asarray(values, kind), attributes
 
 
+@dataclass(frozen=True)
+class Field:
+    """A field as files hold it; ``packing`` where as integers."""
+
+    name: str
+    dims: tuple[str, ...]
+    attributes: dict[str, Attribute]
+    packing: Packing | None
+
+    def where(self, time: slice, member: slice) -> tuple[slice, ...]:
+        """The place of times and members in it."""
+        return (time, member) if "member" in self.dims else (time,)
+
+    def cut(self, values: np.ndarray, number: int) -> np.ndarray:
+        """Its values, the variable of a number of (time, member, variable, lat, lon)."""
+        return values[:, :, number] if "member" in self.dims else values[:, 0, number]
+
+
+def fields(contents: Contents) -> list[Field]:
+    """The fields of an output in the order in which a writer gets them."""
+    found = []
+    for name in contents.variables:
+        attributes = field_attributes(contents, name)
+        packing = packing_of(name) if contents.packed else None
+        if not contents.spread:
+            found.append(Field(name, DIMS, attributes, packing))
+            continue
+        dims, methods = (DIMS[0], *DIMS[2:]), attributes.pop("cell_methods", "")
+        over = {kind: f"{methods} realization: {kind}".strip() for kind in ("mean", "standard_deviation")}
+        mean = attributes | {"cell_methods": over["mean"], "ancillary_variables": spread_name(name)}
+        spread = attributes | {
+            "long_name": f"spread of {VARIABLES[name].long_name}",
+            "cell_methods": over["standard_deviation"],
+            "comment": f"standard deviation of {contents.members} draws from the posterior, squares divided by {contents.members - 1}",
+        }
+        found.append(Field(name, dims, mean, packing))
+        found.append(Field(spread_name(name), dims, spread, packing_of(name, spread=True) if contents.packed else None))
+    return found
+
+
 def field_attributes(contents: Contents, name: str) -> dict[str, Attribute]:
-    """Attributes of a field; ``coordinates`` among them where it lies at a height or a level."""
+    """Attributes of a field of members; ``coordinates`` among them where it lies at a height or a level."""
     place = _place(VARIABLES[name])
     return {
         **VARIABLES[name].attributes,
@@ -118,6 +163,16 @@ def field_attributes(contents: Contents, name: str) -> dict[str, Attribute]:
         **({"coordinates": _verticals(contents)[place].name} if place else {}),
         **contents.variables[name],
     }
+
+
+def spread_name(variable: str) -> str:
+    """Name of the standard deviation of a variable over the members."""
+    return f"{variable}_spread"
+
+
+def ancillary(contents: Contents, variable: str) -> str:
+    """What belongs to a variable that has a mask."""
+    return " ".join([*([spread_name(variable)] if contents.spread else []), mask_name(variable)])
 
 
 def mask_name(variable: str) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from zssd_cli.outputs import conventions
-from zssd_cli.outputs.conventions import DIMS, Part
+from zssd_cli.outputs.conventions import DIMS, Field, Part
 from zssd_cli.outputs.sink import Attribute, Contents
 
 
@@ -19,8 +19,8 @@ class DatasetWriter:
 
     def write(self, time: slice, member: slice, values: np.ndarray) -> None:
         """Store (time, member, variable, lat, lon) in canonical units."""
-        for i, name in enumerate(self._contents.variables):
-            self._dataset[name].values[time, member] = values[:, :, i]
+        for i, field in enumerate(conventions.fields(self._contents)):
+            self._dataset[field.name].values[field.where(time, member)] = field.cut(values, i)
 
     def mark_drawn(self, time: int, variable: str, cells: np.ndarray) -> None:
         """See :class:`zssd_cli.outputs.sink.Writer`."""
@@ -28,7 +28,7 @@ class DatasetWriter:
         if name not in self._dataset:
             ones = np.ones((len(self._contents.times), *grid.shape), np.int8)
             self._dataset[name] = (("time", "lat", "lon"), ones, conventions.mask_attributes(variable))
-            self.attribute("ancillary_variables", name, variable)
+            self.attribute("ancillary_variables", conventions.ancillary(self._contents, variable), variable)
         self._dataset[name].values[time] = ~cells
 
     def attribute(self, name: str, value: Attribute, variable: str | None = None) -> None:
@@ -45,8 +45,12 @@ class MemorySink:
     def __call__(self, contents: Contents) -> Iterator[DatasetWriter]:
         """See :class:`zssd_cli.outputs.sink.Sink`."""
         others = conventions.parts(contents)
-        shape = (len(contents.times), contents.members, *contents.grid.shape)
-        fields = {name: _field(contents, name, shape) for name in contents.variables}
+        sizes = {
+            "time": len(contents.times),
+            "member": contents.members,
+            **dict(zip(DIMS[2:], contents.grid.shape, strict=True)),
+        }
+        fields = {field.name: _empty(field, sizes) for field in conventions.fields(contents)}
         data = {part.name: _variable(part) for part in others if not part.coordinate}
         coordinates = {part.name: _variable(part) for part in others if part.coordinate}
         dataset = xr.Dataset({**fields, **data}, coordinates, conventions.global_attributes(contents))
@@ -54,11 +58,11 @@ class MemorySink:
         self.dataset = dataset
 
 
-def _field(contents: Contents, name: str, shape: tuple[int, ...]) -> xr.Variable:
-    """An empty field; which scalar coordinate is its own is kept where xarray keeps it, for writing."""
-    attributes = conventions.field_attributes(contents, name)
+def _empty(field: Field, sizes: dict[str, int]) -> xr.Variable:
+    """A field without values; which scalar coordinate is its own is kept where xarray keeps it, for writing."""
+    attributes = dict(field.attributes)
     encoding = {"coordinates": attributes.pop("coordinates", None)}
-    return xr.Variable(DIMS, np.full(shape, np.nan, np.float32), attributes, encoding)
+    return xr.Variable(field.dims, np.full([sizes[d] for d in field.dims], np.nan, np.float32), attributes, encoding)
 
 
 def _variable(part: Part) -> xr.Variable:

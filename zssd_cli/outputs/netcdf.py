@@ -10,6 +10,7 @@ import numpy as np
 from zssd_cli.files import atomic_path, disk_errors, sync
 from zssd_cli.outputs import conventions
 from zssd_cli.outputs.conventions import DIMS
+from zssd_cli.outputs.packing import MISSING
 from zssd_cli.outputs.sink import Attribute, Contents
 
 FILL = np.float32(1e20)
@@ -21,13 +22,14 @@ class FieldWriter:
     """An open output file with dimensions (time, member, lat, lon)."""
 
     def __init__(self, file: netCDF4.Dataset, contents: Contents) -> None:
-        self._file, self._contents = file, contents
+        self._file, self._contents, self._fields = file, contents, conventions.fields(contents)
 
     def write(self, time: slice, member: slice, values: np.ndarray) -> None:
         """Store (time, member, variable, lat, lon) in canonical units; NaN becomes missing."""
-        for i, name in enumerate(self._contents.variables):
-            field = values[:, :, i]
-            self._file[name][time, member] = np.where(np.isnan(field), FILL, field)
+        for i, field in enumerate(self._fields):
+            part = field.cut(values, i)
+            filled = np.where(np.isnan(part), FILL, part) if field.packing is None else field.packing.pack(part)
+            self._file[field.name][field.where(time, member)] = filled
 
     def mark_drawn(self, time: int, variable: str, cells: np.ndarray) -> None:
         """See :class:`zssd_cli.outputs.sink.Writer`."""
@@ -37,7 +39,7 @@ class FieldWriter:
             mask.setncatts(conventions.mask_attributes(variable))
             for index in range(len(self._contents.times)):
                 mask[index] = 1
-            self.attribute("ancillary_variables", name, variable)
+            self.attribute("ancillary_variables", conventions.ancillary(self._contents, variable), variable)
         self._file[name][time] = ~cells
 
     def attribute(self, name: str, value: Attribute, variable: str | None = None) -> None:
@@ -46,7 +48,7 @@ class FieldWriter:
 
 
 def _compressed(
-    file: netCDF4.Dataset, name: str, kind: str, dims: tuple[str, ...], fill_value: np.float32 | None
+    file: netCDF4.Dataset, name: str, kind: str, dims: tuple[str, ...], fill_value: np.generic | None
 ) -> netCDF4.Variable:
     """A variable (..., lat, lon) that is compressed field by field."""
     sides = [min(len(file.dimensions[side]), longest) for side, longest in zip(dims[-2:], TILE, strict=True)]
@@ -60,7 +62,7 @@ def _create(file: netCDF4.Dataset, contents: Contents) -> None:
     sizes = {
         "bnds": 2,
         "time": None,
-        "member": contents.members,
+        **({} if contents.spread else {"member": contents.members}),
         **dict(zip(DIMS[2:], contents.grid.shape, strict=True)),
     }
     for name, size in sizes.items():
@@ -70,8 +72,14 @@ def _create(file: netCDF4.Dataset, contents: Contents) -> None:
         variable = file.createVariable(part.name, values.dtype, part.dims)
         variable.setncatts(attributes)
         variable[:] = values
-    for name in contents.variables:
-        _compressed(file, name, "f4", DIMS, FILL).setncatts(conventions.field_attributes(contents, name))
+    for field in conventions.fields(contents):
+        if field.packing is None:
+            _compressed(file, field.name, "f4", field.dims, FILL).setncatts(field.attributes)
+        else:
+            variable = _compressed(file, field.name, "i2", field.dims, MISSING)
+            variable.setncatts(field.attributes | field.packing.attributes)
+            # integers are given as they are
+            variable.set_auto_maskandscale(False)
 
 
 @contextmanager

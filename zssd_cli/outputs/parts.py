@@ -1,7 +1,11 @@
 """Finished batches of a run in a folder beside its output, so that a run which was killed goes on where it was.
 
-The folder holds a file per batch (safetensors, each whole or not there) and ``manifest.jsonl``: its first line says what is being
-made, every other one names a batch, its file, the file's hash and the seconds that it took. A batch counts once its line is whole.
+The folder holds two files, which only grow: ``fields.bin``, the batches one after the other, and ``manifest.jsonl``, whose first
+line says what is being made; every other one names a batch, where it lies, its hash and the seconds that it took. A batch is on the
+disk before its line is written, and counts once its line is whole; what stands after the last such batch is cut at opening. Opening
+compares sizes only; a hash is compared where a batch is loaded.
+
+A batch is stored as safetensors, its bytes sorted by their place in a word of four and deflated, as NetCDF does with numbers.
 """
 
 import fcntl
@@ -9,7 +13,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,8 +24,10 @@ from safetensors.numpy import load, save
 from zssd_cli.errors import OutputError
 from zssd_cli.files import disk_errors, sync, write_safely
 
-MANIFEST = "manifest.jsonl"
-FORMAT = "zssd-parts-1"
+MANIFEST, FIELDS = "manifest.jsonl", "fields.bin"
+FORMAT = "zssd-parts-2"
+WORD = 4
+"""Bytes of most numbers."""
 
 
 def folder_of(output: Path) -> Path:
@@ -37,31 +44,35 @@ class Parts:
         Where they are.
     header
         What is being made, as it was given to :meth:`begin`.
-    lines
-        The manifest's lines in the order in which batches were finished; also of those that were damaged later.
+    slowest
+        The most ``seconds`` that were noted with a batch.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open what :meth:`begin` made; damaged parts and lines do not count.
+        """Open what :meth:`begin` made; damaged lines, and batches of which bytes are missing, do not count.
 
         Raises
         ------
         OutputError
             The manifest's first line is damaged, the folder holds something else, or another process works on it.
         """
-        self.folder, path = folder, folder / MANIFEST
-        self._file = _open_alone(path)
+        self.folder = folder
+        self._manifest = _open_alone(folder / MANIFEST)
         try:
-            first, *others = self._whole_lines()
+            first = _parsed(self._manifest.readline())
             if not isinstance(first, dict) or first.get("format") != FORMAT:
-                msg = f"{path}: the first line is damaged or of another version. Pass --overwrite to start anew."
+                msg = f"{folder / MANIFEST}: the first line is damaged or of another version. Pass --overwrite to start anew."
                 raise OutputError(msg)
+            self.header: dict[str, Any] = first
+            with disk_errors(folder):
+                self._fields = os.open(folder / FIELDS, os.O_RDWR | os.O_CREAT, 0o666)
         except BaseException:
-            self._file.close()
+            self._manifest.close()
             raise
-        self.header: dict[str, Any] = first
-        self.lines = [line for line in others if isinstance(line, dict) and "batch" in line]
-        self._done = {str(line["batch"]): line for line in self.lines if self._is_sound(line)}
+        self.slowest = 0.0
+        self._done: dict[str, int] = {}
+        """Batch -> place of its line in the manifest."""
+        self._open()
 
     @classmethod
     def begin(cls, folder: Path, header: Mapping[str, Any]) -> "Parts":
@@ -77,18 +88,33 @@ class Parts:
             write_safely(folder / MANIFEST, _line({"format": FORMAT, **header}))
         return cls(folder)
 
-    def _whole_lines(self) -> list[Any]:
-        """The lines, None for damaged ones; one that was cut is removed."""
-        content = self._file.read()
-        self._file.truncate(self._file.seek(content.rfind(b"\n") + 1))
-        return [_parsed(line) for line in content[: content.rfind(b"\n")].split(b"\n")]
+    def _open(self) -> None:
+        """Learn which batches are whole and cut what was left half-written."""
+        there, end, place = os.fstat(self._fields).st_size, 0, self._manifest.tell()
+        for raw in self._manifest:
+            if not raw.endswith(b"\n"):
+                break
+            line, here, place = _parsed(raw), place, place + len(raw)
+            if not isinstance(line, dict) or "batch" not in line:
+                continue
+            self.slowest = max(self.slowest, line.get("seconds", 0.0))
+            stop = line.get("offset", 0) + line.get("length", there + 1)
+            if stop <= there:
+                self._done[line["batch"]], end = here, max(end, stop)
+            else:
+                self._done.pop(line["batch"], None)
+        self._manifest.truncate(place)
+        os.ftruncate(self._fields, end)
+        self._line_end, self._end = place, end
 
-    def _is_sound(self, line: Mapping[str, Any]) -> bool:
-        path = self.folder / str(line.get("file"))
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == line.get("sha256")
+    @property
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """The manifest's lines after the first one, in the order in which they were written; damaged ones are left out."""
+        with (self.folder / MANIFEST).open("rb") as file:
+            file.readline()
+            for raw in file:
+                if isinstance(line := _parsed(raw), dict):
+                    yield line
 
     @property
     def origin(self) -> dict[str, str]:
@@ -111,19 +137,51 @@ class Parts:
         OutputError
             It cannot be written.
         """
-        data = save({name: np.ascontiguousarray(values) for name, values in arrays.items()})
-        line = {"batch": batch, "file": f"{batch}.safetensors", "sha256": hashlib.sha256(data).hexdigest(), **noted}
+        data = _deflated(save({name: np.ascontiguousarray(values) for name, values in arrays.items()}))
+        where = {"offset": self._end, "length": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         with disk_errors(self.folder):
-            write_safely(self.folder / line["file"], data)
-            self._file.write(_line(line))
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        self.lines.append(line)
-        self._done[batch] = line
+            _write(self._fields, data, self._end)
+            os.fsync(self._fields)
+            place = self._append({"batch": batch, **where, **noted})
+        self._end += len(data)
+        self._done[batch] = place
+        self.slowest = max(self.slowest, noted.get("seconds", 0.0))
+
+    def note(self, line: Mapping[str, Any]) -> None:
+        """Add a line of no batch to the manifest."""
+        with disk_errors(self.folder):
+            self._append(line)
+
+    def _append(self, line: Mapping[str, Any]) -> int:
+        """Write a line to the manifest's end and onto the disk; where it begins."""
+        data, place = _line(line), self._line_end
+        _write(self._manifest.fileno(), data, place)
+        os.fsync(self._manifest.fileno())
+        self._line_end += len(data)
+        return place
 
     def load(self, batch: str) -> dict[str, np.ndarray]:
-        """The arrays of a finished batch."""
-        return load((self.folder / self._done[batch]["file"]).read_bytes())
+        """The arrays of a finished batch.
+
+        Raises
+        ------
+        OutputError
+            The disk gives other bytes than were stored. The batch counts no longer.
+        """
+        # opened anew: what was read before may still be buffered
+        with (self.folder / MANIFEST).open("rb") as file:
+            file.seek(self._done[batch])
+            line = _parsed(file.readline())
+        data = _read(self._fields, line["length"], line["offset"])
+        if hashlib.sha256(data).hexdigest() != line["sha256"]:
+            self.note({"batch": batch, "lost": "the bytes on the disk are not those that were stored"})
+            del self._done[batch]
+            msg = (
+                f"{self.folder / FIELDS} is damaged: {batch} is not what was stored. The same command with --resume draws it "
+                "again; check the disk if this comes back."
+            )
+            raise OutputError(msg)
+        return load(_inflated(data))
 
     def remove(self) -> None:
         """Remove the folder."""
@@ -132,13 +190,24 @@ class Parts:
 
     def close(self) -> None:
         """Let others work on the folder."""
-        self._file.close()
+        if not self._manifest.closed:
+            os.close(self._fields)
+            self._manifest.close()
 
 
 def begun(output: Path) -> bool:
     """Whether there is a folder with at least one finished batch of an output."""
     path = folder_of(output) / MANIFEST
-    return path.is_file() and path.read_bytes().count(b"\n") > 1
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        file.readline()
+        return any(b'"batch"' in line and line.endswith(b"\n") for line in file)
+
+
+def clear_removed(output: Path) -> None:
+    """Remove what is left of a folder whose removal was cut short."""
+    shutil.rmtree(_doomed(folder_of(output)), ignore_errors=True)
 
 
 def _open_alone(path: Path) -> BinaryIO:
@@ -159,11 +228,44 @@ def _open_alone(path: Path) -> BinaryIO:
 
 def _remove(folder: Path) -> None:
     """Its name goes first and at once, so that a half-removed folder is not taken for one to go on with."""
-    doomed = folder.with_name(f".{folder.name}.part")
+    doomed = _doomed(folder)
     shutil.rmtree(doomed, ignore_errors=True)
     folder.rename(doomed)
     sync(doomed.parent)
     shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _doomed(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.part")
+
+
+def _write(file: int, data: bytes, place: int) -> None:
+    """Write all of it: the system may take less at once."""
+    rest = memoryview(data)
+    while rest:
+        count = os.pwrite(file, rest, place)
+        rest, place = rest[count:], place + count
+
+
+def _read(file: int, length: int, place: int) -> bytes:
+    """As much of it as is there: the system may give less at once."""
+    pieces: list[bytes] = []
+    while length > 0 and (piece := os.pread(file, length, place)):
+        pieces.append(piece)
+        length, place = length - len(piece), place + len(piece)
+    return b"".join(pieces)
+
+
+def _deflated(data: bytes) -> bytes:
+    """The number of bytes that fill the last word, and the deflated words."""
+    filled = -len(data) % WORD
+    words = np.frombuffer(data + bytes(filled), np.uint8).reshape(-1, WORD)
+    return bytes([filled]) + zlib.compress(words.T.tobytes(), 1)
+
+
+def _inflated(data: bytes) -> bytes:
+    words = np.frombuffer(zlib.decompress(memoryview(data)[1:]), np.uint8).reshape(WORD, -1)
+    return words.T.tobytes()[: words.size - data[0]]
 
 
 def _line(content: Mapping[str, Any]) -> bytes:

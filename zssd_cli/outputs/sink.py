@@ -35,6 +35,10 @@ class Contents:
         Begin and end of the interval that each time stands for, where the input has some.
     created
         The moment that the output is dated with.
+    spread
+        For every variable the mean of the members and their standard deviation, one after the other, without an axis of members.
+    packed
+        Fields are stored as integers (:mod:`zssd_cli.outputs.packing`).
     """
 
     grid: LatLonGrid
@@ -44,13 +48,15 @@ class Contents:
     attributes: Mapping[str, Attribute]
     time_bounds: TimeBounds | None = None
     created: str = field(default_factory=now_utc)
+    spread: bool = False
+    packed: bool = False
 
 
 class Writer(Protocol):
     """An open output with dimensions (time, member, lat, lon)."""
 
     def write(self, time: slice, member: slice, values: np.ndarray) -> None:
-        """Store (time, member, variable, lat, lon) in canonical units; NaN is missing."""
+        """Store (time, member, variable, lat, lon) in canonical units; NaN is missing. With a spread: member 0, its variables twice."""
 
     def mark_drawn(self, time: int, variable: str, cells: np.ndarray) -> None:
         """Note the cells, boolean (lat, lon), where an observed variable had no observation at a time."""

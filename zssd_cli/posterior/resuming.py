@@ -7,14 +7,22 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from zssd_cli.errors import ConfigError
 from zssd_cli.outputs.parts import Parts
+from zssd_cli.outputs.sink import Contents
 from zssd_cli.posterior.downscaling import Batch, Job, Result, batches, draw
 from zssd_cli.times import now_utc
 
 Seen = dict[tuple[str, str], list[str]]
 """Doubts about fields, as :class:`zssd_cli.series.doubts.Watch` gathers them."""
+MACHINE = ("torch", "threads", "device")
+"""Settings that may be others where a run goes on: its fields may differ in their last bits."""
+ELSEWHERE = "zssd_also_drawn_on"
+"""Global attribute of an output that went on on other machines."""
+MOMENT = "last change of "
+"""Begin of the names of settings that say when a file was changed: a copy has the same fields."""
 
 
 def name_of(batch: Batch) -> str:
@@ -35,26 +43,95 @@ def header(job: Job, settings: Mapping[str, Any], command: str) -> dict[str, Any
     return {"created": now_utc(), "command": command, **of_machine, "settings": settings}
 
 
+def _differing(job: Job, settings: Mapping[str, Any], parts: Parts) -> dict[str, tuple[Any, Any]]:
+    """Settings that are others now than when a folder was begun: name -> then, now; None for one that is not given."""
+    then, now = parts.header["settings"], json.loads(json.dumps(settings))
+    if job.config.precision == "auto":
+        # what is kept cannot differ
+        now["precision"] = then.get("precision")
+    return {name: (then.get(name), now.get(name)) for name in {**then, **now} if then.get(name) != now.get(name)}
+
+
+def _harmless(name: str) -> bool:
+    """Whether another value of a setting leaves the fields as they are, but for their last bits."""
+    return name in MACHINE or name.startswith(MOMENT)
+
+
+def told_only(job: Job, settings: Mapping[str, Any], parts: Parts) -> list[str]:
+    """Lines on what is otherwise than when a folder was begun and does not keep a run from going on."""
+    different = _differing(job, settings, parts)
+    machine = [
+        f"{name} was {_told(different[name][0])}, is {_told(different[name][1])}"
+        for name in MACHINE
+        if name in different
+    ]
+    files = [name.removeprefix(MOMENT) for name in different if name.startswith(MOMENT)]
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    precision = str(job.precision).removeprefix("torch.")
+    begun = parts.header["settings"].get("precision", precision)
+    return [
+        *([f"Another machine than at the beginning ({'; '.join(machine)}): last bits may differ"] if machine else []),
+        *(
+            [f"{files[0]}{more} changed or was copied since; size and samples are the same: taken as it was"]
+            if files
+            else []
+        ),
+        *(
+            [f"Goes on in {begun}, as it was begun; this machine's own choice is {precision}"]
+            if begun != precision
+            else []
+        ),
+    ]
+
+
 def going_on(job: Job, settings: Mapping[str, Any], parts: Parts) -> Job:
-    """The job in the batches in which it was begun, whatever memory is free now.
+    """The job in the batches and the precision in which it was begun, whatever machine it is now.
+
+    Another machine is noted in the folder, for :func:`as_begun`.
 
     Raises
     ------
     ConfigError
-        Other settings than then.
+        Other settings than then, but for those of :func:`told_only`.
     """
-    then, now = parts.header["settings"], json.loads(json.dumps(settings))
-    if then != now:
-        names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
-        told = "; ".join(f"{name} was {_told(then.get(name))}, is {_told(now.get(name))}" for name in names[:3])
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    then = parts.header["settings"]
+    others = {name: both for name, both in _differing(job, settings, parts).items() if not _harmless(name)}
+    if others:
+        told = "; ".join(f"{name} was {_told(was)}, is {_told(now)}" for name, (was, now) in list(others.items())[:3])
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
         msg = f"--resume: {parts.folder} was begun with other settings: {told}{more}. Give those, or --overwrite to start anew."
         raise ConfigError(msg)
-    return replace(job, batch=parts.header["batch"], call_cells=parts.header["call_cells"])
+    last, here = _machine(then), json.loads(json.dumps(_machine(settings)))
+    for line in parts.lines:
+        last = line.get("machine", last)
+    if last != here:
+        parts.note({"machine": here})
+    precision = getattr(torch, then["precision"]) if "precision" in then else job.precision
+    return replace(job, batch=parts.header["batch"], call_cells=parts.header["call_cells"], precision=precision)
 
 
 def _told(value: object) -> str:
     return "not given" if value is None else str(value)
+
+
+def _machine(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: settings.get(name) for name in MACHINE}
+
+
+def as_begun(contents: Contents, parts: Parts) -> Contents:
+    """What an output holds with attributes that say on what it was drawn, not on what it is written: the machine on which it was
+    begun, and the others on which it went on.
+    """  # fmt: skip
+    first = machine = _machine(parts.header["settings"])
+    others: dict[str, None] = {}
+    for line in parts.lines:
+        machine = line.get("machine", machine)
+        if "batch" in line and machine != first:
+            others[", ".join(f"{name} {value}" for name, value in machine.items())] = None
+    said = {f"zssd_{name}": value for name, value in first.items() if name != "device" and value is not None}
+    if others:
+        said[ELSEWHERE] = "; ".join(others)
+    return replace(contents, attributes={**contents.attributes, **said})
 
 
 def draw_missing(
@@ -84,9 +161,9 @@ def draw_missing(
     """
     for line in parts.lines:
         _add_doubts(seen, line.get("doubts", []))
-    missing = [batch for batch in batches(job) if name_of(batch) not in parts]
+    missing = sum(name_of(batch) not in parts for batch in batches(job))
     drawing = draw(job, tick, lambda batch: name_of(batch) in parts)
-    for _ in missing:
+    for _ in range(missing):
         before_each()
         started, before = time.monotonic(), {key: len(times) for key, times in seen.items()}
         batch, results = next(drawing)
