@@ -24,6 +24,7 @@ COMMANDS = {
     "downscale": "zssd_cli.commands.downscale:downscale",
     "train": "zssd_cli.commands.train:train",
     "inspect": "zssd_cli.commands.inspect:inspect",
+    "debias": "zssd_cli.commands.debias:app",
     "evaluate": "zssd_cli.commands.evaluate:evaluate",
     "invert": "zssd_cli.commands.invert:invert",
     "fetch-static": "zssd_cli.commands.fetch_static:fetch_static",

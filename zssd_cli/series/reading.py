@@ -28,7 +28,7 @@ from zssd_cli.series.joining import (
 )
 from zssd_cli.series.layout import Layout, same_place
 from zssd_cli.series.opening import expand, open_datasets, undecoded
-from zssd_cli.series.provenance import mixed_grids, provenance, refuse_mixed
+from zssd_cli.series.provenance import adjusted_already, mixed_grids, provenance, refuse_mixed
 from zssd_cli.series.timeline import common_calendar, in_range, spacing_name
 from zssd_cli.variables import Variable, lookup
 
@@ -286,7 +286,7 @@ def _assemble(
         frequency=next((one.interval.name for one in series if one.interval.name), None) or spacing_name(times),
         averaging=why,
         time_bounds=bounds.pop() if len(bounds) == 1 else None,
-        attributes=provenance(headers, list(opened)),
+        attributes=provenance(headers, list(opened)) | adjusted_already([*headers, *(p.array.attrs for p in pieces)]),
         notes=tuple(dict.fromkeys(notes)),
         _series=series,
         _datasets=tuple(datasets),
