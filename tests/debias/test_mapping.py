@@ -37,8 +37,8 @@ def test_the_same_as_xsdba_adjusts(series, kind):
     change = interpolated(series[2], model[:, None], correction(reference, historical, kind)[:, None])
     ours = series[2] + change if kind is Kind.DIFFERENCE else series[2] * change
     spread = series[2].std()
-    assert np.sqrt(np.mean((ours - theirs) ** 2)) < 0.002 * spread
-    assert np.abs(ours - theirs).max() < 0.03 * spread
+    assert np.sqrt(np.mean((ours - theirs) ** 2)) < 0.004 * spread
+    assert np.abs(ours - theirs).max() < 0.05 * spread
     assert np.abs(theirs - series[2]).mean() > 0.3 * spread
 
 

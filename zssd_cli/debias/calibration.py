@@ -12,7 +12,7 @@ import netCDF4
 import numpy as np
 
 from zssd_cli.debias.mapping import Kind, correction, interpolated
-from zssd_cli.debias.seasons import Decades, Seasons
+from zssd_cli.debias.seasons import Decades, Seasons, decimal_year
 from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.grids.latlon import LatLonGrid, describe_extent
 from zssd_cli.series.opening import reading
@@ -62,7 +62,7 @@ class Calibration:
     target: Decades | None
     counts: np.ndarray
     sources: Mapping[str, Mapping[str, str]]
-    _kept: dict[tuple[str, int, int], tuple[np.ndarray, np.ndarray]] = field(
+    _kept: dict[tuple[str, int, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = field(
         default_factory=dict, repr=False, compare=False
     )
 
@@ -90,17 +90,18 @@ class Calibration:
         rows, columns = self._places(grid, np.isfinite(blocks).any((0, 1)))
         adjusted = np.empty_like(blocks)
         for k, time in enumerate(times):
-            places = self.weights(time)
             for n, name in enumerate(names):
-                adjusted[k, n] = self._adjusted(name, blocks[k, n], places, rows, columns)
+                adjusted[k, n] = self._adjusted(name, blocks[k, n], time, rows, columns)
         return adjusted
 
     def _adjusted(
-        self, name: str, values: np.ndarray, places: list[tuple[int, int, float]], rows: np.ndarray, columns: np.ndarray
+        self, name: str, values: np.ndarray, time: cftime.datetime, rows: np.ndarray, columns: np.ndarray
     ) -> np.ndarray:
         change = np.zeros(values.shape)
-        for span, season, weight in places:
-            model, factors = (part[:, rows][:, :, columns] for part in self._slice(name, span, season))
+        later = decimal_year(time) - self.middles
+        for span, season, weight in self.weights(time):
+            model, factors, slope = (part[..., rows, :][..., columns] for part in self._slice(name, span, season))
+            model = model + slope * later[span]
             change += weight * interpolated(values, model, factors)
         return values + change if self.variables[name] is Kind.DIFFERENCE else values * change
 
@@ -128,22 +129,29 @@ class Calibration:
     def _periods(self) -> str:
         return " and ".join(self.sources[name]["period"] for name in ("historical", "target") if name in self.sources)
 
-    def _slice(self, name: str, span: int, season: int) -> tuple[np.ndarray, np.ndarray]:
-        """Quantiles of the model and corrections there, (nodes, *grid.shape)."""
+    @property
+    def middles(self) -> np.ndarray:
+        """Middle years of the spans."""
+        spans = [*self.historical.spans, *(self.target.spans if self.target is not None else ())]
+        return np.array(spans).mean(1)
+
+    def _slice(self, name: str, span: int, season: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Quantiles of the model in a span's middle and corrections there, (nodes, *grid.shape), and its trend, per year."""
         key = (name, span, season)
         if key not in self._kept:
             if len(self._kept) >= KEPT:
                 del self._kept[next(iter(self._kept))]
             with reading(self.path), netCDF4.Dataset(self.path) as data:
-                model, *both = (
+                model, slope, *both = (
                     np.ma.filled(data[f"{name}_{part}"][place].astype(np.float64), np.nan)
                     for part, place in (
                         ("model", (span, season)),
+                        ("trend", (span, season)),
                         ("reference", season),
                         ("model", (HISTORICAL, season)),
                     )
                 )
-            self._kept[key] = model, correction(both[0], both[1], self.variables[name])
+            self._kept[key] = model, correction(both[0], both[1], self.variables[name]), slope
         return self._kept[key]
 
     def _places(self, grid: LatLonGrid, valued: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -178,6 +186,19 @@ _WORDS = {Kind.DIFFERENCE: "additive", Kind.RATIO: "multiplicative"}
 _TOLD = ("source_id", "experiment_id", "variant_label", "period", "tracking_id")
 
 
+_DIMS = {
+    "reference": ("season", "quantile", "lat", "lon"),
+    "model": ("span", "season", "quantile", "lat", "lon"),
+    "trend": ("span", "season", "lat", "lon"),
+}
+"""Parts of a variable."""
+_LONG_NAMES = {
+    "reference": "Quantiles of block means of {} of the reference",
+    "model": "Quantiles of block means of {} of the model: historical period, then spans of the target, in their middles",
+    "trend": "Trend of block means of {} of the model within a span of the target",
+}
+
+
 def write(path: Path, found: "Fitted") -> None:
     """Write what was fitted."""
     with netCDF4.Dataset(path, "w") as data:
@@ -193,10 +214,12 @@ def write(path: Path, found: "Fitted") -> None:
         data.createDimension("season", found.counts.shape[1])
         data.createVariable("span_years", "f8", ("span", "limit"))[:] = found.spans
         data.createVariable("counts", "i4", ("span", "season"))[:] = found.counts
-        for name, (reference, model) in found.quantiles.items():
-            for part, values, lead in (("reference", reference, ()), ("model", model, ("span",))):
-                dims = (*lead, "season", "quantile", "lat", "lon")
-                chunks = (*(1,) * (len(dims) - 3), *values.shape[-3:])
+        for name, arrays in found.quantiles.items():
+            for part, values in zip(_DIMS, arrays, strict=True):
+                dims = _DIMS[part]
+                chunks = tuple(
+                    1 if dim in ("span", "season") else size for dim, size in zip(dims, values.shape, strict=True)
+                )
                 variable = data.createVariable(f"{name}_{part}", "f4", dims, zlib=True, shuffle=True, chunksizes=chunks)
                 variable.setncatts(found.described(name, part))
                 variable[:] = values
@@ -204,25 +227,21 @@ def write(path: Path, found: "Fitted") -> None:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What :func:`write` writes: arrays as of :class:`Calibration`, ``quantiles`` by variable of reference and model."""
+    """What :func:`write` writes: of :class:`Calibration`; ``quantiles``: a variable's reference, model and trends within spans."""
 
     grid: LatLonGrid
     nodes: np.ndarray
     spans: np.ndarray
     counts: np.ndarray
-    quantiles: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    quantiles: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
     attributes: Mapping[str, Any]
     units: Mapping[str, str]
     kinds: Mapping[str, Kind]
 
     def described(self, name: str, part: str) -> dict[str, str]:
         """Attributes of a variable's quantiles."""
-        whose = "the reference" if part == "reference" else "the model: historical period, then decades of the target"
-        return {
-            "long_name": f"Quantiles of block means of {name} of {whose}",
-            "units": self.units[name],
-            "kind": str(self.kinds[name]),
-        }
+        per_year = {"units": f"{self.units[name]} year-1"} if part == "trend" else {"units": self.units[name]}
+        return {"long_name": _LONG_NAMES[part].format(name), **per_year, "kind": str(self.kinds[name])}
 
 
 def load(path: Path) -> Calibration:

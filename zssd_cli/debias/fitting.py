@@ -105,27 +105,26 @@ def _quantiles(request: Request, means: Mapping[str, BlockMeans], tick: Tick) ->
     of_reference = seasons.members(means["reference"].times)
     model_groups = [(name, group) for name in groups for group in groups[name]]
     counts = np.array([group.sum(1) for _, group in model_groups])
-    nodes = mapping.NODES.size
-    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    limits = np.array([span for one in spans.values() for span in one.spans])
+    middles, nodes = limits.mean(1), mapping.NODES.size
+    years = {name: np.array([decimal_year(time) for time in means[name].times]) for name in groups}
+    found: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
     for k, variable in enumerate(request.variables):
         reference = np.full((seasons.count, nodes, *grid.shape), np.nan, np.float32)
         model = np.full((len(model_groups), *reference.shape), np.nan, np.float32)
+        slopes = np.zeros((len(model_groups), seasons.count, *grid.shape), np.float32)
         for rows in _row_slices(means, grid):
             parts = {name: one.of(k, rows) for name, one in means.items()}
             for season in range(seasons.count):
                 its = [parts[name][group[season]] for name, group in model_groups]
                 one = parts["reference"][of_reference[season]]
-                _put(
-                    reference[season, :, rows],
-                    model[:, season, :, rows],
-                    one,
-                    its,
-                    KINDS.get(variable, Kind.DIFFERENCE),
-                )
+                when = [years[name][group[season]] for name, group in model_groups]
+                into = reference[season, :, rows], model[:, season, :, rows], slopes[:, season, rows]
+                _put(into, one, list(zip(its, when, middles, strict=True)), KINDS.get(variable, Kind.DIFFERENCE))
             tick("fit", rows.stop - rows.start)
-        found[variable] = reference, model
+        found[variable] = reference, model, slopes
     return Fitted(
-        grid=grid, nodes=mapping.NODES, spans=np.array([s for one in spans.values() for s in one.spans]),
+        grid=grid, nodes=mapping.NODES, spans=limits,
         counts=np.where((of_reference.sum(1) >= mapping.FEWEST)[None] & (counts >= mapping.FEWEST), counts, 0),
         quantiles=found, attributes=_attributes(request, means),
         units={name: VARIABLES[name].units for name in request.variables},
@@ -133,16 +132,33 @@ def _quantiles(request: Request, means: Mapping[str, BlockMeans], tick: Tick) ->
     )  # fmt: skip
 
 
-def _put(reference: np.ndarray, model: np.ndarray, one: np.ndarray, its: list[np.ndarray], kind: Kind) -> None:
-    """Quantiles of one season into their places: (nodes, rows, columns) and (spans, nodes, rows, columns)."""
-    shape = reference.shape
-    if min(len(one), len(its[0])) < mapping.FEWEST:
+def _put(
+    into: tuple[np.ndarray, np.ndarray, np.ndarray],
+    one: np.ndarray,
+    its: list[tuple[np.ndarray, np.ndarray, float]],
+    kind: Kind,
+) -> None:
+    """Quantiles of one season into their places.
+
+    Parameters
+    ----------
+    into
+        Of the reference (nodes, rows, columns), of the model (spans, nodes, rows, columns), its trends (spans, rows, columns).
+    one
+        Values of the reference, (times, points).
+    its
+        The model's in every span, with the years of its times and the span's middle.
+    """
+    reference, model, slopes = into
+    if min(len(one), len(its[0][0])) < mapping.FEWEST:
         return
-    of_reference, historical = mapping.train(one, its[0], kind)
-    reference[:], model[0] = of_reference.reshape(shape), historical.reshape(shape)
-    for span, values in enumerate(its[1:], 1):
+    of_reference, historical = mapping.train(one, its[0][0], kind)
+    reference[:], model[0] = of_reference.reshape(reference.shape), historical.reshape(reference.shape)
+    for span, (values, years, middle) in enumerate(its[1:], 1):
         if len(values) >= mapping.FEWEST:
-            model[span] = mapping.quantiles(values).reshape(shape)
+            slope = mapping.trend(values, years)
+            level = mapping.quantiles(values - slope * (years - middle)[:, None])
+            model[span], slopes[span] = level.reshape(reference.shape), slope.reshape(slopes.shape[1:])
 
 
 def _row_slices(means: Mapping[str, BlockMeans], grid: LatLonGrid) -> list[slice]:

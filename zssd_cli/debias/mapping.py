@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 NODES = np.array([NormalDist().cdf(z) for z in np.linspace(-2.6, 2.6, 27)])
 LEAST_SHARE = 0.5
 """Share of a series' values that a block must have."""
+TREND_YEARS = 10
+"""Over fewer years a trend is weather."""
 FEWEST = 2
 """Values of which quantiles are taken at all."""
 RATIOS = (0.2, 5.0)
@@ -71,6 +73,17 @@ def quantiles(series: np.ndarray) -> np.ndarray:
     return np.asarray(found.transpose("quantiles", "point").values)
 
 
+def trend(series: np.ndarray, years: np.ndarray) -> np.ndarray:
+    """Slope per year by least squares of (times, points) at decimal years: (points,), 0 over fewer than ten years."""
+    there = ~np.isnan(series)
+    if not len(years) or np.ptp(years) < TREND_YEARS - 1:
+        return np.zeros(series.shape[1])
+    count = np.maximum(there.sum(0), 1)
+    apart = np.where(there, years[:, None] - (there * years[:, None]).sum(0) / count, 0.0)
+    values = np.where(there, series, 0.0)
+    return np.asarray((apart * values).sum(0) / np.maximum((apart**2).sum(0), 1e-12))
+
+
 def _whole(series: np.ndarray) -> np.ndarray:
     """The series as double precision, whole points only."""
     missing = np.isnan(series).mean(0) > 1 - LEAST_SHARE
@@ -109,7 +122,7 @@ def interpolated(values: np.ndarray, model: np.ndarray, factors: np.ndarray) -> 
     NaN where a value or a quantile is missing. A value that ties with several quantiles gets the middle of them.
     """
     left, right = (_place(values, model, ties=ties) for ties in (False, True))
-    place = (left + right) / 2
+    place = np.nan_to_num((left + right) / 2)
     below = np.minimum(place.astype(int), len(model) - 2)
     lower, upper = (np.take_along_axis(factors, (below + k)[None], 0)[0] for k in (0, 1))
     found = lower + (place - below) * (upper - lower)
