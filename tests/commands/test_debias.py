@@ -46,7 +46,6 @@ def test_the_change_survives_and_the_output_says_what_was_done(zssd, files, bias
             return float(data["msl"].weighted(weights).mean()), dict(data.attrs)
 
     past, future = "2001-01-01/2001-01-10", "2051-01-01/2051-01-10"
-    # the same weather of both runs would differ by the change alone; its own change is what must stay
     (before, _), (after, said) = mean("target", future), mean("target", future, "--debias", bias)
     (old, _), (new, _) = mean("historical", past), mean("historical", past, "--debias", bias)
     assert after < before - 300
