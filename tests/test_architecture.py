@@ -17,6 +17,7 @@ FLOORS = (
     {"series", "prior", "pictures", "tracking"},
     {"evaluation"},
     {"posterior", "inversion"},
+    {"debias"},
     {"training", "api"},
     {"commands"},
     {"app"},

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from zssd_cli import defaults
 from zssd_cli.config import DownscaleConfig
+from zssd_cli.debias.checks import adjustment_for
 from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.evaluation.alignment import open_output, refuse_means, with_speed
 from zssd_cli.evaluation.report import Evaluation, check_paired, choose_variables, evaluate_paired
@@ -150,6 +151,8 @@ def plan(
     device: str = defaults.AUTO,
     offline: bool = False,
     strict: bool = False,
+    debias: str | Path | None = None,
+    debias_anyway: bool = False,
     **settings: Any,
 ) -> Iterator[Plan]:
     """Open everything and check that it fits; parameters and errors as of :func:`downscale`."""
@@ -160,7 +163,8 @@ def plan(
     wanted = wanted_variables(vars, prior)
     box = parse_region(region) if isinstance(region, str) else None if region is None else Region(*region)
     with closing(open_observed(source, prior, time_range(time), strict=strict)) as observed:
-        job = prepare(observed, prior, load_static(None if static is None else Path(static)), config, box)
+        adjustment = adjustment_for(debias, observed, config.filter_scale, anyway=debias_anyway)
+        job = prepare(observed, prior, load_static(None if static is None else Path(static)), config, box, adjustment)
         estimate.check_memory(job)
         yield Plan(job, observed, wanted, path.stem, sha256)
 
@@ -176,6 +180,8 @@ def downscale(
     device: str = defaults.AUTO,
     offline: bool = False,
     strict: bool = False,
+    debias: str | Path | None = None,
+    debias_anyway: bool = False,
     progress: Tick | None = None,
     **settings: Any,
 ) -> xr.Dataset:
@@ -201,6 +207,10 @@ def downscale(
         Never download.
     strict
         Impossible fields (undeclared fill values, wrapped packing, repeated fields ...) are errors, not notes.
+    debias
+        File of ``zssd debias fit``: block means are adjusted by it before they guide the prior.
+    debias_anyway
+        Use it although it was fitted on another model, experiment or kind of interval.
     progress
         Called after every step with the number of fields that it advanced.
     settings
@@ -219,7 +229,7 @@ def downscale(
     sink = MemorySink()
     with plan(
         source, vars=vars, region=region, time=time, weights=weights, static=static, device=device, offline=offline,
-        strict=strict, **settings,
+        strict=strict, debias=debias, debias_anyway=debias_anyway, **settings,
     ) as planned:  # fmt: skip
         shown = {"vars": planned.variables, "region": region, "time": time, **settings}
         call = ", ".join(f"{name}={value!r}" for name, value in shown.items() if value is not None)

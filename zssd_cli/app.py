@@ -25,6 +25,7 @@ COMMANDS = {
     "downscale": "zssd_cli.commands.downscale:downscale",
     "train": "zssd_cli.commands.train:train",
     "inspect": "zssd_cli.commands.inspect:inspect",
+    "debias": "zssd_cli.commands.debias:app",
     "evaluate": "zssd_cli.commands.evaluate:evaluate",
     "plot": "zssd_cli.commands.plot:plot",
     "track": "zssd_cli.commands.track:track",

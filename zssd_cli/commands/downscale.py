@@ -174,6 +174,21 @@ def downscale(
             rich_help_panel="Method",
         ),
     ] = False,
+    debias: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Adjust the bias of the block means by a file of zssd debias fit.",
+            show_default=False,
+            rich_help_panel="Method",
+        ),
+    ] = None,
+    debias_anyway: Annotated[
+        bool,
+        typer.Option(
+            "--debias-anyway", help="Although it was fitted on another model or experiment.", rich_help_panel="Method"
+        ),
+    ] = False,
     regridder: Annotated[
         str,
         typer.Option(
@@ -240,7 +255,7 @@ def downscale(
 
     settings = {
         "vars": variables, "region": region, "time": time, "weights": weights, "static": static, "device": device,
-        "offline": offline, "strict": strict,
+        "offline": offline, "strict": strict, "debias": debias, "debias_anyway": debias_anyway,
         "filter_scale": filter_scale, "members": members, "seed": seed, "guidance": guidance, "sampler": sampler,
         "steps": steps, "spacing": spacing, "obs_error": obs_error, "time_noise": time_noise,
         "products": products, "zeta": zeta, "regridder": regridder, "any_frequency": any_frequency, "precision": precision,

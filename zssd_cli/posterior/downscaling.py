@@ -23,6 +23,7 @@ from zssd_cli.grids.regrid import Regrid
 from zssd_cli.grids.regridders import make_regrid
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.posterior import observing
+from zssd_cli.posterior.adjustment import Adjustment
 from zssd_cli.posterior.domain import Domain, make_domain
 from zssd_cli.posterior.guidance import Guidance, Method, Observation, Setup, by_name
 from zssd_cli.posterior.guidance.projection import match, match_speed
@@ -72,6 +73,8 @@ class Job:
         Of the network.
     first
         Block means of the first time in standard units, (1, observed, h, w), NaN where missing.
+    adjustment
+        Of block means; None: they are taken as they are.
     """
 
     source: CoarseSeries
@@ -86,6 +89,7 @@ class Job:
     call_cells: int
     precision: torch.dtype
     first: np.ndarray
+    adjustment: Adjustment | None = None
 
     @property
     def method(self) -> Method:
@@ -157,8 +161,9 @@ class Batch:
 
 
 def prepare(
-    source: CoarseSeries, prior: Prior, static: StaticFields, config: DownscaleConfig, region: Region | None
-) -> Job:
+    source: CoarseSeries, prior: Prior, static: StaticFields, config: DownscaleConfig, region: Region | None,
+    adjustment: Adjustment | None = None,
+) -> Job:  # fmt: skip
     """Check that source, prior and static fields fit together and lay out the run.
 
     Raises
@@ -203,10 +208,22 @@ def prepare(
     precision = network_precision(config.precision, device, gradients=method.backward(config) > 0)
     batch = 1 if method.backward(config) else plan_batch(cells, len(prior.variables), free, device)
     call = plan_call(prior.header.network.channels[0], free, precision)
-    first = _block_means(source, prior, domain, regridders, 0, 1)
+    first = _block_means(source, prior, domain, regridders, adjustment, 0, 1)
     observing.refuse_surface_pressure(first[0], prior, source.variables, static, domain)
     return Job(
-        source, prior, config, domain, channels_static, channels, regridders, name, batch, call, precision, first
+        source,
+        prior,
+        config,
+        domain,
+        channels_static,
+        channels,
+        regridders,
+        name,
+        batch,
+        call,
+        precision,
+        first,
+        adjustment,
     )
 
 
@@ -239,20 +256,23 @@ def observe(job: Job, start: int, stop: int) -> np.ndarray:
     InputError
         Where no block of the region has a value.
     """
-    if start > 0:
-        return _block_means(job.source, job.prior, job.domain, job.regridders, start, stop)
-    if stop == 1:
+    if start == 0 and stop == 1:
         return job.first
-    return np.concatenate([job.first, _block_means(job.source, job.prior, job.domain, job.regridders, 1, stop)])
+    begin = max(start, 1)
+    means = _block_means(job.source, job.prior, job.domain, job.regridders, job.adjustment, begin, stop)
+    return means if start > 0 else np.concatenate([job.first, means])
 
 
 def _block_means(
-    source: CoarseSeries, prior: Prior, domain: Domain, regridders: Sequence[Regrid], start: int, stop: int
-) -> np.ndarray:
+    source: CoarseSeries, prior: Prior, domain: Domain, regridders: Sequence[Regrid], adjustment: Adjustment | None,
+    start: int, stop: int,
+) -> np.ndarray:  # fmt: skip
     means = [
         regrid(source.fields(name, start, stop)) for name, regrid in zip(source.variables, regridders, strict=True)
     ]
     blocks = np.stack(means, 1)
+    if adjustment is not None:
+        blocks = adjustment.adjust(source.variables, source.times[start:stop], domain.coarse, blocks)
     for k in range(stop - start):
         if domain.unseen(np.isnan(blocks[k]).all(0)).all():
             where = describe_cells(next(iter(source.cells.values())))

@@ -69,6 +69,7 @@ def describe(
         "zssd_precision": str(job.precision).removeprefix("torch."),
         "zssd_torch": torch.__version__,
         "zssd_threads": torch.get_num_threads(),
+        **({} if job.adjustment is None else job.adjustment.attributes),
     }
     known = {name: value for name, value in attributes.items() if value is not None}
     return known | {f"zssd_{key}": value for key, value in given.items() if key != "history" and value}

@@ -21,6 +21,17 @@ _JOINED = {
     "license": ("license",),
 }
 _FIRST = ("title", "history")
+_ADJUSTED = {
+    "bias_adjustment",
+    "bias_adjustment_method",
+    "bias_correction",
+    "bias_correction_method",
+    "bc_method",
+    "bc_observation",
+}
+_SPEAKING = {"title", "product", "long_name", "history", "comment", "source"}
+_ADJUSTING = re.compile(r"\bbias[- _]?(adjust|correct)(ed|ment|ion)|quantile (delta )?mapping", re.IGNORECASE)
+"""Attributes of CORDEX-Adjust, ISIMIP and xsdba, and words in others."""
 
 
 _FILE_NAME = re.compile(
@@ -110,6 +121,16 @@ def provenance(attributes: Sequence[Mapping[str, object]], files: Sequence[Path]
             gathered[name] = text
     gathered["source_files"] = ";".join(plain(path.name) for path in files)
     return gathered
+
+
+def adjusted_already(attributes: Sequence[Mapping[str, object]]) -> dict[str, str]:
+    """``bias_adjustment`` with the words by which attributes of files or variables say that a bias was adjusted, where they do."""
+    for one in attributes:
+        for name, value in one.items():
+            said = name in _ADJUSTED or name.startswith("zssd_debias")
+            if str(value).strip() and (said or (name in _SPEAKING and _ADJUSTING.search(str(value)))):
+                return {"bias_adjustment": f"{name} {' '.join(str(value).split())[:80]}"}
+    return {}
 
 
 def _text(attributes: Mapping[str, object], names: Sequence[str]) -> str:

@@ -31,7 +31,7 @@ from zssd_cli.series.layout import Layout, same_place
 from zssd_cli.series.leaving import LeftOut, by_name
 from zssd_cli.series.listing import Listed, expand
 from zssd_cli.series.opening import open_datasets, undecoded
-from zssd_cli.series.provenance import mixed_grids, provenance, refuse_mixed
+from zssd_cli.series.provenance import adjusted_already, mixed_grids, provenance, refuse_mixed
 from zssd_cli.series.timeline import common_calendar, spacing_name
 from zssd_cli.variables import Variable, lookup
 
@@ -294,7 +294,7 @@ def _assemble(
         frequency=next((one.interval.name for one in series if one.interval.name), None) or spacing_name(times),
         averaging=why,
         time_bounds=bounds.pop() if len(bounds) == 1 else None,
-        attributes=provenance(headers, used),
+        attributes=provenance(headers, used) | adjusted_already([*headers, *(p.array.attrs for p in pieces)]),
         notes=tuple(dict.fromkeys([*left.notes, *notes])),
         _series=series,
         _datasets=tuple(datasets),
