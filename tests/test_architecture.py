@@ -18,6 +18,7 @@ FLOORS = (
     {"evaluation"},
     {"posterior", "inversion"},
     {"training", "api"},
+    {"workers"},
     {"commands"},
     {"app"},
     {"__main__"},

@@ -57,6 +57,25 @@ def downscale(
         str | None,
         typer.Option(metavar="3h50m", help="Stop in time, exit code 75, to go on with --resume.", show_default=False),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Draw with N processes of this machine, one GPU each where there are some; same bytes as one with their OMP_NUM_THREADS.",
+            show_default=False,
+            rich_help_panel="Prior and machine",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS|FILE.json",
+            help="Draw on the workers of a Dask cluster (docs/distributed.md).",
+            show_default=False,
+            rich_help_panel="Prior and machine",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, with time and memory, and stop.")
     ] = False,
@@ -196,6 +215,8 @@ def downscale(
     zssd downscale psl.nc sfcWind.nc -o out.nc    (observed wind speed guides u10 and v10)
 
     zssd downscale psl.nc --region -80,0,20,70 --members 8 -o out.nc --plot out.png
+
+    zssd downscale psl_*.nc --members 8 --workers 4 -o out.zarr
     """
     from zssd_cli.commands import run_downscale
 
@@ -208,6 +229,6 @@ def downscale(
     }  # fmt: skip
     request = run_downscale.DownscaleRequest(
         inputs=tuple(inputs), output=output, overwrite=overwrite, resume=resume, time_limit=time_limit,
-        dry_run=dry_run, plot=plot, quiet=quiet,
+        dry_run=dry_run, plot=plot, quiet=quiet, workers=workers, scheduler=scheduler,
     )  # fmt: skip
     run_downscale.execute(request, settings)

@@ -141,11 +141,18 @@ class Limit:
         ConfigError
             There was none for a single one, so that starting again would not help.
         """
-        slowest = max((float(line.get("seconds", 0)) for line in self._parts.lines), default=0.0)
-        if self._end is None or time.monotonic() + slowest <= self._end:
+        if self.leaves(1):
             return
+        slowest = self._slowest()
         if len(self._parts) == self._at_first:
             msg = f"--time-limit leaves no time for a batch, which takes up to {duration(slowest)}; give more."
             raise ConfigError(msg)
         say(Console(stderr=True), f"Stopped    by --time-limit: a batch takes up to {duration(slowest)}")
         raise SystemExit(OUT_OF_TIME)
+
+    def leaves(self, rounds: int) -> bool:
+        """Whether there is time for that many batches one after the other."""
+        return self._end is None or time.monotonic() + rounds * self._slowest() <= self._end
+
+    def _slowest(self) -> float:
+        return max((float(line.get("seconds", 0)) for line in self._parts.lines), default=0.0)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from zssd_cli.api import Plan, Written, plan
+from zssd_cli.commands.crew import Crew
 from zssd_cli.commands.keeping import Limit, check_begun, is_whole, keeping, parse_limit
 from zssd_cli.commands.run_inspect import table
 from zssd_cli.commands.shared import bar, check_picture, check_targets, command_line, say
@@ -47,6 +48,8 @@ class DownscaleRequest:
     dry_run: bool
     plot: Path | None
     quiet: bool
+    workers: int | None = None
+    scheduler: str | None = None
 
 
 def execute(request: DownscaleRequest, settings: dict[str, Any]) -> None:
@@ -63,6 +66,8 @@ def execute(request: DownscaleRequest, settings: dict[str, Any]) -> None:
     )
     if not request.dry_run:
         check_begun(request.output, resume=request.resume, overwrite=request.overwrite)
+    crew = Crew(request.workers, request.scheduler, request.inputs, settings)
+    crew.prepare(request.output if request.resume else None)
     with plan(request.inputs, **settings) as planned:
         _announce(console, planned)
         doubts = _warn(planned.job)
@@ -73,13 +78,13 @@ def execute(request: DownscaleRequest, settings: dict[str, Any]) -> None:
             say(console, f"Whole      {request.output} is there already, with these settings")
             return
         with keeping(planned, request.output, expand(request.inputs), resume=request.resume) as (planned, parts):
-            written = _draw(console, planned, request.output, parts, limit, started)
+            written = _draw(console, planned, request.output, parts, limit, started, crew)
             _warn(planned.job, doubts)
             _finish(console, request, planned.job, written, time.monotonic() - started)
 
 
 def _draw(
-    console: Console, planned: Plan, output: Path, parts: Parts | None, limit: float | None, started: float
+    console: Console, planned: Plan, output: Path, parts: Parts | None, limit: float | None, started: float, crew: Crew
 ) -> Written:
     """Draw with a bar, batch by batch into the folder of parts where there is one, and write the output."""
     done = 0 if parts is None else done_steps(planned.job, parts)
@@ -94,7 +99,7 @@ def _draw(
             progress.advance(task, count)
 
         if parts is not None:
-            planned.draw(parts, tick, Limit(limit, started, parts))
+            crew.draw(console, planned, parts, tick, Limit(limit, started, parts))
         return planned.write(partial(create, output), command_line(), tick, parts)
 
 
