@@ -221,10 +221,10 @@ def test_what_a_worker_says_is_one_line(client, downscale, model, world, tmp_pat
         return done.err.splitlines()[-1]
 
     with monkeypatch.context() as patch:
-        patch.setattr("zssd_cli.posterior.provenance.torch.__version__", "9.9")
+        patch.setattr("zssd_cli.posterior.provenance.__version__", "9.9")
         said = line(*joined)
     assert said.startswith("zssd: error: Worker tcp://127.0.0.1:")
-    assert "would not draw the same numbers: torch is " in said
+    assert "would not draw the same numbers: version is " in said
     assert "expected 9.9" in said
     with monkeypatch.context() as patch:
         patch.setattr("zssd_cli.commands.crew.expand", lambda paths: [Path("/elsewhere/psl.nc")])

@@ -104,7 +104,7 @@ def joined(scheduler: str) -> Iterator["Client"]:
     where = {"scheduler_file": scheduler} if in_file else {"address": scheduler}
     try:
         client = Client(**where, timeout=PATIENCE)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
         msg = f"--scheduler {scheduler}: no Dask scheduler answers there ({error}). Check the address and that it runs."
         raise ConfigError(msg) from error
     with client:
