@@ -19,6 +19,7 @@ FLOORS = (
     {"posterior", "inversion"},
     {"debias"},
     {"training", "api"},
+    {"workers"},
     {"commands"},
     {"app"},
     {"__main__"},

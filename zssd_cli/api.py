@@ -30,7 +30,7 @@ from zssd_cli.posterior.guidance import by_name
 from zssd_cli.posterior.observing import COMPONENTS, SPEED, observable
 from zssd_cli.posterior.provenance import Observed, describe, describe_variable
 from zssd_cli.posterior.provenance import settings as settings_of
-from zssd_cli.posterior.resuming import as_begun, draw_missing, kept
+from zssd_cli.posterior.resuming import Drawing, as_begun, draw_missing, kept
 from zssd_cli.prior import checkpoint, registry
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.series.reading import Input, Source, open_source
@@ -81,7 +81,11 @@ class Plan:
 
     def draw(self, parts: Parts, tick: Tick = lambda _: None, before_each: Callable[[], None] = lambda: None) -> None:
         """Draw what a folder lacks, for :meth:`write`; see :func:`zssd_cli.posterior.resuming.draw_missing`."""
-        draw_missing(self.job, parts, self.source.watch.seen, self._shown, tick, before_each)
+        draw_missing(self.job, parts, self.source.watch, self._shown, tick, before_each)
+
+    def one_by_one(self) -> Drawing:
+        """Draws single batches in any order."""
+        return Drawing(self.job, self.source.watch, self._shown)
 
     def write(self, sink: Sink, command: str, tick: Tick = lambda _: None, parts: Parts | None = None) -> Written:
         """Sample into a sink.

@@ -81,6 +81,25 @@ def downscale(
     pack: Annotated[
         bool, typer.Option("--pack", help="Write integers of 2 bytes; the rounding error is said and recorded.")
     ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Draw with N processes of this machine, one GPU each where there are some; same bytes as one with their OMP_NUM_THREADS.",
+            show_default=False,
+            rich_help_panel="Prior and machine",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS|FILE.json",
+            help="Draw on the workers of a Dask cluster (docs/distributed.md).",
+            show_default=False,
+            rich_help_panel="Prior and machine",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, with time and memory, and stop.")
     ] = False,
@@ -250,6 +269,8 @@ def downscale(
     zssd downscale psl.nc --region -80,0,20,70 --members 8 -o out.nc --plot out.png
 
     zssd downscale 'psl_*.nc' --members 8 --keep-spread --pack -o out.zarr --time-limit 3h50m    (again with --resume)
+
+    zssd downscale psl_*.nc --members 8 --workers 4 -o out.zarr
     """
     from zssd_cli.commands import run_archive, run_downscale
 
@@ -262,6 +283,6 @@ def downscale(
     }  # fmt: skip
     request = run_downscale.DownscaleRequest(
         inputs=tuple(inputs), output=Path(output), overwrite=overwrite, resume=resume, time_limit=time_limit,
-        keep_spread=keep_spread, pack=pack, dry_run=dry_run, plot=plot, quiet=quiet,
+        keep_spread=keep_spread, pack=pack, dry_run=dry_run, plot=plot, quiet=quiet, workers=workers, scheduler=scheduler,
     )  # fmt: skip
     run_archive.execute(request, settings, output, years, run_archive.Many(split, report, form))

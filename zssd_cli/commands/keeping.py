@@ -18,13 +18,13 @@ from zssd_cli.api import Plan
 from zssd_cli.commands.shared import Page, command_line, say
 from zssd_cli.errors import ConfigError, OutputError
 from zssd_cli.evaluation.alignment import open_output
-from zssd_cli.files import changed, clear_leftovers, fingerprint
+from zssd_cli.files import clear_leftovers
 from zssd_cli.outputs import conventions
 from zssd_cli.outputs.layout import Layout
 from zssd_cli.outputs.parts import MANIFEST, Parts, begun, clear_removed, folder_of
 from zssd_cli.outputs.sink import Contents, Writer
 from zssd_cli.posterior.downscaling import Job, batches
-from zssd_cli.posterior.resuming import MACHINE, MOMENT, going_on, header, kept, told_only
+from zssd_cli.posterior.resuming import MACHINE, going_on, header, kept, of_inputs, told_only
 from zssd_cli.timing import duration
 
 Create = Callable[[Path, Contents], AbstractContextManager[Writer]]
@@ -100,7 +100,7 @@ def keeping(
     if not folder.exists() and len(list(islice(batches(planned.job), 2))) == 1:
         yield planned, None
         return
-    settings = planned.settings() | _of_inputs(inputs)
+    settings = planned.settings() | of_inputs(inputs)
     going = resume and manifest.is_file()
     parts = Parts(folder) if going else Parts.begin(folder, header(planned.job, settings, command_line()))
     try:
@@ -114,16 +114,6 @@ def keeping(
         _leave(parts, total_of(planned.job))
         raise
     parts.remove()
-
-
-def _of_inputs(inputs: Iterable[Path]) -> dict[str, str]:
-    """What tells whether files are those of the beginning, by their names, wherever they lie now."""
-    named: dict[str, list[Path]] = {}
-    for path in inputs:
-        named.setdefault(path.name, []).append(path)
-    return {f"input {name}": ", ".join(sorted(map(fingerprint, paths))) for name, paths in named.items()} | {
-        f"{MOMENT}{name}": ", ".join(sorted(map(changed, paths))) for name, paths in named.items()
-    }
 
 
 def total_of(job: Job) -> int:
@@ -176,14 +166,18 @@ class Limit:
         NoTime
             There was none for a single one, so that starting again would not help.
         """
-        slowest = self._parts.slowest
-        if self._end is None or time.monotonic() + slowest <= self._end:
+        if self.leaves(1):
             return
+        slowest = self._parts.slowest
         if len(self._parts) == self._at_first:
             msg = f"--time-limit leaves no time for a batch, which takes up to {duration(slowest)}; give more."
             raise NoTime(msg)
         say(Page(stderr=True), f"Stopped    by --time-limit: a batch takes up to {duration(slowest)}")
         raise SystemExit(OUT_OF_TIME)
+
+    def leaves(self, rounds: int) -> bool:
+        """Whether there is time for that many batches one after the other."""
+        return self._end is None or time.monotonic() + rounds * self._parts.slowest <= self._end
 
     def before_writing(self, seconds: Callable[[], float]) -> None:
         """Raise :class:`SystemExit` with OUT_OF_TIME where there is no time to write the output and the next call has more.

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from zssd_cli.api import Plan, Written, plan
+from zssd_cli.commands.crew import Crew
 from zssd_cli.commands.keeping import (
     Limit,
     check_begun,
@@ -67,6 +68,8 @@ class DownscaleRequest:
     quiet: bool
     brief: bool = False
     """One of many outputs of a data set: what is the same for all is not told again."""
+    workers: int | None = None
+    scheduler: str | None = None
 
     @property
     def layout(self) -> Layout:
@@ -103,6 +106,8 @@ def execute(request: DownscaleRequest, settings: dict[str, Any], started: float 
     )
     if not request.dry_run:
         check_begun(request.output, resume=request.resume, overwrite=request.overwrite)
+    crew = Crew(request.workers, request.scheduler, request.inputs, settings)
+    crew.prepare(request.output if request.resume else None)
     with stopped_by(signal.SIGUSR1), plan(request.inputs, **settings) as planned:
         request.layout.check(planned.job.config.members)
         if not request.brief:
@@ -121,7 +126,7 @@ def execute(request: DownscaleRequest, settings: dict[str, Any], started: float 
             planned,
             parts,
         ):
-            written = _draw(console, planned, request, parts, limit, started)
+            written = _draw(console, planned, request, parts, limit, started, crew)
             _warn(planned.job, doubts)
             _finish(console, request, planned.job, written, time.monotonic() - began)
     return "written", count
@@ -134,6 +139,7 @@ def _draw(
     parts: Parts | None,
     limit: float | None,
     started: float,
+    crew: Crew,
 ) -> Written:
     """Draw with a bar, batch by batch into the folder of parts where there is one, and write the output."""
     done = 0 if parts is None else done_steps(planned.job, parts)
@@ -149,7 +155,7 @@ def _draw(
 
         if parts is not None:
             within = Limit(limit, started, parts)
-            planned.draw(parts, tick, within)
+            crew.draw(console, planned, parts, tick, within)
             within.before_writing(lambda: rehearsed(planned, parts, layout, create, output.suffix))
         return planned.write(layout.sink(partial(create, output)), command_line(), tick, parts)
 

@@ -322,12 +322,12 @@ def draw(
             continue
         if batch.times != times:
             if batch.times.start > times.stop:
-                _read_before(job.source, batch.times.start)
+                read_before(job.source, batch.times.start)
             times, observed = batch.times, observe(job, batch.times.start, batch.times.stop)
         yield batch, list(_draw(job, operator, guidance, begin, unresolved, observed, times.start, batch.members, tick))
 
 
-def _read_before(source: CoarseSeries, start: int) -> None:
+def read_before(source: CoarseSeries, start: int) -> None:
     """Read the fields of the time before a gap's end: that a field repeats its neighbour is only seen by reading both."""
     for name in source.variables:
         source.fields(name, start - 1, start)

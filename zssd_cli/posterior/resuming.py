@@ -2,21 +2,23 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from zssd_cli.errors import ConfigError
+from zssd_cli.files import changed, fingerprint
 from zssd_cli.outputs.parts import Parts
 from zssd_cli.outputs.sink import Contents
-from zssd_cli.posterior.downscaling import Batch, Job, Result, batches, draw
+from zssd_cli.posterior.downscaling import Batch, Job, Result, batches, draw, read_before
+from zssd_cli.series.doubts import Watch
 from zssd_cli.times import now_utc
 
-Seen = dict[tuple[str, str], list[str]]
-"""Doubts about fields, as :class:`zssd_cli.series.doubts.Watch` gathers them."""
 MACHINE = ("torch", "threads", "device")
 """Settings that may be others where a run goes on: its fields may differ in their last bits."""
 ELSEWHERE = "zssd_also_drawn_on"
@@ -29,6 +31,16 @@ def name_of(batch: Batch) -> str:
     """Under which a batch is kept."""
     times, members = batch.times, batch.members
     return f"times-{times.start}-{times.stop}-members-{members.start}-{members.stop}"
+
+
+def of_inputs(inputs: Iterable[Path]) -> dict[str, str]:
+    """What tells whether files are those of the beginning, by their names, wherever they lie now."""
+    named: dict[str, list[Path]] = {}
+    for path in inputs:
+        named.setdefault(path.name, []).append(path)
+    return {f"input {name}": ", ".join(sorted(map(fingerprint, paths))) for name, paths in named.items()} | {
+        f"{MOMENT}{name}": ", ".join(sorted(map(changed, paths))) for name, paths in named.items()
+    }
 
 
 def done_steps(job: Job, parts: Parts) -> int:
@@ -134,10 +146,57 @@ def as_begun(contents: Contents, parts: Parts) -> Contents:
     return replace(contents, attributes={**contents.attributes, **said})
 
 
+class Drawing:
+    """Draws one batch after the other, whichever is asked for: in any order each has the values and doubts that it has in a whole run."""
+
+    def __init__(
+        self, job: Job, watch: Watch, shown: Callable[[Result], Result], tick: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """Begin with a source of which only the first time was read.
+
+        Parameters
+        ----------
+        job
+            With the batch and call sizes of all of the run.
+        watch
+            Of the job's source.
+        shown
+            From the prior's variables to the output's.
+        tick
+            As of :func:`zssd_cli.posterior.downscaling.run`.
+        """
+        self._job, self._watch, self._shown, self._tick = job, watch, shown, tick
+        self._wanted, self._read, self._passed = Batch(range(0), range(0)), range(1), -1
+        self._drawing = self._begun()
+
+    def _begun(self) -> Iterator[tuple[Batch, list[Result]]]:
+        return draw(self._job, self._tick, lambda batch: batch != self._wanted)
+
+    def __call__(self, batch: Batch) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """What :meth:`zssd_cli.outputs.parts.Parts.keep` is to store and to note of a batch: its doubts are those of its own."""
+        started, position = time.monotonic(), batch.times.start * self._job.config.members + batch.members.start
+        if position <= self._passed:
+            self._watch.forget()
+            self._drawing, self._read = self._begun(), range(1)
+            if batch.times.start < 2:
+                read_before(self._job.source, 1)
+        if batch.times.start > self._read.stop:
+            self._watch.forget()
+        # what is passed cannot be drawn again without beginning anew, also where this one fails
+        self._wanted, self._passed = batch, self._job.samples
+        self._watch.seen.clear()
+        _, results = next(self._drawing)
+        self._read, self._passed = batch.times, position
+        arrays = _arrays(map(self._shown, results))
+        doubts = [[*key, *times] for key, times in self._watch.seen.items()]
+        noted: dict[str, Any] = {"seconds": round(time.monotonic() - started, 3)}
+        return arrays, noted | ({"doubts": doubts} if doubts else {})
+
+
 def draw_missing(
     job: Job,
     parts: Parts,
-    seen: Seen,
+    watch: Watch,
     shown: Callable[[Result], Result],
     tick: Callable[[int], None],
     before_each: Callable[[], None],
@@ -146,38 +205,35 @@ def draw_missing(
 
     Parameters
     ----------
-    job
-        With the batch and call sizes of the folder's header.
+    job, watch, shown, tick
+        As of :class:`Drawing`; the watch then has the doubts about all batches.
     parts
-        The folder.
-    seen
-        Doubts of the source; those about batches of earlier processes are added.
-    shown
-        From the prior's variables to the output's.
-    tick
-        As of :func:`zssd_cli.posterior.downscaling.run`.
+        The folder; the job has the batch and call sizes of its header.
     before_each
         Called before a further batch is drawn; may raise to stop.
     """
-    for line in parts.lines:
-        _add_doubts(seen, line.get("doubts", []))
-    missing = sum(name_of(batch) not in parts for batch in batches(job))
-    drawing = draw(job, tick, lambda batch: name_of(batch) in parts)
-    for _ in range(missing):
-        before_each()
-        started, before = time.monotonic(), {key: len(times) for key, times in seen.items()}
-        batch, results = next(drawing)
-        doubts = [
-            [*key, *times[before.get(key, 0) :]] for key, times in seen.items() if len(times) > before.get(key, 0)
-        ]
-        noted: dict[str, Any] = {"seconds": round(time.monotonic() - started, 3)}
-        parts.keep(name_of(batch), _arrays(map(shown, results)), noted | ({"doubts": doubts} if doubts else {}))
+    with all_doubts(job, parts, watch):
+        drawn = Drawing(job, watch, shown, tick)
+        for batch in batches(job):
+            if name_of(batch) not in parts:
+                before_each()
+                parts.keep(name_of(batch), *drawn(batch))
 
 
-def _add_doubts(seen: Seen, doubts: list[list[str]]) -> None:
-    for where, kind, *times in doubts:
-        known = seen.setdefault((where, kind), [])
-        known.extend(when for when in times if when not in known)
+@contextmanager
+def all_doubts(job: Job, parts: Parts, watch: Watch) -> Iterator[None]:
+    """After the block the doubts are those of all kept batches, in the order of a run that drew them one after the other."""
+    first = {key: [*times] for key, times in watch.seen.items()}
+    try:
+        yield
+    finally:
+        noted = {line["batch"]: line.get("doubts", []) for line in parts.lines if "batch" in line}
+        watch.seen.clear()
+        watch.seen.update(first)
+        for batch in batches(job):
+            for where, kind, *times in noted.get(name_of(batch), []):
+                known = watch.seen.setdefault((where, kind), times[:1])
+                known.extend(when for when in times[1:] if when not in known)
 
 
 def _arrays(results: Iterator[Result]) -> dict[str, np.ndarray]:

@@ -81,6 +81,10 @@ class Watch:
         if when not in times:
             times.append(when)
 
+    def forget(self) -> None:
+        """The next field follows none that was looked at, so that it is not said to repeat one."""
+        self._last.clear()
+
     def lines(self) -> tuple[str, ...]:
         """A line for every kind of doubt about every file."""
         return tuple(
