@@ -121,7 +121,7 @@ def efolding_hours(kind: str) -> tuple[str, float | None]:
         return kind, None
     match = re.fullmatch(r"(smooth|ar1):(\d+(?:\.\d+)?)", kind)
     if match is None or not 1 / 60 <= float(match[2]) <= 1e6:
-        msg = "expected smooth:HOURS (such as smooth:6), ar1:HOURS, independent or fixed"
+        msg = "expected smooth:HOURS (such as smooth:5), ar1:HOURS, independent or fixed"
         raise ValueError(msg)
     return match[1], float(match[2])
 

@@ -133,7 +133,7 @@ def test_output_says_where_it_comes_from(run, model, prior_file, monkeypatch):
         "tracking_id": "hdl:21.14100/toy", "source_id": "TOY-ESM", "variant_label": "r1i1p1f1",
         "source_files": "in.nc", "prior": "toy", "prior_sha256": sha256_of(prior_file), "seed": "7", "members": 1,
         "guidance": "projection", "sampler": "dpmpp_2m", "steps": 2, "filter_scale": 5.0, "obs_error": 0.01,
-        "regridder": "builtin", "time_noise": "smooth:6", "threads": torch.get_num_threads(),
+        "regridder": "builtin", "time_noise": "smooth:5", "threads": torch.get_num_threads(),
     }  # fmt: skip
     assert {name: its[name] for name in expected} == expected
     assert its["coarse_residual_msl"] < 1e-4
