@@ -116,15 +116,15 @@ PRESETS: dict[str, dict[str, Any]] = {
 """Settings by the machine that they are sized for; a file's settings and flags win over them."""
 
 
-def efolding_hours(kind: str) -> float | None:
-    """HOURS of the time noise ``ar1:HOURS``, None for ``independent`` and ``fixed``; :class:`ValueError` for others."""
+def efolding_hours(kind: str) -> tuple[str, float | None]:
+    """A time noise taken apart: ``smooth`` or ``ar1`` and HOURS, None for others; :class:`ValueError` for unknown ones."""
     if kind in ("independent", "fixed"):
-        return None
-    match = re.fullmatch(r"ar1:(\d+(?:\.\d+)?)", kind)
-    if match is None or not 1 / 60 <= float(match[1]) <= 1e6:
-        msg = "expected independent, fixed or ar1:HOURS (such as ar1:24)"
+        return kind, None
+    match = re.fullmatch(r"(smooth|ar1):(\d+(?:\.\d+)?)", kind)
+    if match is None or not 1 / 60 <= float(match[2]) <= 1e6:
+        msg = "expected smooth:HOURS (such as smooth:5), ar1:HOURS, independent or fixed"
         raise ValueError(msg)
-    return float(match[1])
+    return match[1], float(match[2])
 
 
 def _known_time_noise(kind: str) -> str:
@@ -155,7 +155,7 @@ class DownscaleConfig(_Strict):
     products: Annotated[int, Field(ge=2, le=50)] = defaults.PRODUCTS
     """Products with the network's Jacobian per step of mmps, one back-propagation each."""
     time_noise: Annotated[str, AfterValidator(_known_time_noise)] = defaults.TIME_NOISE
-    """Noise of consecutive times: ``independent``, ``fixed`` (the same at all) or ``ar1:HOURS`` (e-folding time)."""
+    """Noise of consecutive times: ``smooth:HOURS`` or ``ar1:HOURS`` (e-folding time), ``independent`` or ``fixed`` (the same at all)."""
     gaussian_above: Annotated[float, Field(ge=0)] | None = None
     """Noise level above which the climatological Gaussian stands in for the network (not for ucg and dps).
 

@@ -12,6 +12,7 @@ GUIDANCE = "analysis"
 OBS_ERROR = 0.01
 """Small enough to mean none: up to it the default guidance ends with block means that are exact."""
 PRODUCTS = 3
-TIME_NOISE = "independent"
+TIME_NOISE = "smooth:5"
+"""Measured: docs/guidance.md; e-folding time in hours."""
 AUTO = "auto"
 """Of regridder, precision and device: what suits the input and the machine."""

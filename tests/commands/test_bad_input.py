@@ -261,7 +261,7 @@ def test_attributes_that_are_not_utf8(zssd, model, tmp_path):
         (("--guidance", "magic"), ("--guidance", "one of analysis, dps, mmps, projection, ucg", "magic")),
         (("--sampler", "euler"), ("--sampler", "dpmpp_2m", "euler")),
         (("--spacing", "even"), ("--spacing", "log-snr", "even")),
-        (("--time-noise", "ar1"), ("--time-noise: expected independent", "ar1:HOURS", "got 'ar1'")),
+        (("--time-noise", "ar1"), ("--time-noise: expected smooth:HOURS", "ar1:HOURS", "got 'ar1'")),
         (("--time-noise", "ar1:0"), ("--time-noise", "ar1:HOURS")),
         (("--obs-error", "x"), ("--obs-error", "msl=0.02,u10=0.1", "'x'")),
         (("--obs-error", "msl=0.1,u10"), ("--obs-error", "NAME=NUMBER")),

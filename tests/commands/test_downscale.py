@@ -12,6 +12,7 @@ import xarray as xr
 import zssd_cli
 from tests.commands.conftest import BOX, FAST, VARIABLES, edges
 from tests.posterior.test_methods import NONE_AT_ALL
+from zssd_cli import defaults
 from zssd_cli.posterior import guidance as guidance_folder
 from zssd_cli.prior.denoiser import Denoiser
 from zssd_cli.prior.registry import sha256_of
@@ -132,7 +133,7 @@ def test_output_says_where_it_comes_from(run, model, prior_file, monkeypatch):
         "tracking_id": "hdl:21.14100/toy", "source_id": "TOY-ESM", "variant_label": "r1i1p1f1",
         "source_files": "in.nc", "prior": "toy", "prior_sha256": sha256_of(prior_file), "seed": "7", "members": 1,
         "guidance": "projection", "sampler": "dpmpp_2m", "steps": 2, "filter_scale": 5.0, "obs_error": 0.01,
-        "regridder": "builtin", "time_noise": "independent", "threads": torch.get_num_threads(),
+        "regridder": "builtin", "time_noise": "smooth:5", "threads": torch.get_num_threads(),
     }  # fmt: skip
     assert {name: its[name] for name in expected} == expected
     assert its["coarse_residual_msl"] < 1e-4
@@ -509,18 +510,20 @@ def test_correlated_noise_flickers_less(run, model, guidance):
     """Differences of consecutive fields beyond those of the input; the output says which noise it was."""
     source = model(hours=(0.0, 6.0, 12.0))
     flicker = {}
-    for kind in ("independent", "ar1:48", "fixed"):
+    for kind in ("independent", "ar1:48", "smooth:24", "fixed"):
         settings = ("--region", BOX, "--steps", "4", "--guidance", guidance, "--time-noise", kind)
         out = run(source, settings=settings)
         with netCDF4.Dataset(out) as data:
             assert data.zssd_time_noise == kind
         flicker[kind] = float(np.diff(read(out)["v10"][:, 0], axis=0).std())
-    assert flicker["fixed"] < flicker["ar1:48"] < 0.8 * flicker["independent"]
+    for kind in ("ar1:48", "smooth:24"):
+        assert flicker["fixed"] < flicker[kind] < 0.8 * flicker["independent"]
 
 
-def test_a_correlated_series_in_two_jobs(run, model):
+@pytest.mark.parametrize("kind", ["ar1:24", defaults.TIME_NOISE])
+def test_a_correlated_series_in_two_jobs(run, model, kind):
     source = model(hours=(0.0, 6.0, 12.0, 18.0))
-    settings = (*FAST, "--time-noise", "ar1:24")
+    settings = (*FAST, "--time-noise", kind)
     whole = read(run(source, settings=settings))
     late = read(run(source, "--time", "2010-01-01T12/", "--members", 2, settings=settings))
     assert_same({name: values[:, :1] for name, values in late.items()}, {n: v[2:] for n, v in whole.items()})

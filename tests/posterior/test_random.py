@@ -9,7 +9,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zssd_cli.posterior.random import TILE, NoiseStream, Window, ar1_weights, noise_weights
+from zssd_cli.posterior.random import (
+    TILE,
+    NoiseStream,
+    Window,
+    ar1_weights,
+    noise_weights,
+    smooth_correlation,
+    smooth_weights,
+)
 
 WINDOW = Window(south=110, west=1420, rows=20, columns=30)
 SHAPE = (3, WINDOW.rows, WINDOW.columns)
@@ -103,6 +111,45 @@ def test_ar1_has_the_exact_correlation_at_any_lag(second, lag, hours):
     assert correlation(one, other) == pytest.approx(math.exp(-lag / tau), abs=1e-6)
 
 
+@given(
+    st.integers(-(10**11), 10**12),
+    st.floats(0, 4),
+    st.sampled_from([0.1, 1.0, 6.0, 24.0, 240.0]),
+)
+def test_smooth_noise_has_variance_one_and_one_correlation_at_all_times(second, lag, hours):
+    """Closed form, no draws, in the lag over HOURS; a lattice of five points leaves .008."""
+    tau = 3600 * hours
+    steps = round(lag * tau)
+    one, other = smooth_weights(second, tau), smooth_weights(second + steps, tau)
+    assert correlation(one, one) == pytest.approx(1, abs=1e-12)
+    assert correlation(one, other) == pytest.approx(smooth_correlation(steps, tau), abs=0.01)
+    assert len(one) == 5
+    if lag > 3.2:
+        assert not one.keys() & {k for k, weight in other.items() if weight > 1e-12}
+
+
+def test_the_correlation_of_smooth_noise():
+    """1/e after HOURS, flat at lag 0 (twice the lag, four times the loss), nothing after 2.62 HOURS."""
+    got = [smooth_correlation(lag, 6.0) for lag in (0, 0.1, 0.2, 6, 15.8, 100)]
+    assert got[0] == pytest.approx(1, abs=1e-12)
+    assert (1 - got[2]) / (1 - got[1]) == pytest.approx(4, rel=0.01)
+    assert got[3] == pytest.approx(math.exp(-1), abs=1e-4)
+    assert got[4:] == pytest.approx([0, 0], abs=1e-12)
+
+
+def test_smooth_noise_glides():
+    """The change from one time to the next hardly differs from the one before it, where ar1 turns anew at every step."""
+    turns = {}
+    for kind in ("smooth:6", "ar1:6"):
+        first, second = (series(kind, hours)[0] for hours in ([0, 0.5], [0.5, 1]))
+        change, next_change = first[1] - first[0], second[1] - second[0]
+        turns[kind] = float(
+            (change * next_change).mean() / (change.square().mean() * next_change.square().mean()).sqrt()
+        )
+    assert turns["smooth:6"] > 0.95
+    assert abs(turns["ar1:6"]) < 0.1
+
+
 def test_six_hourly_noise_needs_few_fields():
     assert max(len(ar1_weights(3600 * hour, 24 * 3600.0)) for hour in range(0, 2000, 6)) <= 11
 
@@ -115,11 +162,23 @@ def test_true_time_differences_in_every_calendar(calendar):
     days = {"360_day": 1, "noleap": 1}.get(calendar, 2)
     got = correlation(noise_weights(one, "ar1:24"), noise_weights(other, "ar1:24"))
     assert got == pytest.approx(math.exp(-days), abs=1e-6)
+    got = correlation(noise_weights(one, "smooth:24"), noise_weights(other, "smooth:24"))
+    assert got == pytest.approx(smooth_correlation(days, 1), abs=0.01)
 
 
-@pytest.mark.parametrize("kind", ["ar1", "ar1:", "ar1:x", "ar1:-3", "ar1:0", "ar1:nan", "ar2:3", "", "Fixed"])
+@pytest.mark.parametrize("calendar", ["360_day", "standard"])
+def test_smooth_noise_of_hours_leaves_days_independent(calendar):
+    dates = [cftime.datetime(1850 + k, 1 + k, 3, 12, calendar=calendar) for k in range(3)]
+    dates += [date + timedelta(days=1) for date in dates]
+    names = [set(noise_weights(date, "smooth:8")) for date in dates]
+    assert len(set.union(*names)) == sum(map(len, names))
+
+
+@pytest.mark.parametrize(
+    "kind", ["ar1", "ar1:", "ar1:x", "ar1:-3", "ar1:0", "ar1:nan", "ar2:3", "smooth", "smooth:0", "", "Fixed"]
+)
 def test_other_kinds_are_refused(kind):
-    with pytest.raises(ValueError, match="expected independent, fixed or ar1:HOURS"):
+    with pytest.raises(ValueError, match="expected smooth:HOURS"):
         noise_weights(DATE, kind)
 
 
@@ -129,7 +188,7 @@ def series(kind, hours, members=(0,), seed=3):
     return draws(seed, keys, 2)
 
 
-@pytest.mark.parametrize("kind", ["independent", "fixed", "ar1:24"])
+@pytest.mark.parametrize("kind", ["independent", "fixed", "ar1:24", "smooth:9"])
 def test_a_series_in_two_jobs_is_the_same_series(kind):
     hours = [0, 6, 12, 15, 18, 42]
     whole = series(kind, hours, (0, 1))
@@ -140,7 +199,12 @@ def test_a_series_in_two_jobs_is_the_same_series(kind):
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
-    [("independent", [0, 0, 0]), ("fixed", [1, 1, 1]), ("ar1:24", [math.exp(-h / 24) for h in (6, 18, 48)])],
+    [
+        ("independent", [0, 0, 0]),
+        ("fixed", [1, 1, 1]),
+        ("ar1:24", [math.exp(-h / 24) for h in (6, 18, 48)]),
+        ("smooth:12", [smooth_correlation(h, 12) for h in (6, 18, 48)]),
+    ],
 )
 def test_drawn_noise_is_unit_white_in_space_and_correlated_in_time(kind, expected):
     """At every draw of the sampler, not only at the first."""

@@ -166,7 +166,8 @@ def downscale(
         str,
         typer.Option(
             metavar="KIND",
-            help="Noise of consecutive times: independent, fixed (the same at all times) or ar1:HOURS (e-folding time; less flicker).",
+            help="How long fine scales last: smooth:HOURS (they glide; HOURS until correlation is 1/e), ar1:HOURS (they jitter), "
+            "independent (new at every time: flicker) or fixed (the same noise at all times).",
             rich_help_panel="Method",
         ),
     ] = defaults.TIME_NOISE,

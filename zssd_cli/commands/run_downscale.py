@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from zssd_cli import defaults
 from zssd_cli.api import Plan, Written, plan
 from zssd_cli.commands.crew import Crew
 from zssd_cli.commands.keeping import (
@@ -201,7 +202,7 @@ def _announce(console: Console, planned: Plan) -> None:
         f"Method     prior {planned.prior}; guidance {config.guidance}, block means of {config.filter_scale:g} degrees;",
     )
     line = f"           {job.method.sampler_of(config)} with {job.method.steps_of(config)} steps, seed {config.seed}"
-    say(console, line + (f", time noise {config.time_noise}" if config.time_noise != "independent" else ""))
+    say(console, line + (f", time noise {config.time_noise}" if config.time_noise != defaults.TIME_NOISE else ""))
 
 
 def _partly(job: Job) -> list[str]:

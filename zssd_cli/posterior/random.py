@@ -6,6 +6,14 @@ The noise of one time is a sum of independent unit fields, each named by a point
 
 * ``independent``: one field, named by the date. Consecutive times are independent draws.
 * ``fixed``: one field, the same at all times: what changes comes from the input.
+* ``smooth:HOURS``: a weighted mean of independent fields at even points of time, five at any time. Fields glide from one
+  to the next: the noise has a derivative in time, as weather has, and times further apart than the kernel is wide
+  (2.6 HOURS) are independent. With points :math:`t_k` a fifth of the width 2 L of the kernel apart,
+
+  .. math:: n(t) = \sqrt{8/15} \sum_k \cos^2\!\left(\frac{\pi (t - t_k)}{2 L}\right) \xi_k, \qquad |t - t_k| < L,
+
+  has variance 1 exactly (a Hann window squared has two harmonics, and five even points add both up to nothing) and, to
+  .008, the same correlation at every time, :func:`smooth_correlation`. L is such that it is 1/e after HOURS.
 * ``ar1:HOURS``: correlation :math:`e^{-|t - s| / \tau}` between the noise of times t and s. The stationary process with
   this correlation (Ornstein and Uhlenbeck's, AR(1) at even steps) is Markov, so given its values at the ends of an
   interval, the value inside is a known mixture of them plus an independent part. Lévy's construction halves intervals
@@ -26,7 +34,11 @@ from zssd_cli.config import efolding_hours
 from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid
 
 LATTICE = 16
-"""Spacing of the coarse lattice in e-folding times, at least."""
+"""Spacing of the coarse lattice of ``ar1`` in e-folding times, at least."""
+POINTS = 5
+"""Fields that ``smooth`` adds up."""
+EFOLDING = 0.76368
+"""Lag, in half widths of the kernel of ``smooth``, at which its correlation is 1/e."""
 TILE = 60
 """Cells along a side of a tile; divides the 1440 cells of a circle of latitude."""
 AROUND = 1440
@@ -81,6 +93,32 @@ def ar1_weights(second: int, tau: float) -> dict[int, float]:
     return at_low if second == low else at_high
 
 
+def smooth_weights(second: int, tau: float) -> dict[int, float]:
+    """The noise at a time as a smoothly moving mean of independent unit fields named by numbers of points in time.
+
+    Parameters
+    ----------
+    second
+        The time in seconds.
+    tau
+        e-folding time in seconds.
+
+    Returns
+    -------
+    Point -> weight, as of :func:`ar1_weights`.
+    """
+    spacing = max(1, round(2 * tau / EFOLDING / POINTS))
+    nearest, scale = (2 * second + spacing) // (2 * spacing), math.sqrt(8 / (3 * POINTS))
+    points = range(nearest - POINTS // 2, nearest + POINTS // 2 + 1)
+    return {k: scale * math.cos(math.pi * (second - k * spacing) / (POINTS * spacing)) ** 2 for k in points}
+
+
+def smooth_correlation(lag: float, tau: float) -> float:
+    """Of ``smooth`` at a lag, averaged over time: the autocorrelation of the Hann window; both in the same unit."""
+    s = min(2.0, abs(lag) / tau * EFOLDING)
+    return ((2 - s) * (1 + math.cos(math.pi * s) / 2) + 3 * math.sin(math.pi * s) / (2 * math.pi)) / 3
+
+
 def noise_weights(time: cftime.datetime, kind: str) -> dict[int, float]:
     """Which unit fields make up the noise of a date: names and weights, whose squares add up to 1.
 
@@ -89,18 +127,20 @@ def noise_weights(time: cftime.datetime, kind: str) -> dict[int, float]:
     time
         The date.
     kind
-        ``independent``, ``fixed`` or ``ar1:HOURS``.
+        ``smooth:HOURS``, ``ar1:HOURS``, ``independent`` or ``fixed``.
 
     Raises
     ------
     ValueError
         Another kind.
     """
-    hours = efolding_hours(kind)
+    family, hours = efolding_hours(kind)
     if hours is None:
-        return {time_key(time) if kind == "independent" else 0: 1.0}
-    offset = _YEARS * 366 * 86400
-    return {point + offset: weight for point, weight in ar1_weights(elapsed_seconds(time), 3600 * hours).items()}
+        return {time_key(time) if family == "independent" else 0: 1.0}
+    second, tau, offset = elapsed_seconds(time), 3600 * hours, _YEARS * 366 * 86400
+    if family == "smooth":
+        return smooth_weights(second + offset, tau)
+    return {point + offset: weight for point, weight in ar1_weights(second, tau).items()}
 
 
 @dataclass(frozen=True)
