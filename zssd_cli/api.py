@@ -16,9 +16,12 @@ from pydantic import ValidationError
 
 from zssd_cli import defaults
 from zssd_cli.config import DownscaleConfig
-from zssd_cli.errors import ConfigError, InputError
-from zssd_cli.evaluation.alignment import open_output, with_speed
-from zssd_cli.evaluation.report import Evaluation, check_paired, choose_variables, evaluate_paired
+from zssd_cli.errors import ConfigError
+from zssd_cli.evaluation.entry import as_sequence, compare
+from zssd_cli.evaluation.groups import parse_kinds
+from zssd_cli.evaluation.options import Options, parse_thresholds
+from zssd_cli.evaluation.resampling import REPLICATES
+from zssd_cli.evaluation.results import Evaluation
 from zssd_cli.grids.latlon import Region, parse_region
 from zssd_cli.outputs.memory import MemorySink
 from zssd_cli.outputs.parts import Parts
@@ -235,9 +238,15 @@ def evaluate(
     scale: float | None = None,
     paired: bool = False,
     any_frequency: bool = False,
+    against: str | Path | xr.Dataset | None = None,
+    by: str | Sequence[str] | None = None,
+    region: str | Sequence[str] | None = None,
+    threshold: str | Sequence[str] | None = None,
+    bootstrap: int = REPLICATES,
+    block_days: float | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Evaluation:
-    """Score an output against a reanalysis of the same times: ``zssd evaluate``.
+    """Score an output against a reanalysis: ``zssd evaluate``.
 
     Parameters
     ----------
@@ -253,34 +262,30 @@ def evaluate(
         Vouch that the model's weather follows the reference.
     any_frequency
         Accept a reference of means where the output is of moments, and the like.
+    against
+        Another output, scored on the same cells and times, with the interval of the difference.
+    by
+        Some of season, hour, surface, height.
+    region
+        Names or ``W,E,S,N`` that are scored apart.
+    threshold
+        ``wind_speed>17.2``, ``msl<98000``, ``u10>p95``: where the threshold-weighted CRPS looks.
+    bootstrap, block_days
+        Replicates for the intervals, 0 for none, and days that are resampled together.
     progress
         Called with times done and times in all.
 
     Returns
     -------
-    Rows of scores and spectra; ``zssd_cli.evaluation.report.as_dict`` gives what ``--json`` writes.
+    Records, curves and maps; ``zssd_cli.evaluation.report.as_dict`` gives what ``--json`` writes.
     """
-    with closing(open_output(output)) as out:
-        check_paired(out, paired)
-        chosen = replace(out, variables=choose_variables(out, None if vars is None else _names(vars)))
-        wanted = (*chosen.variables, *(COMPONENTS if SPEED in chosen.variables else ()))
-        with closing(open_source(reference, wanted)) as truth:
-            if truth.kind != out.kind and not any_frequency:
-                held = truth.averaging or truth.kind
-                msg = (
-                    f"The reference holds {held}, the output {out.kind}; a common time stamp does not make them fields of "
-                    "one time. Give a reference of the same kind, or pass --any-frequency."
-                )
-                raise InputError(msg)
-            series = with_speed(truth) if SPEED in chosen.variables else truth
-            evaluation = evaluate_paired(chosen, series, _shown(reference), scale, progress)
-            partly = [
-                f"{name} was observed in {out.shares[name]:.0%} of area and times"
-                for name in chosen.variables
-                if name in out.shares
-            ]
-            note = f"{', '.join(partly)}: elsewhere drawn, while the baselines have the truth's block means everywhere"
-            return replace(evaluation, notes=(*evaluation.notes, note)) if partly else evaluation
+    options = Options(
+        scale, parse_kinds(by), as_sequence(region), parse_thresholds(threshold), bootstrap, block_days
+    )  # fmt: skip
+    return compare(
+        output, reference, names=None if vars is None else _names(vars), against=against, paired=paired,
+        any_frequency=any_frequency, options=options, progress=progress,
+    )  # fmt: skip
 
 
 def open_series(
@@ -381,10 +386,3 @@ def parse_errors(text: str) -> float | dict[str, float]:
         )
         raise ConfigError(msg)
     return errors.get("", errors)
-
-
-def _shown(reference: Input) -> str:
-    if isinstance(reference, xr.Dataset):
-        return "the reference"
-    first = reference if isinstance(reference, str | Path) else reference[0]
-    return Path(first).name

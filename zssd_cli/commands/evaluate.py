@@ -1,14 +1,11 @@
 """``zssd evaluate``: score an output against a reanalysis of the same times."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from zssd_cli.commands.shared import check_targets, say
+from zssd_cli.commands.shared import check_targets
 
 
 def evaluate(
@@ -30,6 +27,14 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the numbers here.", show_default=False)
     ] = None,
+    csv_file: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Write all numbers here, one a line.", show_default=False),
+    ] = None,
+    markdown: Annotated[
+        Path | None,
+        typer.Option("--markdown", metavar="FILE", help="Write verdict and table here.", show_default=False),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the power spectra here (PNG).", show_default=False)
     ] = None,
@@ -48,44 +53,67 @@ def evaluate(
         bool,
         typer.Option("--any-frequency", help="Accept a reference of means for an output of moments, and the like."),
     ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="B.nc", help="Another output: differences with intervals.", show_default=False),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="KINDS", help="Also by season,hour,surface,height (some of them).", show_default=False),
+    ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(metavar="W,E,S,N", help="Also within a box or named region; repeat for more.", show_default=False),
+    ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LIMIT",
+            help="Where the threshold-weighted CRPS looks: wind_speed>17.2, msl<98000, u10>p95; repeat for more.",
+            show_default=False,
+        ),
+    ] = None,
+    bootstrap: Annotated[int, typer.Option(min=0, help="Replicates for the intervals; 0: no intervals.")] = 200,
+    block_days: Annotated[
+        float | None,
+        typer.Option(
+            min=0.04,
+            help="Days that are resampled together; default: 1, of a record longer than a month 5.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Score an output against the truth: error, bias, extremes, ensemble and spectra, beside simple interpolations.
 
-    Only for times that both files share: a free-running climate model has no day-by-day truth.
+    Only for times that both files share: a free-running climate model has no day-by-day truth. What every score means:
+    docs/evaluate.md.
 
     [bold]Examples[/bold]
 
     zssd evaluate out.nc --reference era5.nc
 
     zssd evaluate out.nc -r msl.grib -r wind.grib --json scores.json --plot spectra.png
+
+    zssd evaluate out.nc -r era5.nc --by season,surface,height --region europe --csv scores.csv
+
+    zssd evaluate new.nc --against old.nc -r era5.nc
     """
-    from zssd_cli import api
-    from zssd_cli.evaluation.report import as_dict, as_table
+    from zssd_cli.commands import run_evaluate
 
-    console = Console()
-    check_targets({"--json": json_file, "--plot": plot}, lambda: (output, *reference))
-    with console.status("Scoring") as status:
-
-        def show(done: int, total: int) -> None:
-            status.update(f"Scoring time {done} of {total}")
-
-        evaluation = api.evaluate(
-            output, reference, vars=variables, scale=scale, paired=paired, any_frequency=any_frequency, progress=show
-        )
-    console.print(as_table(evaluation))
-    for note in evaluation.notes:
-        say(console, f"Note: {note}", style="yellow")
-    if json_file is not None:
-        files = {"output": str(output), "reference": [str(path) for path in reference]}
-        _write_json(json_file, as_dict(evaluation, command=["zssd", *sys.argv[1:]], files=files))
-    if plot is not None:
-        from zssd_cli.evaluation.plots import spectra_plot
-
-        spectra_plot(evaluation, plot)
-
-
-def _write_json(path: Path, report: dict[str, object]) -> None:
-    from zssd_cli.files import atomic_path
-
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    targets = {"--json": json_file, "--csv": csv_file, "--markdown": markdown, "--plot": plot}
+    check_targets(targets, lambda: (output, *reference, *([against] if against is not None else [])))
+    run_evaluate.execute(
+        output,
+        reference,
+        run_evaluate.Targets(json_file, csv_file, markdown, plot),
+        vars=variables,
+        scale=scale,
+        paired=paired,
+        any_frequency=any_frequency,
+        against=against,
+        by=by,
+        region=region,
+        threshold=threshold,
+        bootstrap=bootstrap,
+        block_days=block_days,
+    )

@@ -1,0 +1,76 @@
+"""What ``zssd evaluate`` does after its options are parsed: score, show, write."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from zssd_cli import api
+from zssd_cli.commands.shared import say
+from zssd_cli.evaluation.report import as_csv, as_dict, as_markdown, as_table
+from zssd_cli.evaluation.results import Evaluation
+from zssd_cli.evaluation.tables import difference_lines, group_table, legend, shown_columns
+from zssd_cli.files import atomic_path
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Files to write, None for those that were not asked for."""
+
+    json: Path | None
+    csv: Path | None
+    markdown: Path | None
+    plot: Path | None
+
+
+def execute(output: Path, reference: list[Path], targets: Targets, **settings: Any) -> None:
+    """Score, then show and write."""
+    console = Console()
+    with console.status("Scoring") as status:
+
+        def show(done: int, total: int) -> None:
+            status.update(f"Scoring time {done} of {total}")
+
+        evaluation = api.evaluate(output, reference, progress=show, **settings)
+    present(console, evaluation)
+    write(evaluation, targets, {"output": str(output), "reference": [str(path) for path in reference]})
+
+
+def present(console: Console, evaluation: Evaluation) -> None:
+    """Verdict, tables, a line on every column, notes."""
+    for sentence in evaluation.verdict:
+        console.print(f"- {sentence}", highlight=False, markup=False)
+    console.print()
+    console.print(as_table(evaluation))
+    say(console, legend(shown_columns(evaluation)), style="dim")
+    groups = group_table(evaluation)
+    if groups is not None:
+        console.print()
+        console.print(groups)
+    for line in difference_lines(evaluation):
+        say(console, f"Wind and pressure: {line}")
+    for note in evaluation.notes:
+        say(console, f"Note: {note}", style="yellow")
+
+
+def write(evaluation: Evaluation, targets: Targets, files: dict[str, Any]) -> None:
+    """What was asked for."""
+    if targets.json is not None:
+        report = as_dict(evaluation, command=["zssd", *sys.argv[1:]], files=files)
+        _text(targets.json, json.dumps(report, indent=1, allow_nan=False) + "\n")
+    if targets.csv is not None:
+        _text(targets.csv, as_csv(evaluation))
+    if targets.markdown is not None:
+        _text(targets.markdown, as_markdown(evaluation))
+    if targets.plot is not None:
+        from zssd_cli.evaluation.plots import spectra_plot
+
+        spectra_plot(evaluation, targets.plot)
+
+
+def _text(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
