@@ -17,11 +17,8 @@ from pydantic import ValidationError
 from zssd_cli import defaults
 from zssd_cli.config import DownscaleConfig
 from zssd_cli.errors import ConfigError
-from zssd_cli.evaluation.entry import as_sequence, compare
-from zssd_cli.evaluation.groups import parse_kinds
-from zssd_cli.evaluation.options import Options, parse_thresholds
-from zssd_cli.evaluation.resampling import REPLICATES
-from zssd_cli.evaluation.results import Evaluation
+from zssd_cli.evaluation.entry import change_signal as change_signal
+from zssd_cli.evaluation.entry import evaluate as evaluate
 from zssd_cli.grids.latlon import Region, parse_region
 from zssd_cli.outputs.memory import MemorySink
 from zssd_cli.outputs.parts import Parts
@@ -228,64 +225,6 @@ def downscale(
         call = ", ".join(f"{name}={value!r}" for name, value in shown.items() if value is not None)
         planned.write(sink, f"zssd_cli.downscale({call})", progress or (lambda _: None))
     return sink.dataset
-
-
-def evaluate(
-    output: str | Path | xr.Dataset,
-    reference: Input,
-    *,
-    vars: str | Sequence[str] | None = None,  # noqa: A002
-    scale: float | None = None,
-    paired: bool = False,
-    any_frequency: bool = False,
-    against: str | Path | xr.Dataset | None = None,
-    by: str | Sequence[str] | None = None,
-    region: str | Sequence[str] | None = None,
-    threshold: str | Sequence[str] | None = None,
-    bootstrap: int = REPLICATES,
-    block_days: float | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> Evaluation:
-    """Score an output against a reanalysis: ``zssd evaluate``.
-
-    Parameters
-    ----------
-    output
-        What :func:`downscale` returned or the command wrote.
-    reference
-        0.25 degree fields: Dataset, files or patterns.
-    vars
-        Names; None: all that both hold.
-    scale
-        Blocks of the baselines in degrees; None: the output's filter scale.
-    paired
-        Vouch that the model's weather follows the reference.
-    any_frequency
-        Accept a reference of means where the output is of moments, and the like.
-    against
-        Another output, scored on the same cells and times, with the interval of the difference.
-    by
-        Some of season, hour, surface, height.
-    region
-        Names or ``W,E,S,N`` that are scored apart.
-    threshold
-        ``wind_speed>17.2``, ``msl<98000``, ``u10>p95``: where the threshold-weighted CRPS looks.
-    bootstrap, block_days
-        Replicates for the intervals, 0 for none, and days that are resampled together.
-    progress
-        Called with times done and times in all.
-
-    Returns
-    -------
-    Records, curves and maps; ``zssd_cli.evaluation.report.as_dict`` gives what ``--json`` writes.
-    """
-    options = Options(
-        scale, parse_kinds(by), as_sequence(region), parse_thresholds(threshold), bootstrap, block_days
-    )  # fmt: skip
-    return compare(
-        output, reference, names=None if vars is None else _names(vars), against=against, paired=paired,
-        any_frequency=any_frequency, options=options, progress=progress,
-    )  # fmt: skip
 
 
 def open_series(

@@ -13,11 +13,31 @@ def evaluate(
         Path, typer.Argument(metavar="OUT.nc", help="The file that zssd downscale wrote.", show_default=False)
     ],
     reference: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
-            "--reference", "-r", metavar="FILE", help="ERA5 at 0.25 degree, NetCDF or GRIB; repeat for more files."
+            "--reference",
+            "-r",
+            metavar="FILE",
+            help="ERA5 at 0.25 degree, NetCDF or GRIB; repeat for more files.",
+            show_default=False,
         ),
-    ],
+    ] = None,
+    historical: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="HIST.nc",
+            help="Instead of a reference: an output of an earlier period; shows how the climate changes.",
+            show_default=False,
+        ),
+    ] = None,
+    coarse: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="With --historical: what OUT.nc was made of.", show_default=False),
+    ] = None,
+    coarse_historical: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="With --historical: what HIST.nc was made of.", show_default=False),
+    ] = None,
     variables: Annotated[
         str | None,
         typer.Option(
@@ -48,6 +68,9 @@ def evaluate(
     ] = None,
     paired: Annotated[
         bool, typer.Option("--paired", help="Vouch that the model's weather follows the reference.")
+    ] = False,
+    distributional: Annotated[
+        bool, typer.Option("--distributional", help="Compare climates; the times of the two need not agree.")
     ] = False,
     any_frequency: Annotated[
         bool,
@@ -85,8 +108,8 @@ def evaluate(
 ) -> None:
     """Score an output against the truth: error, bias, extremes, ensemble and spectra, beside simple interpolations.
 
-    Only for times that both files share: a free-running climate model has no day-by-day truth. What every score means:
-    docs/evaluate.md.
+    Paired: times that both files share. A free-running climate model has no day-by-day truth: compare its climate with
+    --distributional. What every score means: docs/evaluate.md.
 
     [bold]Examples[/bold]
 
@@ -96,24 +119,35 @@ def evaluate(
 
     zssd evaluate out.nc -r era5.nc --by season,surface,height --region europe --csv scores.csv
 
+    zssd evaluate gcm.nc -r 'era5_*.nc' --distributional --json climate.json
+
     zssd evaluate new.nc --against old.nc -r era5.nc
+
+    zssd evaluate ssp585.nc --historical hist.nc --coarse 'psl_ssp585_*.nc' --coarse-historical 'psl_hist_*.nc'
     """
     from zssd_cli.commands import run_evaluate
 
     targets = {"--json": json_file, "--csv": csv_file, "--markdown": markdown, "--plot": plot}
-    check_targets(targets, lambda: (output, *reference, *([against] if against is not None else [])))
+    others = (*(reference or ()), *(coarse or ()), *(coarse_historical or ()), *filter(None, (against, historical)))
+    check_targets(targets, lambda: (output, *others))
+    common = {"vars": variables, "scale": scale, "bootstrap": bootstrap, "block_days": block_days}
+    where = run_evaluate.Targets(json_file, csv_file, markdown, plot)
+    run_evaluate.check_kind(reference, historical)
+    if historical is not None:
+        run_evaluate.change(
+            output, historical, where, coarse_future=coarse, coarse_historical=coarse_historical, **common
+        )  # fmt: skip
+        return
     run_evaluate.execute(
         output,
-        reference,
-        run_evaluate.Targets(json_file, csv_file, markdown, plot),
-        vars=variables,
-        scale=scale,
+        reference or [],
+        where,
         paired=paired,
+        distributional=distributional,
         any_frequency=any_frequency,
         against=against,
         by=by,
         region=region,
         threshold=threshold,
-        bootstrap=bootstrap,
-        block_days=block_days,
+        **common,
     )

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from zssd_cli import api
 from zssd_cli.commands.shared import say
+from zssd_cli.errors import ConfigError
 from zssd_cli.evaluation.report import as_csv, as_dict, as_markdown, as_table
 from zssd_cli.evaluation.results import Evaluation
 from zssd_cli.evaluation.tables import difference_lines, group_table, legend, shown_columns
@@ -24,6 +25,26 @@ class Targets:
     csv: Path | None
     markdown: Path | None
     plot: Path | None
+
+
+def check_kind(reference: list[Path] | None, historical: Path | None) -> None:
+    """Either a reference or an earlier period; else a :class:`ConfigError`."""
+    if bool(reference) == (historical is not None):
+        msg = "expected either --reference (score) or --historical (change of climate), got both or none."
+        raise ConfigError(msg)
+
+
+def change(future: Path, historical: Path, targets: Targets, **settings: Any) -> None:
+    """How the climate changes."""
+    console = Console()
+    with console.status("Reading") as status:
+
+        def show(done: int, total: int) -> None:
+            status.update(f"Reading time {done} of {total}")
+
+        evaluation = api.change_signal(historical, future, progress=show, **settings)
+    present(console, evaluation)
+    write(evaluation, targets, {"output": str(future), "historical": str(historical)})
 
 
 def execute(output: Path, reference: list[Path], targets: Targets, **settings: Any) -> None:

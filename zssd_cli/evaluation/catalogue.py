@@ -65,6 +65,7 @@ SCORES = {
     "wasserstein": Meaning(
         "Wasserstein", "how far values must be moved on average to get the truth's distribution", "0", "Villani 2009, Optimal Transport"
     ),
+    "wasserstein_noise": Meaning("", "how far other times of the reference are from it: smaller distances mean nothing", "-"),
     "lsd_db": Meaning("LSD dB", "log spectral distance: typical deviation of the power spectrum from the truth's, in dB", "0"),
     "worst_db": Meaning("worst dB", "largest deviation of the power spectrum from the truth's, in dB", "0"),
     "worst_db_at": Meaning("", "wavelength in degrees at which that is", "-"),
@@ -76,6 +77,10 @@ SCORES = {
         "in place", "shortest wavelength in degrees down to which a member's waves are where the truth's are (coherence above 1/2)",
         "small",
     ),
+    "mean": Meaning("", "over cells, members and times", "the reference's"),
+    "std": Meaning("", "standard deviation over cells, members and times", "the reference's"),
+    "mean_error": Meaning("", "that mean less the reference's", "0"),
+    "std_error": Meaning("", "that standard deviation less the reference's", "0"),
     "std_truth": Meaning("", "standard deviation of the truth over cells and times", "-"),
     "std_mean": Meaning("", "the same of the ensemble mean", "at most std_truth"),
     "std_member": Meaning("", "the same of a member", "std_truth"),
@@ -93,6 +98,11 @@ def meaning(score: str) -> str:
     if score in SCORES:
         return SCORES[score].line
     kind, _, rest = score.partition("_")
+    if kind == "change":
+        apart = ", less that of the input" if rest.endswith("_apart") else ""
+        return f"future less historical: {rest.removesuffix('_apart').replace('_', ' ')}{apart}"
+    if kind in ("historical", "future"):
+        return f"{rest.replace('_', ' ')} of the {kind} period"
     if kind == "difference" and rest in SCORES:
         return f"{SCORES[rest].heading or rest} of the output less that of the one it is compared with (--against)"
     if kind == "quantile" and rest.endswith("_error"):

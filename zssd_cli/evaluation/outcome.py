@@ -4,8 +4,8 @@ import numpy as np
 
 from zssd_cli.evaluation.alignment import OutputFile
 from zssd_cli.evaluation.baselines import TEXTBOOK
-from zssd_cli.evaluation.cellsums import COARSE, COARSE_HALF, CellSums
-from zssd_cli.evaluation.histograms import merge
+from zssd_cli.evaluation.cellsums import CellSums
+from zssd_cli.evaluation.histograms import COARSE, COARSE_HALF, merge
 from zssd_cli.evaluation.options import Options
 from zssd_cli.evaluation.pairedsums import DERIVED, PairedSums, VariableSums, seen, units_of
 from zssd_cli.evaluation.records import variable_records, wind_records
@@ -71,6 +71,7 @@ def outcome(
             maps=tuple(_maps(one, units_of(name, output)) for name, one in known.items()),
             systems={name: named[name] for name in (*present, TRUTH)},
             groups=sums.stage.groups.names,
+            inferred=tuple(name for name in known if not seen(name, output)),
             thresholds={name: options.thresholds[name] for name in options.thresholds if name in known},
             bootstrap=bootstrap,
         )
@@ -136,14 +137,15 @@ def _maps(one: VariableSums, units: str) -> Maps:
         if means := cells.maps():
             truth = means.pop("truth")
             fields.setdefault(TRUTH, {})["mean"] = truth
-            fields[system] = means | _map_quantiles(cells.distribution.map_quantiles(MAP_LEVELS))
+            fields[system] = means | map_quantiles(cells.distribution.map_quantiles(MAP_LEVELS))
     if one.truth is not None:
-        fields.setdefault(TRUTH, {}).update(_map_quantiles(one.truth.map_quantiles(MAP_LEVELS)))
+        fields.setdefault(TRUTH, {}).update(map_quantiles(one.truth.map_quantiles(MAP_LEVELS)))
     cells_of_maps = one.stage.maps
     lat, lon = cells_of_maps.centres()
     step = cells_of_maps.step * float(np.diff(one.stage.grid.lat_edges).max())
     return Maps(one.name, units, lat, lon, step, fields)
 
 
-def _map_quantiles(values: np.ndarray) -> dict[str, np.ndarray]:
+def map_quantiles(values: np.ndarray) -> dict[str, np.ndarray]:
+    """Fields by name from (levels, rows, columns)."""
     return {f"quantile_{100 * level:g}": field for level, field in zip(MAP_LEVELS, values, strict=True)}

@@ -1,6 +1,6 @@
 """Paired evaluation: an output against a reanalysis of the same times, beside simple interpolations of it and another output."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,6 +25,7 @@ from zssd_cli.evaluation.pairedsums import Fields, PairedSums, Stage
 from zssd_cli.evaluation.pointwise import Threshold
 from zssd_cli.evaluation.resampling import Draws, time_blocks
 from zssd_cli.evaluation.results import AGAINST, OURS, WIND_SPEED, Bootstrap, Evaluation
+from zssd_cli.evaluation.scenery import Tick, cut, shared_variables
 from zssd_cli.grids.latlon import LatLonGrid
 from zssd_cli.grids.regrid import WHOLE, Regrid, separable
 from zssd_cli.series.protocol import Series
@@ -32,7 +33,6 @@ from zssd_cli.static import load_static
 
 SAMPLED_TIMES = 8
 """Times of the truth from which a percentile is taken as threshold."""
-Tick = Callable[[int, int], None]
 
 
 def choose_variables(output: OutputFile, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -118,9 +118,9 @@ class Scene:
     def fields(self, moment: tuple[int, int, int]) -> tuple[Fields, dict[str, np.ndarray]]:
         """All systems' members and the truth at one time on the scored cells."""
         raw, truth = self.truth(moment)
-        fields: Fields = {OURS: _cut(self.output, self.variables, moment[0], self.points.ours)}
+        fields: Fields = {OURS: cut(self.output, self.variables, moment[0], self.points.ours)}
         if self.against is not None:
-            fields[AGAINST] = _cut(self.against, self.variables, moment[1], self._against)
+            fields[AGAINST] = cut(self.against, self.variables, moment[1], self._against)
         if self.blocks is not None:
             fields |= self._baselines(raw, self.blocks)
         for part in fields.values():
@@ -140,15 +140,6 @@ class Scene:
             wind = textbook_wind(coarse["msl"], blocks, grid)[:, None].astype(np.float32)
             fields[TEXTBOOK] = {"u10": wind[0], "v10": wind[1]}
         return fields
-
-
-def _cut(
-    output: OutputFile, variables: Sequence[str], index: int, cells: tuple[np.ndarray, np.ndarray]
-) -> dict[str, np.ndarray]:
-    rows, columns = cells
-    whole = rows.size == output.grid.shape[0] and columns.size == output.grid.shape[1] and np.all(np.diff(columns) == 1)
-    fields = {name: output.read(name, index) for name in variables}
-    return fields if whole else {name: field[:, rows[:, None], columns] for name, field in fields.items()}
 
 
 def evaluate_paired(
@@ -223,12 +214,7 @@ def _scene(
     output: OutputFile, against: OutputFile | None, reference: Series, name: str, scale: float | None
 ) -> tuple[Scene, list[str]]:
     """What all have in common, and notes on what they have not."""
-    others = (reference.variables, *([against.variables] if against is not None else []))
-    variables = tuple(v for v in output.variables if all(v in held for held in others))
-    if not variables:
-        got = "; ".join(", ".join(held) or "nothing" for held in others)
-        msg = f"{name}: expected one of {', '.join(output.variables)}, got {got}."
-        raise InputError(msg)
+    variables = shared_variables(output, reference, against, name)
     if reference.grid is None:
         msg = f"{name}: expected the 0.25 degree latitude-longitude grid, got another kind of grid. Regrid it first."
         raise InputError(msg)

@@ -73,9 +73,13 @@ def cell_records(write: Writer, sums: CellSums, names: tuple[str, ...]) -> Itera
 
 
 def distribution_records(
-    write: Writer, ours: Distribution, truth: Distribution | None, names: tuple[str, ...]
+    write: Writer, ours: Distribution, truth: Distribution | None, names: tuple[str, ...], *, together: bool = True
 ) -> Iterator[Record]:
-    """Quantiles and their errors, and the Wasserstein distance."""
+    """Quantiles and their errors, and the Wasserstein distance.
+
+    That has an interval where both have the same resampled times (``together``) only: of other times replicates are always farther
+    apart than the samples are.
+    """
     values = ours.quantiles()
     for k, level in enumerate(LEVELS):
         yield from write.one(f"quantile_{percent(level)}", values[:, k])
@@ -86,13 +90,20 @@ def distribution_records(
         yield from write.one(f"quantile_{percent(level)}_error", errors[:, k])
     distance = wasserstein(ours.replicates, truth.replicates, COARSE * ours.binning.width)
     distance[0] = wasserstein(ours.counts, truth.counts, ours.binning.width)
-    yield from write.one("wasserstein", distance)
+    yield from write.one("wasserstein", distance if together else distance[:1])
     apart = ours.group_quantiles(GROUP_LEVELS) - truth.group_quantiles(GROUP_LEVELS)
     far = wasserstein(ours.group_counts(), truth.group_counts(), COARSE * ours.binning.width)
     for g, group in enumerate(names[1:], 1):
         for k, level in enumerate(GROUP_LEVELS):
             yield from write.one(f"quantile_{percent(level)}_error", apart[g, k : k + 1], group=group)
         yield from write.one("wasserstein", far[g : g + 1], group=group)
+
+
+def noise_records(write: Writer, truth: Distribution) -> Iterator[Record]:
+    """How far the reference's own resampled times are from its distribution, as a rule: below that, distances are noise."""
+    if len(truth.replicates) > 1:
+        apart = wasserstein(truth.replicates[1:], truth.replicates[:1], COARSE * truth.binning.width)
+        yield from write.one("wasserstein_noise", np.nanmedian(apart)[None])
 
 
 def spectral_records(write: Writer, ours: SpectralSums, truth: SpectralSums, bins: WavelengthBins) -> Iterator[Record]:
@@ -167,7 +178,12 @@ def wind_records(sums: PairedSums) -> Iterator[Record]:
             if system != TRUTH:
                 truth = sums.derived[name][TRUTH]
                 yield from spectral_records(Writer(name, "s-1", system), spectra, truth, sums.stage.bins)
-    for system, total in sums.balance.items():
+    yield from balance_records(sums.balance)
+
+
+def balance_records(balance: Mapping[str, Replicates]) -> Iterator[Record]:
+    """Of wind with pressure, by system."""
+    for system, total in balance.items():
         for score, values in wind_pressure(total.totals).items():
             units = "degree" if score.endswith("angle") else ""
             yield from Writer(WIND, "", system).one(score, values, units=units)

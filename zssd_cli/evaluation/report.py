@@ -48,7 +48,9 @@ def as_dict(evaluation: Evaluation, **extra: Any) -> dict[str, Any]:
         "zssd_version": __version__,
         **extra,
         **{key: getattr(evaluation, key) for key in ("times", "members", "points", "extent", "scale", "notes")},
-        **{key: getattr(evaluation, key) for key in ("verdict", "systems", "groups", "thresholds", "ranks")},
+        **{
+            key: getattr(evaluation, key) for key in ("verdict", "systems", "groups", "inferred", "thresholds", "ranks")
+        },
         "bootstrap": asdict(evaluation.bootstrap),
         "scores": [_row(row) for row in evaluation.rows],
         "records": [_record(record) for record in evaluation.records],
@@ -133,11 +135,11 @@ def as_markdown(evaluation: Evaluation) -> str:
     heads = ["variable", "system", *(c.one_line for c in columns)]
     lines = [f"## {title(evaluation)}", "", *(f"* {sentence}" for sentence in evaluation.verdict), ""]
     lines += [f"| {' | '.join(heads)} |", "|---|---|" + "---:|" * len(columns)]
-    for row in evaluation.rows:
-        records = (evaluation.find(c.score, row.variable, row.method, "all", c.versus) for c in columns)
+    for variable, units, system in evaluation.listing:
+        records = (evaluation.find(c.score, variable, system, "all", c.versus) for c in columns)
         cells = ["-" if r is None else c.shown(r) for c, r in zip(columns, records, strict=True)]
-        name = f"{row.variable}{'' if row.observed else ' (inferred)'} [{row.units}]"
-        lines.append(f"| {' | '.join([name, row.method, *cells])} |")
+        name = f"{variable}{' (inferred)' if variable in evaluation.inferred else ''} [{units}]"
+        lines.append(f"| {' | '.join([name, system, *cells])} |")
     lines += ["", *(f"* {line.strip()}" for line in legend(columns).splitlines())]
     lines += ["", *(f"Note: {note}" for note in evaluation.notes)] if evaluation.notes else []
     return "\n".join(lines) + "\n"

@@ -65,13 +65,18 @@ class Draws:
         How many, 0 for none.
     seed
         Of the random numbers.
+    alone
+        There is one block only: every replicate is the sample.
     """
 
     replicates: int = REPLICATES
     seed: int = 0
+    alone: bool = False
 
     def of(self, block: int) -> np.ndarray:
         """(1 + replicates,): the sample itself counts every block once."""
+        if self.alone:
+            return np.ones(1 + self.replicates)
         generator = np.random.default_rng([self.seed, block % 2**32])
         return np.concatenate([[1.0], generator.poisson(1.0, self.replicates)])
 

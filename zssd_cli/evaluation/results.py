@@ -178,6 +178,10 @@ class Evaluation:
         Name -> what it is.
     groups
         Names of the groups.
+    inferred
+        Variables that the coarse input lacked, at least in part.
+    table
+        Rows of the main table where :attr:`rows` and :attr:`distributions` do not tell them.
     thresholds
         Variable -> where its threshold-weighted CRPS looks.
     bootstrap
@@ -202,6 +206,8 @@ class Evaluation:
     cycles: tuple[Cycle, ...] = ()
     systems: dict[str, str] = field(default_factory=dict)
     groups: tuple[str, ...] = ("all",)
+    inferred: tuple[str, ...] = ()
+    table: tuple[tuple[str, str, str], ...] = ()
     thresholds: dict[str, str] = field(default_factory=dict)
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
     verdict: tuple[str, ...] = ()
@@ -219,5 +225,16 @@ class Evaluation:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """Of the rows, in their order."""
-        return tuple(dict.fromkeys(row.variable for row in self.rows))
+        """Of the main table, in their order."""
+        return tuple(dict.fromkeys(variable for variable, _, _ in self.listing))
+
+    @property
+    def listing(self) -> tuple[tuple[str, str, str], ...]:
+        """Variable, units and system of every row of the main table."""
+        if self.rows:
+            return tuple((row.variable, row.units, row.method) for row in self.rows)
+        if self.table:
+            return self.table
+        return tuple(
+            (d.variable, d.units, system) for d in self.distributions for system in d.shares if system != TRUTH
+        )

@@ -51,15 +51,16 @@ def number(value: float) -> str:
     return text.lstrip("-") if float(text) == 0 else text
 
 
-def bounds(record: Record) -> str:
-    """Both ends of the interval."""
-    return f"{number(record.low)}-{number(record.high)}" if math.isfinite(record.low) else "-"
-
-
 def percent(record: Record) -> str:
     """A share in percent with half the width of its interval."""
     half = f"±{50 * (record.high - record.low):.0f}" if math.isfinite(record.low) else ""
     return f"{100 * record.value:.0f}{half}%"
+
+
+def with_interval(record: Record) -> str:
+    """A number and half the width of its interval."""
+    half = f"±{number((record.high - record.low) / 2)}" if math.isfinite(record.low) else ""
+    return f"{number(record.value)}{half}"
 
 
 GAIN = Column("gain", "skill_crps", "part of bilinear's CRPS that is saved, and its 90% interval", YARDSTICK, percent)
@@ -74,18 +75,27 @@ PAIRED = (
     Column("reso-\nlution", "effective_resolution", "shortest wavelength with power within 3 dB, degrees"),
 )
 DISTRIBUTIONAL = (
+    Column("mean\nerror", "mean_error", "mean less that of the reference; 0 is best"),
+    Column("P1\nerror", "quantile_1_error", "1st percentile less that of the reference; 0 is best"),
     Column("P50\nerror", "quantile_50_error", "median less that of the reference; 0 is best"),
-    Column("P1\nerror", "quantile_1_error", "1st percentile less that of the reference"),
-    Column("P99\nerror", "quantile_99_error", "99th percentile less that of the reference"),
-    Column("90%", "quantile_99_error", "90 percent interval of that", shown=bounds),
-    Column("P99.9\nerror", "quantile_99.9_error", "99.9th percentile less that of the reference"),
-    Column("Wasser-\nstein", "wasserstein", "how far values must move on average to agree; 0 is best"),
+    Column("P99\nerror", "quantile_99_error", "99th percentile less that of the reference; 0 is best"),
+    Column("P99.9\nerror", "quantile_99.9_error", "99.9th percentile less that of the reference; 0 is best"),
+    Column("dis-\ntance", "wasserstein", "how far values must move on average to agree; 0 is best"),
     Column("LSD\ndB", "lsd_db", "power spectrum's typical distance from the reference's; 0 is best"),
     Column("reso-\nlution", "effective_resolution", "shortest wavelength with power within 3 dB, degrees"),
 )
-WHOLE_ONLY = ("lsd_db", "effective_resolution", "quantile_50_error")
+CHANGE = (
+    Column("mean", "change_mean", "change of the mean over places and times", shown=with_interval),
+    Column(
+        "variance %", "change_variance_percent", "change of the variance over times, in percent", shown=with_interval
+    ),
+    Column("P1", "change_quantile_1", "change of the 1st percentile"),
+    Column("P99", "change_quantile_99", "change of the 99th percentile over places and times", shown=with_interval),
+)
+SHORT = {"quantile_mapping": "quantile map"}
+WHOLE_ONLY = ("lsd_db", "effective_resolution", "quantile_50_error", "mean_error")
 """Not known by group."""
-COLUMNS = {"paired": PAIRED, "distributional": DISTRIBUTIONAL}
+COLUMNS = {"paired": PAIRED, "distributional": DISTRIBUTIONAL, "change": CHANGE}
 
 
 def plural(count: int, noun: str) -> str:
@@ -97,6 +107,8 @@ def title(evaluation: Evaluation) -> str:
     """What was scored, in a line."""
     blocks = f", baselines from {evaluation.scale:g} degree blocks" if evaluation.scale else ""
     counts = f"{plural(evaluation.times, 'time')}, {plural(evaluation.members, 'member')}"
+    if evaluation.kind == "change":
+        return f"Change from historical to future: {evaluation.extent}, blocks of {evaluation.scale:g} degrees"
     return f"{evaluation.kind.capitalize()} scores: {counts}, {evaluation.extent}{blocks}"
 
 
@@ -109,6 +121,7 @@ def _empty(columns: tuple[Column, ...], heading: str, caption: str | None) -> Ta
         box=SIMPLE_HEAD,
         show_edge=False,
         padding=(0, 1, 0, 0),
+        min_width=min(len(heading), 79),
     )
     table.add_column("", no_wrap=True)
     for column in columns:
@@ -142,17 +155,16 @@ def shown_columns(evaluation: Evaluation) -> tuple[Column, ...]:
 def as_table(evaluation: Evaluation) -> Table:
     """A row per variable and system, the output's own rows in bold."""
     columns = shown_columns(evaluation)
-    hidden = any(not row.observed for row in evaluation.rows)
-    caption = "* inferred: not in the coarse input" if hidden else None
+    caption = "* inferred: not in the coarse input" if evaluation.inferred else None
     table = _empty(columns, title(evaluation), caption)
     previous = None
-    for row in evaluation.rows:
-        if row.variable != previous:
+    for variable, units, system in evaluation.listing:
+        if variable != previous:
             table.add_section()
-            table.add_row(Text(f"{row.variable}{'' if row.observed else '*'} [{row.units}]", style="italic"))
-        previous = row.variable
-        cells = _cells(evaluation, columns, row.variable, row.method)
-        table.add_row(f"  {row.method}", *cells, style="bold" if row.method == OURS else None)
+            table.add_row(Text(f"{variable}{'*' if variable in evaluation.inferred else ''} [{units}]", style="italic"))
+        previous = variable
+        cells = _cells(evaluation, columns, variable, system)
+        table.add_row(f"  {SHORT.get(system, system)}", *cells, style="bold" if system == OURS else None)
     return table
 
 

@@ -1,7 +1,7 @@
 """What the numbers say, in sentences: better than interpolation or not, ensemble honest or not, spectra, where it fails."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from zssd_cli.evaluation.results import AGAINST, OURS, TRUTH, WIND_SPEED, Evaluation, Record
@@ -17,9 +17,10 @@ MOST_FAILURES = 6
 
 def with_verdict(evaluation: Evaluation) -> Evaluation:
     """The same with its sentences."""
-    parts = [
-        _gain(evaluation), _comparison(evaluation), _ensemble(evaluation), _spectra(evaluation), _failures(evaluation)
-    ]  # fmt: skip
+    if evaluation.kind == "change":
+        return replace(evaluation, verdict=tuple(_changes(evaluation)))
+    makers = (_gain, _distribution, _comparison, _ensemble, _spectra, _failures)
+    parts = [make(evaluation) for make in makers]
     return replace(evaluation, verdict=tuple(part for part in parts if part))
 
 
@@ -65,10 +66,47 @@ def _comparison(evaluation: Evaluation) -> str:
     return f"Beside {evaluation.systems[AGAINST]}: {'; '.join(said)}." if said else ""
 
 
+def _range(record: Record) -> str:
+    """`` (0.21 to 0.41)`` with three digits, nothing where there is no interval."""
+    return f" ({record.low:.3g} to {record.high:.3g})" if math.isfinite(record.low) else ""
+
+
+def _changes(evaluation: Evaluation) -> Iterator[str]:
+    """Whether the change after downscaling is the input's."""
+    for name in evaluation.variables:
+        before = evaluation.find("change_mean", name, "input")
+        after = evaluation.find("change_mean", name, OURS)
+        if after is None:
+            continue
+        shown = f"{after.value:+.3g} {after.units}{_range(after)}"
+        if before is None:
+            yield f"{name} was inferred: its mean changes by {shown}; the input has none to compare with."
+            continue
+        apart = evaluation.find("change_mean_apart", name, OURS, versus="input")
+        gap = f", {apart.value:+.2g}{_range(apart)} apart" if apart is not None else ""
+        yield f"{name}: the mean changes by {before.value:+.3g} {before.units} in the input, by {shown} after downscaling{gap}."
+
+
+def _distribution(evaluation: Evaluation) -> str:
+    """Wasserstein distances beside the yardstick's, where times are not paired."""
+    if evaluation.kind != "distributional":
+        return ""
+    said = []
+    for name in evaluation.variables:
+        ours, simple = (evaluation.find("wasserstein", name, system) for system in (OURS, YARDSTICK))
+        if ours is not None:
+            shown = _range(ours)
+            beside = f", {YARDSTICK} {simple.value:.3g}" if simple is not None else ""
+            noise = evaluation.find("wasserstein_noise", name, TRUTH)
+            chance = f", chance alone {noise.value:.3g}" if noise is not None else ""
+            said.append(f"{name} {ours.value:.3g} {ours.units}{shown}{beside}{chance}")
+    return f"Distance of the distributions from the reference's: {'; '.join(said)}." if said else ""
+
+
 def ensemble_word(spread_skill: float, outside: float) -> str:
     """An ensemble in words, from its spread over skill and how often the truth is outside."""
     if spread_skill < NARROW:
-        return "too narrow"
+        return "too narrow" if not outside < 1 else "too narrow where errors are large"
     if spread_skill > WIDE:
         return "too wide"
     return "honest" if not outside > OFTEN_OUTSIDE else "honest on average, but misses extremes"
@@ -150,7 +188,8 @@ def _beside(evaluation: Evaluation, error: Record) -> str:
 def _biases(evaluation: Evaluation) -> list[str]:
     said = []
     for name in evaluation.variables:
-        bias, std = (evaluation.find(score, name) for score in ("bias", "std_truth"))
+        bias = evaluation.find("bias", name) or evaluation.find("mean_error", name)
+        std = evaluation.find("std_truth", name) or evaluation.find("std", name, TRUTH)
         if bias is not None and std is not None and abs(bias.value) > LARGE_BIAS * std.value:
             said.append(f"bias of {name} {bias.value:+.3g} {bias.units}")
     return said
