@@ -1,7 +1,8 @@
 """Sums over cells, groups, times and bootstrap replicates of one variable and system."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from zlib import crc32
 
 import numpy as np
 
@@ -42,13 +43,17 @@ class Moment:
         How often the sample and every replicate count it.
     groups
         Positions of the groups of times that it belongs to.
-    generator
-        For what is drawn at this time.
+    seed
+        For what is drawn at this time: ties of ranks.
     """
 
     draws: np.ndarray
     groups: list[int]
-    generator: np.random.Generator
+    seed: tuple[int, ...] = (0,)
+
+    def of(self, name: str) -> "Moment":
+        """The same with a seed of its own for a variable, so that no order of work matters."""
+        return replace(self, seed=(*self.seed, crc32(name.encode())))
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,6 +189,7 @@ class CellSums:
         """Add one time: members (m, n), truth and weights (n,) of the cells whose flat numbers are given, all finite."""
         names, masks = self._groups.names, self._groups.masks.reshape(len(self._groups.cells), -1)
         sums, ranked = np.zeros((len(names), len(TERMS))), np.zeros((len(names), self.members + 1))
+        generator = np.random.default_rng(when.seed)
         for start in range(0, truth.size, CHUNK):
             part = slice(start, start + CHUNK)
             x, y, w = members[:, part], truth[part], weights[part]
@@ -191,7 +197,7 @@ class CellSums:
             by_group = masks[:, cells[part]] * w
             sums[: len(masks)] += by_group @ its.T
             if self._ranks is not None:
-                rank = ranks(x, y, when.generator)
+                rank = ranks(x, y, generator)
                 for k, group in enumerate(by_group):
                     ranked[k] += np.bincount(rank, group, self.members + 1)
             self._add_to_map(its, w, cells[part])

@@ -188,10 +188,9 @@ def _steps(
     climates: Climates, groups: Groups, blocks: Sequence[Blocks], draws: Sequence[Draws], seed: int
 ) -> Iterator[None]:
     """Read and add: the reference, the output, and once more the output for the quantile mapping."""
-    generator = np.random.default_rng(seed)
 
     def moment(side: int, k: int, time: cftime.datetime) -> Moment:
-        return Moment(draws[side].of(blocks[side].number[k]), groups.of(time), generator)
+        return Moment(draws[side].of(blocks[side].number[k]), groups.of(time), (seed, k))
 
     for k, time in enumerate(climates.reference.times):
         climates.add(TRUTH, climates.of_reference(k), time, moment(0, k, time))

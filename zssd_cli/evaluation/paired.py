@@ -1,6 +1,8 @@
 """Paired evaluation: an output against a reanalysis of the same times, beside simple interpolations of it and another output."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -189,11 +191,15 @@ def evaluate_paired(
     groups = make_groups(scene.grid, times, options.by, options.regions, static)
     stage = Stage(scene.grid, groups, draws.of(0), _thresholds(scene, options))
     sums = PairedSums(stage)
-    for done, (moment, time, block) in enumerate(zip(scene.moments, times, blocks.number, strict=True), 1):
-        generator = np.random.default_rng([options.seed, done])
-        sums.add(*scene.fields(moment), Moment(draws.of(block), groups.of(time), generator))
-        if on_time is not None:
-            on_time(done, len(times))
+    with closing(sums), ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(scene.fields, scene.moments[0])
+        for done, (time, block) in enumerate(zip(times, blocks.number, strict=True), 1):
+            fields = coming.result()
+            if done < len(times):
+                coming = ahead.submit(scene.fields, scene.moments[done])
+            sums.add(*fields, Moment(draws.of(block), groups.of(time), (options.seed, done)))
+            if on_time is not None:
+                on_time(done, len(times))
     if not any(one.cells for one in sums.variables.values()):
         msg = f"{name}: no cell is present in both output and reference. Check their missing values."
         raise InputError(msg)

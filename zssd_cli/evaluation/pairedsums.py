@@ -1,6 +1,9 @@
 """Everything that is summed over the times of a paired evaluation, and the records that come of it."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
@@ -20,6 +23,14 @@ Fields = dict[str, dict[str, np.ndarray]]
 """System, variable -> (member, lat, lon)."""
 DERIVED = ("divergence", "vorticity")
 MAPPED_SYSTEMS = (OURS, AGAINST, "bilinear")
+WIND_SYSTEMS = MAPPED_SYSTEMS
+"""Whose divergence, vorticity and wind with pressure are looked at, beside the truth's."""
+
+
+def threads() -> int:
+    """As many as ``OMP_NUM_THREADS`` says, else as there are processors."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return int(said) if said.isdigit() and int(said) else os.cpu_count() or 1
 
 
 class Stage:
@@ -81,7 +92,8 @@ class VariableSums:
     ) -> None:
         """Spectra and tiles."""
         waves = self.stage.bins.transform(truth + gaps)
-        self._spectrum(TRUTH).add((truth + gaps)[None], None, when.draws)
+        self._spectrum(TRUTH).add_transform(waves, when.draws)
+        np.conjugate(waves, out=waves)
         for system, members in systems.items():
             self._spectrum(system).add(members + gaps, waves, when.draws)
             if system in self.tiles:
@@ -92,34 +104,46 @@ class VariableSums:
 
 
 class PairedSums:
-    """All variables, and how they go together."""
+    """All variables, and how they go together; what is added of one time is shared out to threads."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.variables: dict[str, VariableSums] = {}
         self.derived: dict[str, dict[str, SpectralSums]] = {}
         self.balance: dict[str, Replicates] = {}
+        self._pool = ThreadPoolExecutor(threads())
 
     def add(self, fields: Fields, truth: Mapping[str, np.ndarray], when: Moment) -> None:
         """One time."""
+        work: list[Callable[[], None]] = []
         for name, y in truth.items():
             systems = {system: part[name] for system, part in fields.items() if name in part}
-            self.variables.setdefault(name, VariableSums(name, self.stage)).add(systems, y, when)
+            sums = self.variables.setdefault(name, VariableSums(name, self.stage))
+            work.append(partial(sums.add, systems, y, when.of(name)))
         if {"u10", "v10"} <= set(truth) and min(self.stage.grid.shape) > 2:
             alone: Fields = {TRUTH: {name: y[None] for name, y in truth.items()}}
-            for system, part in (alone | fields).items():
-                self._add_wind(system, part, when)
+            shown = {system: part for system, part in fields.items() if system in WIND_SYSTEMS}
+            for system, part in (alone | shown).items():
+                for name in DERIVED:
+                    self._derived(name, system)
+                self.balance.setdefault(system, Replicates(self.stage.draws, (4,)))
+                work.append(partial(self._add_wind, system, part, when))
+        list(self._pool.map(lambda one: one(), work))
 
     def _add_wind(self, system: str, part: Mapping[str, np.ndarray], when: Moment) -> None:
-        if not {"u10", "v10"} <= set(part):
-            return
         u, v = (part[name][:MEMBERS].astype(np.float64) for name in ("u10", "v10"))
         for name, values in zip(DERIVED, divergence_and_vorticity(u, v, self.stage.grid), strict=True):
-            sums = self.derived.setdefault(name, {})
-            sums.setdefault(system, SpectralSums(self.stage.bins, self.stage.draws)).add(values, None, when.draws)
+            self._derived(name, system).add(values, None, when.draws)
         if "msl" in part:
-            balance = wind_pressure_sums(part["msl"], u, v, self.stage.grid)
-            self.balance.setdefault(system, Replicates(self.stage.draws, (4,))).add(balance, when.draws)
+            self.balance[system].add(wind_pressure_sums(part["msl"], u, v, self.stage.grid), when.draws)
+
+    def _derived(self, name: str, system: str) -> SpectralSums:
+        sums = self.derived.setdefault(name, {})
+        return sums.setdefault(system, SpectralSums(self.stage.bins, self.stage.draws))
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
 
 
 def units_of(name: str, output: OutputFile) -> str:

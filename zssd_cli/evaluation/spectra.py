@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.sparse import csr_matrix, vstack
 
 from zssd_cli.evaluation.resampling import Replicates
 from zssd_cli.grids.latlon import LatLonGrid
@@ -102,8 +103,27 @@ class WavelengthBins:
         """Power density of every row, (..., lat, lon) to (..., lat, k), per cycle per degree of great circle; k > 0."""
         return squares(self.transform(field))
 
+    @cached_property
+    def _sums(self) -> csr_matrix:
+        """Area-weighted sums over the slots of bins, then of bands, and last the weights' own: (slots, lat k)."""
+        weight = np.broadcast_to(np.cos(np.deg2rad(self.grid.lat))[:, None], self._wavelengths.shape).ravel()
+        parts = []
+        for slots, count in zip(self._slots, (self.centres.size, len(WAVEBANDS)), strict=True):
+            flat = slots.ravel()
+            inside = np.flatnonzero((flat >= 1) & (flat <= count))
+            parts.append(csr_matrix((weight[inside], (flat[inside] - 1, inside)), shape=(count, flat.size)))
+        return vstack(parts, format="csr")
+
+    @cached_property
+    def _weights(self) -> np.ndarray:
+        return np.asarray(self._sums.sum(1)).ravel()
+
     def means(self, density: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Area-weighted means per bin and per band of (lat, k); rows that are NaN are left out."""
+        if np.isfinite(density).all():
+            with np.errstate(invalid="ignore", divide="ignore"):
+                both = (self._sums @ density.ravel()) / self._weights
+            return both[: self.centres.size], both[self.centres.size :]
         bins, bands = self._slots
         return self._mean_in(density, bins, self.centres.size), self._mean_in(density, bands, len(WAVEBANDS))
 
@@ -190,19 +210,25 @@ class SpectralSums:
         self._sums = Replicates(draws, (3 * bins.centres.size + len(WAVEBANDS),))
 
     def add(self, members: np.ndarray, truth: np.ndarray | None, draws: np.ndarray) -> None:
-        """Add (m, lat, lon) of one time; ``truth`` is the transform of the truth's field, None where there is none."""
+        """Add (m, lat, lon) of one time; ``truth`` is the conjugate transform of the truth's field, None where there is none."""
         density, cross = np.zeros(1), np.zeros(1, dtype=complex)
         for member in members:
             amplitude = self._bins.transform(member)
             density = density + squares(amplitude)
             if truth is not None:
-                cross = cross + amplitude * truth.conj()
+                cross = cross + amplitude * truth
         power, bands = self._bins.means(density / len(members))
         parts = [np.full(power.size, np.nan)] * 2
         if truth is not None:
             parts = [self._bins.means(part / len(members))[0] for part in (cross.real, cross.imag)]
         self._count += draws
         self._sums.add(np.concatenate([power, bands, *parts]), draws)
+
+    def add_transform(self, amplitude: np.ndarray, draws: np.ndarray) -> None:
+        """Add the transform of one field, for its power alone."""
+        power, bands = self._bins.means(squares(amplitude))
+        self._count += draws
+        self._sums.add(np.concatenate([power, bands, np.full(2 * power.size, np.nan)]), draws)
 
     def _mean(self, start: int, stop: int) -> np.ndarray:
         with np.errstate(invalid="ignore", divide="ignore"):
