@@ -17,9 +17,9 @@ from pydantic import ValidationError
 from zssd_cli import defaults
 from zssd_cli.config import DownscaleConfig
 from zssd_cli.debias.checks import adjustment_for
-from zssd_cli.errors import ConfigError, InputError
-from zssd_cli.evaluation.alignment import open_output, refuse_means, with_speed
-from zssd_cli.evaluation.report import Evaluation, check_paired, choose_variables, evaluate_paired
+from zssd_cli.errors import ConfigError
+from zssd_cli.evaluation.entry import change_signal as change_signal
+from zssd_cli.evaluation.entry import evaluate as evaluate
 from zssd_cli.grids.latlon import Region, parse_region
 from zssd_cli.outputs.memory import MemorySink
 from zssd_cli.outputs.parts import Parts
@@ -241,63 +241,6 @@ def downscale(
     return sink.dataset
 
 
-def evaluate(
-    output: str | Path | xr.Dataset,
-    reference: Input,
-    *,
-    vars: str | Sequence[str] | None = None,  # noqa: A002
-    scale: float | None = None,
-    paired: bool = False,
-    any_frequency: bool = False,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> Evaluation:
-    """Score an output against a reanalysis of the same times: ``zssd evaluate``.
-
-    Parameters
-    ----------
-    output
-        What :func:`downscale` returned or the command wrote.
-    reference
-        0.25 degree fields: Dataset, files or patterns.
-    vars
-        Names; None: all that both hold.
-    scale
-        Blocks of the baselines in degrees; None: the output's filter scale.
-    paired
-        Vouch that the model's weather follows the reference.
-    any_frequency
-        Accept a reference of means where the output is of moments, and the like.
-    progress
-        Called with times done and times in all.
-
-    Returns
-    -------
-    Rows of scores and spectra; ``zssd_cli.evaluation.report.as_dict`` gives what ``--json`` writes.
-    """
-    with closing(open_output(output)) as out:
-        refuse_means(out)
-        check_paired(out, paired)
-        chosen = replace(out, variables=choose_variables(out, None if vars is None else _names(vars)))
-        wanted = (*chosen.variables, *(COMPONENTS if SPEED in chosen.variables else ()))
-        with closing(open_source(reference, wanted)) as truth:
-            if truth.kind != out.kind and not any_frequency:
-                held = truth.averaging or truth.kind
-                msg = (
-                    f"The reference holds {held}, the output {out.kind}; a common time stamp does not make them fields of "
-                    "one time. Give a reference of the same kind, or pass --any-frequency."
-                )
-                raise InputError(msg)
-            series = with_speed(truth) if SPEED in chosen.variables else truth
-            evaluation = evaluate_paired(chosen, series, _shown(reference), scale, progress)
-            partly = [
-                f"{name} was observed in {out.shares[name]:.0%} of area and times"
-                for name in chosen.variables
-                if name in out.shares
-            ]
-            note = f"{', '.join(partly)}: elsewhere drawn, while the baselines have the truth's block means everywhere"
-            return replace(evaluation, notes=(*evaluation.notes, note)) if partly else evaluation
-
-
 def open_series(
     source: Input, variables: str | Sequence[str] = defaults.VARIABLES, *, time: str | None = None
 ) -> Source:
@@ -399,10 +342,3 @@ def parse_errors(text: str) -> float | dict[str, float]:
         )
         raise ConfigError(msg)
     return errors.get("", errors)
-
-
-def _shown(reference: Input) -> str:
-    if isinstance(reference, xr.Dataset):
-        return "the reference"
-    first = reference if isinstance(reference, str | Path) else reference[0]
-    return Path(first).name

@@ -9,6 +9,7 @@ import xarray as xr
 
 from zssd_cli import api
 from zssd_cli.app import main
+from zssd_cli.evaluation import entry
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -22,7 +23,7 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
 def reference(monkeypatch, world):
     """Replaces the reader of real files by the small world."""
     box = types.SimpleNamespace(source=world("globe"))
-    monkeypatch.setattr(api, "open_source", lambda paths, variables, **_: box.source)
+    monkeypatch.setattr(entry, "open_source", lambda paths, variables, **_: box.source)
     return box
 
 

@@ -1,5 +1,7 @@
 """Evaluation end to end on a small world with known errors."""
 
+import csv
+import io
 import json
 import math
 
@@ -11,18 +13,17 @@ from rich.console import Console
 from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.evaluation.alignment import open_output
 from zssd_cli.evaluation.report import (
-    COLUMNS,
-    OURS,
     WIND_SPEED,
-    Row,
+    as_csv,
     as_dict,
+    as_markdown,
     as_table,
     check_paired,
     choose_variables,
     evaluate_paired,
     number,
 )
-from zssd_cli.evaluation.scores import Scores
+from zssd_cli.evaluation.tables import legend, shown_columns
 
 REGION = "-30,0,30,50"
 
@@ -36,7 +37,8 @@ def test_known_errors(tmp_path, make_output, world) -> None:
     calls = []
     evaluation = evaluate_paired(output, world("globe"), "era5", on_time=lambda *when: calls.append(when))
     assert calls == [(1, 3), (2, 3), (3, 3)]
-    assert (evaluation.times, evaluation.members, evaluation.scale, evaluation.notes) == (3, 2, 5.0, ())
+    assert (evaluation.times, evaluation.members, evaluation.scale) == (3, 2, 5.0)
+    assert evaluation.notes == ("Intervals come from 3 blocks of 1 day only: take them as a hint.",)
     table = rows(evaluation)
     for name, factor in (("msl", 100), ("u10", 1)):
         scores = table[name, "zssd"].scores
@@ -89,7 +91,7 @@ def test_missing_scale_variables_and_times_are_noted(tmp_path, make_output, worl
     output = open_output(make_output(tmp_path / "out.nc", REGION, scale=None))
     evaluation = evaluate_paired(output, world("globe", variables=("v10", "msl"), start=2), "era5")
     assert evaluation.times == 2
-    assert len(evaluation.notes) == 3
+    assert len(evaluation.notes) == 4
     assert {row.variable for row in evaluation.rows} == {"msl", "v10"}
     assert rows(evaluation)["v10", "zssd"].scores.mae == pytest.approx(0, abs=1e-5)
 
@@ -147,6 +149,7 @@ def test_table_and_json(tmp_path, make_output, world) -> None:
     text = console.export_text()
     for word in ("Paired", "3 times, 2 members", "msl [Pa]", "u10* [m s-1]", "conservative", "spread/", "LSD", "CRPS"):
         assert word in text
+    text += legend(shown_columns(evaluation))
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
     report = json.loads(json.dumps(as_dict(evaluation, command=["zssd"]), allow_nan=False))
@@ -166,10 +169,24 @@ def test_numbers(value: float, text: str) -> None:
     assert number(value) == text
 
 
-def test_a_score_with_a_heading_is_a_column() -> None:
-    scores = Scores(mae=1, rmse=2, bias=3, p99_error=4, p01_error=5, crps=6, spread_skill=7, members=8, slope=9)
-    row = Row("msl", "Pa", OURS, True, scores, 10.0, ())
-    assert [value(row) for _, value in COLUMNS] == [1, 2, 3, 4, 6, 7, 9, 10]
-    assert [heading.replace("\n", "") for heading, _ in COLUMNS] == [
-        "MAE", "RMSE", "bias", "P99error", "CRPS", "spread/skill", "slope", "LSDdB",
+def test_every_column_is_explained_in_a_line(tmp_path, make_output, world) -> None:
+    evaluation = evaluate_paired(open_output(make_output(tmp_path / "out.nc", REGION)), world("globe"), "era5")
+    columns = shown_columns(evaluation)
+    assert [c.one_line for c in columns] == [
+        "CRPS", "gain", "MAE", "bias", "P99 error", "spread/ skill", "LSD dB", "resolution",
     ]  # fmt: skip
+    assert len(legend(columns).splitlines()) == len(columns)
+
+
+def test_csv_and_markdown(tmp_path, make_output, world) -> None:
+    output = open_output(make_output(tmp_path / "out.nc", REGION, shifts=(-1.0, 3.0)))
+    evaluation = evaluate_paired(output, world("globe"), "era5")
+    table = list(csv.DictReader(io.StringIO(as_csv(evaluation))))
+    assert len(table) == len(evaluation.records) > 200
+    bias = [r for r in table if (r["variable"], r["system"], r["score"], r["group"]) == ("u10", "zssd", "bias", "all")]
+    assert [float(row["value"]) for row in bias] == [pytest.approx(1, rel=1e-3)]
+    assert bias[0]["units"] == "m s-1"
+    text = as_markdown(evaluation)
+    assert text.startswith("## Paired scores: 3 times, 2 members")
+    assert "| msl [Pa] | zssd |" in text
+    assert "v10 (inferred) [m s-1]" in text

@@ -1,13 +1,11 @@
 """``zssd evaluate``: score an output against a reanalysis of the same times."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from zssd_cli.commands.shared import Page, check_targets, say
+from zssd_cli.commands.shared import check_targets
 
 
 def evaluate(
@@ -15,11 +13,31 @@ def evaluate(
         Path, typer.Argument(metavar="OUT.nc", help="The file that zssd downscale wrote.", show_default=False)
     ],
     reference: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
-            "--reference", "-r", metavar="FILE", help="ERA5 at 0.25 degree, NetCDF or GRIB; repeat for more files."
+            "--reference",
+            "-r",
+            metavar="FILE",
+            help="ERA5 at 0.25 degree, NetCDF or GRIB; repeat for more files.",
+            show_default=False,
         ),
-    ],
+    ] = None,
+    historical: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="HIST.nc",
+            help="Instead of a reference: an output of an earlier period; shows how the climate changes.",
+            show_default=False,
+        ),
+    ] = None,
+    coarse: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="With --historical: what OUT.nc was made of.", show_default=False),
+    ] = None,
+    coarse_historical: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="With --historical: what HIST.nc was made of.", show_default=False),
+    ] = None,
     variables: Annotated[
         str | None,
         typer.Option(
@@ -28,6 +46,14 @@ def evaluate(
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the numbers here.", show_default=False)
+    ] = None,
+    csv_file: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Write all numbers here, one a line.", show_default=False),
+    ] = None,
+    markdown: Annotated[
+        Path | None,
+        typer.Option("--markdown", metavar="FILE", help="Write verdict and table here.", show_default=False),
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the power spectra here (PNG).", show_default=False)
@@ -43,48 +69,89 @@ def evaluate(
     paired: Annotated[
         bool, typer.Option("--paired", help="Vouch that the model's weather follows the reference.")
     ] = False,
+    distributional: Annotated[
+        bool, typer.Option("--distributional", help="Compare climates; the times of the two need not agree.")
+    ] = False,
     any_frequency: Annotated[
         bool,
         typer.Option("--any-frequency", help="Accept a reference of means for an output of moments, and the like."),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the files of --json and --plot if they exist.")
+        bool, typer.Option("--overwrite", help="Replace the files of --json, --csv, --markdown and --plot.")
     ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="B.nc", help="Another output: differences with intervals.", show_default=False),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="KINDS", help="Also by season,hour,surface,height (some of them).", show_default=False),
+    ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(metavar="W,E,S,N", help="Also within a box or named region; repeat for more.", show_default=False),
+    ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LIMIT",
+            help="Where the threshold-weighted CRPS looks: wind_speed>17.2, msl<98000, u10>p95; repeat for more.",
+            show_default=False,
+        ),
+    ] = None,
+    bootstrap: Annotated[int, typer.Option(min=0, help="Replicates for the intervals; 0: no intervals.")] = 200,
+    block_days: Annotated[
+        float | None,
+        typer.Option(
+            min=0.04,
+            help="Days that are resampled together; default: 1, of a record longer than a month 5.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Score an output against the truth: error, bias, extremes, ensemble and spectra, beside simple interpolations.
 
-    Only for times that both files share: a free-running climate model has no day-by-day truth.
+    Paired: times that both files share. A free-running climate model has no day-by-day truth: compare its climate with
+    --distributional. What every score means: docs/evaluate.md.
 
     [bold]Examples[/bold]
 
     zssd evaluate out.nc --reference era5.nc
 
     zssd evaluate out.nc -r msl.grib -r wind.grib --json scores.json --plot spectra.png
+
+    zssd evaluate out.nc -r era5.nc --by season,surface,height --region europe --csv scores.csv
+
+    zssd evaluate gcm.nc -r 'era5_*.nc' --distributional --json climate.json
+
+    zssd evaluate new.nc --against old.nc -r era5.nc
+
+    zssd evaluate ssp585.nc --historical hist.nc --coarse 'psl_ssp585_*.nc' --coarse-historical 'psl_hist_*.nc'
     """
-    from zssd_cli import api
-    from zssd_cli.evaluation.report import as_dict, as_table
-    from zssd_cli.files import atomic_pair
+    from zssd_cli.commands import run_evaluate
     from zssd_cli.series.listing import expand
 
-    console = Page()
-    check_targets({"--json": json_file, "--plot": plot}, lambda: (output, *expand(reference)), overwrite=overwrite)
-    with console.status("Scoring") as status:
-
-        def show(done: int, total: int) -> None:
-            status.update(f"Scoring time {done} of {total}")
-
-        evaluation = api.evaluate(
-            output, reference, vars=variables, scale=scale, paired=paired, any_frequency=any_frequency, progress=show
-        )
-    console.print(as_table(evaluation))
-    for note in evaluation.notes:
-        say(console, f"Note: {note}", style="yellow")
-    with atomic_pair(json_file, plot) as (numbers, picture):
-        if numbers is not None:
-            files = {"output": str(output), "reference": [str(path) for path in reference]}
-            report = as_dict(evaluation, command=["zssd", *sys.argv[1:]], files=files)
-            numbers.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        if picture is not None:
-            from zssd_cli.evaluation.plots import spectra_plot
-
-            spectra_plot(evaluation, picture)
+    run_evaluate.check_kind(reference, historical)
+    targets = {"--json": json_file, "--csv": csv_file, "--markdown": markdown, "--plot": plot}
+    others = (*(reference or ()), *(coarse or ()), *(coarse_historical or ()), *filter(None, (against, historical)))
+    check_targets(targets, lambda: (output, *expand(others)), overwrite=overwrite)
+    common = {"vars": variables, "scale": scale, "bootstrap": bootstrap, "block_days": block_days}
+    where = run_evaluate.Targets(json_file, csv_file, markdown, plot)
+    if historical is not None:
+        run_evaluate.change(
+            output, historical, where, coarse_future=coarse, coarse_historical=coarse_historical, **common
+        )  # fmt: skip
+        return
+    run_evaluate.execute(
+        output,
+        reference or [],
+        where,
+        paired=paired,
+        distributional=distributional,
+        any_frequency=any_frequency,
+        against=against,
+        by=by,
+        region=region,
+        threshold=threshold,
+        **common,
+    )

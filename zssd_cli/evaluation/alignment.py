@@ -324,6 +324,16 @@ def common_points(ours: LatLonGrid, theirs: LatLonGrid, reference: Path | str) -
     return CommonPoints(regular_grid(lat, lon), *(sides if base is ours else sides[::-1]))
 
 
+def cells_within(grid: LatLonGrid, shared: LatLonGrid) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of a 0.25 degree grid's cells that are those of ``shared``, all of which it holds."""
+    rows = {int(i): k for k, i in enumerate(_index(grid.lat))}
+    columns = {int(i): k for k, i in enumerate(_index(grid.lon) % COLUMNS_ROUND)}
+    return (
+        np.array([rows[int(i)] for i in _index(shared.lat)]),
+        np.array([columns[int(i)] for i in _index(shared.lon) % COLUMNS_ROUND]),
+    )
+
+
 def _index(centres: np.ndarray) -> np.ndarray:
     return np.rint(centres / FINE_STEP).astype(np.int64)
 

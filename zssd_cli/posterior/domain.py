@@ -6,7 +6,11 @@ from functools import cached_property
 import numpy as np
 
 from zssd_cli.errors import ConfigError
+from zssd_cli.grids.extent import SLACK, scale_for
 from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid, Region, block_grid, fine_grid
+from zssd_cli.grids.regrid import Regrid
+from zssd_cli.grids.regridders import make_regrid
+from zssd_cli.series.protocol import CoarseSeries
 
 HALO_DEGREES = 4.0
 
@@ -96,3 +100,25 @@ def make_domain(region: Region, step: float) -> Domain:
     turn = 360 if west < -360 else -360 if east > 540 else 0
     around = Region(west + turn, east + turn, south, north)
     return Domain(fine_grid(region), fine_grid(around), block_grid(step, around))
+
+
+def regridders_of(source: CoarseSeries, blocks: LatLonGrid, choice: str) -> tuple[tuple[Regrid, ...], str]:
+    """One regridder for each variable, made once for equal cells, and their names."""
+    made: dict[int, tuple[Regrid, str]] = {}
+    for cells in source.cells.values():
+        if id(cells) not in made:
+            made[id(cells)] = make_regrid(cells, blocks, choice)
+    names = dict.fromkeys(name for _, name in made.values())
+    return tuple(made[id(source.cells[name])][0] for name in source.variables), ",".join(names)
+
+
+def check_scale(widest: float, step: float) -> None:
+    """Raise :class:`ConfigError` where blocks of ``step`` degrees are finer than cells of ``widest``."""
+    if widest > SLACK * step:
+        enough = scale_for(widest)
+        remedy = f"Use --filter-scale {enough:g}." if enough else "Input coarser than 10 degrees cannot be downscaled."
+        msg = (
+            f"Filter scale {step:g} is finer than the input's cells of {widest:.3g} degrees, "
+            f"whose edges would be taken for weather. {remedy}"
+        )
+        raise ConfigError(msg)

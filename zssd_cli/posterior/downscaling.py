@@ -17,14 +17,13 @@ from zssd_cli.climate.gaussian import ClimateFields
 from zssd_cli.config import DownscaleConfig
 from zssd_cli.defaults import OBS_ERROR
 from zssd_cli.errors import ConfigError, InputError
-from zssd_cli.grids.extent import SLACK, cell_width, common_region, covered_region, describe_cells, scale_for
-from zssd_cli.grids.latlon import LatLonGrid, Region, describe_centres
+from zssd_cli.grids.extent import cell_width, common_region, covered_region, describe_cells
+from zssd_cli.grids.latlon import Region, describe_centres
 from zssd_cli.grids.regrid import Regrid
-from zssd_cli.grids.regridders import make_regrid
 from zssd_cli.operators.coarsen import Coarsen
 from zssd_cli.posterior import observing
 from zssd_cli.posterior.adjustment import Adjustment
-from zssd_cli.posterior.domain import Domain, make_domain
+from zssd_cli.posterior.domain import Domain, check_scale, make_domain, regridders_of
 from zssd_cli.posterior.guidance import Guidance, Method, Observation, Setup, by_name
 from zssd_cli.posterior.guidance.projection import match, match_speed
 from zssd_cli.posterior.machine import free_memory, network_precision, plan_batch, plan_call
@@ -197,9 +196,9 @@ def prepare(
     if region is None:
         region = common_region([covered_region(place, step) for place in source.cells.values()])
     for place in source.cells.values():
-        _check_scale(cell_width(place), step)
+        check_scale(cell_width(place), step)
     domain = make_domain(region, step)
-    regridders, name = _regridders(source, domain.coarse, config.regridder)
+    regridders, name = regridders_of(source, domain.coarse, config.regridder)
     channels = observing.channels(prior, source.variables)
     cells = domain.fine.shape[0] * domain.fine.shape[1]
     device = prior.denoiser.network.out.weight.device
@@ -225,27 +224,6 @@ def prepare(
         first,
         adjustment,
     )
-
-
-def _regridders(source: CoarseSeries, blocks: LatLonGrid, choice: str) -> tuple[tuple[Regrid, ...], str]:
-    """One regridder for each variable, made once for equal cells, and their names."""
-    made: dict[int, tuple[Regrid, str]] = {}
-    for cells in source.cells.values():
-        if id(cells) not in made:
-            made[id(cells)] = make_regrid(cells, blocks, choice)
-    names = dict.fromkeys(name for _, name in made.values())
-    return tuple(made[id(source.cells[name])][0] for name in source.variables), ",".join(names)
-
-
-def _check_scale(widest: float, step: float) -> None:
-    if widest > SLACK * step:
-        enough = scale_for(widest)
-        remedy = f"Use --filter-scale {enough:g}." if enough else "Input coarser than 10 degrees cannot be downscaled."
-        msg = (
-            f"Filter scale {step:g} is finer than the input's cells of {widest:.3g} degrees, "
-            f"whose edges would be taken for weather. {remedy}"
-        )
-        raise ConfigError(msg)
 
 
 def observe(job: Job, start: int, stop: int) -> np.ndarray:

@@ -1,0 +1,93 @@
+"""What ``zssd evaluate`` does after its options are parsed: score, show, write."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from zssd_cli import api
+from zssd_cli.commands.shared import Page, say
+from zssd_cli.errors import ConfigError
+from zssd_cli.evaluation.report import as_csv, as_dict, as_markdown, as_table
+from zssd_cli.evaluation.results import Evaluation
+from zssd_cli.evaluation.tables import difference_lines, group_table, legend, shown_columns
+from zssd_cli.files import atomic_pair
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Files to write, None for those that were not asked for."""
+
+    json: Path | None
+    csv: Path | None
+    markdown: Path | None
+    plot: Path | None
+
+
+def check_kind(reference: list[Path] | None, historical: Path | None) -> None:
+    """Either a reference or an earlier period; else a :class:`ConfigError`."""
+    if bool(reference) == (historical is not None):
+        msg = "expected either --reference (score) or --historical (change of climate), got both or none."
+        raise ConfigError(msg)
+
+
+def change(future: Path, historical: Path, targets: Targets, **settings: Any) -> None:
+    """How the climate changes."""
+    console = Page()
+    with console.status("Reading") as status:
+
+        def show(done: int, total: int) -> None:
+            status.update(f"Reading time {done} of {total}")
+
+        evaluation = api.change_signal(historical, future, progress=show, **settings)
+    present(console, evaluation)
+    write(evaluation, targets, {"output": str(future), "historical": str(historical)})
+
+
+def execute(output: Path, reference: list[Path], targets: Targets, **settings: Any) -> None:
+    """Score, then show and write."""
+    console = Page()
+    with console.status("Scoring") as status:
+
+        def show(done: int, total: int) -> None:
+            status.update(f"Scoring time {done} of {total}")
+
+        evaluation = api.evaluate(output, reference, progress=show, **settings)
+    present(console, evaluation)
+    write(evaluation, targets, {"output": str(output), "reference": [str(path) for path in reference]})
+
+
+def present(console: Console, evaluation: Evaluation) -> None:
+    """Verdict, tables, a line on every column, notes."""
+    for sentence in evaluation.verdict:
+        console.print(f"- {sentence}", highlight=False, markup=False)
+    console.print()
+    console.print(as_table(evaluation))
+    say(console, legend(shown_columns(evaluation)), style="dim")
+    groups = group_table(evaluation)
+    if groups is not None:
+        console.print()
+        console.print(groups)
+    for line in difference_lines(evaluation):
+        say(console, f"Wind and pressure: {line}")
+    for note in evaluation.notes:
+        say(console, f"Note: {note}", style="yellow")
+
+
+def write(evaluation: Evaluation, targets: Targets, files: dict[str, Any]) -> None:
+    """What was asked for, all of it or none."""
+    with atomic_pair(targets.json, targets.csv, targets.markdown, targets.plot) as (numbers, table, page, picture):
+        if numbers is not None:
+            report = as_dict(evaluation, command=["zssd", *sys.argv[1:]], files=files)
+            numbers.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        if table is not None:
+            table.write_text(as_csv(evaluation), encoding="utf-8")
+        if page is not None:
+            page.write_text(as_markdown(evaluation), encoding="utf-8")
+        if picture is not None:
+            from zssd_cli.evaluation.plots import spectra_plot
+
+            spectra_plot(evaluation, picture)
