@@ -5,6 +5,7 @@ it says bfloat16), torch computes with ``ZSSD_TEST_THREADS`` threads (1), and ``
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -28,6 +29,18 @@ torch.set_num_threads(THREADS)  # modules compute what their tests share while t
 # a slow machine is no failure, and the same examples are drawn everywhere
 settings.register_profile("any machine", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+@pytest.fixture(autouse=True)
+def signals():
+    """Ctrl-C is heard, though a shell's background job ignores it, and the command line's handlers do not outlive a test."""
+    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+    before = {name: signal.getsignal(name) for name in names}
+    if before[signal.SIGINT] == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for name, handler in before.items():
+        signal.signal(name, handler)
 
 
 def pytest_configure(config):

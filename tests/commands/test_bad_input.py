@@ -453,10 +453,12 @@ def test_signals_leave_what_is_finished(model, tmp_path, prior_file, number, cod
     command += ["downscale", source, "-o", tmp_path / "out.nc", "--members", "1000", "--quiet"]
     command += ["--guidance", "projection", "--weights", prior_file, "--region", BOX]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 1800
-        while (
-            len(list(folder.glob("[!.]*.safetensors"))) < 2 and process.poll() is None and time.monotonic() < deadline
-        ):
+        manifest, deadline = folder / "manifest.jsonl", time.monotonic() + 1800
+
+        def finished():
+            return manifest.read_bytes().count(b'"batch": ') if manifest.exists() else 0
+
+        while finished() < 2 and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         assert process.poll() is None
         process.send_signal(number)
