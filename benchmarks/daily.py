@@ -3,8 +3,9 @@
     python benchmarks/daily.py --json benchmarks/results/daily.json
     python benchmarks/daily.py --given msl
 
-The series are averaged over blocks of 5 degrees and over days. Two ways from there: ``--subdaily 6h``, and every daily mean
-downscaled as if it were a moment (``--any-frequency``), held over the day. Of each: the fair CRPS at the moments, spread over skill,
+The series are averaged over blocks of 5 degrees and over days. Three ways from there: ``--subdaily 6h``; daily means interpolated
+in time, on straight lines, and taken for moments; and every daily mean downscaled as if it were a moment (``--any-frequency``), held
+over the day. Of each: the fair CRPS at the moments, spread over skill,
 how much the fields change within a day (standard deviation of a cell about its day's mean, over the truth's; likewise of block
 means), and the root mean square of the day's mean block means less the input's.
 """
@@ -15,6 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import cftime
 import numpy as np
 import torch
 from harness.engine import Setting, draw, open_prior
@@ -25,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from zssd_cli.config import DownscaleConfig
+from zssd_cli.evaluation.alignment import covered_blocks
 from zssd_cli.grids.regrid import WHOLE, separable
 from zssd_cli.posterior.downscaling import prepare
 from zssd_cli.series.interval import DAILY
@@ -33,7 +36,11 @@ HOURS = 6
 A_DAY = 24 // HOURS
 FIELDS = {HeldOut("ERA5 Iceland, 3 days", ICELAND, None): 24, HeldOut("ERA5 Norway, 7 days", NORWAY, None): 4}
 """Times in a day of the series."""
-WAYS = {"drawn": DownscaleConfig(subdaily=HOURS), "held": DownscaleConfig(any_frequency=True)}
+WAYS = {
+    "drawn": DownscaleConfig(subdaily=HOURS),
+    "interpolated": DownscaleConfig(),
+    "held": DownscaleConfig(any_frequency=True),
+}
 
 
 def daily_and_moments(series: Series, a_day: int) -> tuple[Series, Series]:
@@ -49,6 +56,15 @@ def daily_and_moments(series: Series, a_day: int) -> tuple[Series, Series]:
     return daily, replace(series, times=tuple(series.times[k] for k in chosen), values=series.values[chosen])
 
 
+def interpolated(daily: Series, times: tuple[cftime.datetime, ...]) -> Series:
+    """As moments, on straight lines between the middles of the days."""
+    at = np.array([(time - daily.times[0]).total_seconds() / 86400 for time in times]).clip(0, len(daily.times) - 1)
+    before = np.minimum(at.astype(int), len(daily.times) - 2)
+    share = (at - before)[:, None, None, None].astype(np.float32)
+    values = daily.values[before] * (1 - share) + daily.values[before + 1] * share
+    return replace(daily, times=times, values=values, kind="moments", averaging=None, time_bounds=None)
+
+
 def within_day(fields: np.ndarray, area: np.ndarray) -> np.ndarray:
     """Root mean square about the day's mean of (times, members, C, ...), by variable."""
     days = fields.reshape(-1, A_DAY, *fields.shape[1:])
@@ -57,23 +73,27 @@ def within_day(fields: np.ndarray, area: np.ndarray) -> np.ndarray:
 
 
 def measure(
-    setting: Setting, field: HeldOut, a_day: int, given: tuple[str, ...], config: DownscaleConfig
+    way: str, setting: Setting, field: HeldOut, a_day: int, given: tuple[str, ...], config: DownscaleConfig
 ) -> dict[str, Any]:
     """Scores by variable."""
     daily, moments = daily_and_moments(field.series, a_day)
     channels = [daily.variables.index(name) for name in given]
     coarse = replace(daily, variables=given, values=daily.values[:, channels]).blocks(config.filter_scale)
+    if way == "interpolated":
+        coarse = interpolated(coarse, moments.times)
     job = prepare(coarse, setting.prior, setting.static, config, field.region(config.filter_scale))
     drawn = draw(setting, job)
-    ours = drawn.ensembles if config.subdaily else drawn.ensembles.repeat(A_DAY, 0)
+    ours = drawn.ensembles if way != "held" else drawn.ensembles.repeat(A_DAY, 0)
     names, grid = setting.prior.variables, drawn.grid
     order = [daily.variables.index(name) for name in names]
     truth = moments.on(grid)[:, order]
-    coarsen = separable(grid, job.domain.coarse, WHOLE)
+    inner = covered_blocks(grid, config.filter_scale)
+    assert inner is not None
+    coarsen = separable(grid, inner, WHOLE)
     blocks = [coarsen(fields) for fields in (ours, truth[:, None])]
-    area = job.domain.core
+    area = inner.area
     day_means = blocks[0].reshape(-1, A_DAY, *blocks[0].shape[1:]).mean(1)
-    kept = day_means - separable(daily.grid, job.domain.coarse, WHOLE)(daily.values)[:, None, order]
+    kept = day_means - separable(daily.grid, inner, WHOLE)(daily.values)[:, None, order]
     scores = score(ours, truth, names, grid)
     result = {name: {key: scores[name][key] for key in ("crps", "spread_skill")} for name in (*names, "wind_speed")}
     for k, name in enumerate(names):
@@ -120,7 +140,9 @@ def main(arguments: list[str] | None = None) -> None:
             if store.record(row, field.name) is None:
                 chosen = config.model_copy(update={"members": options.members})
                 store.add(
-                    row, field.name, measure(setting, field, FIELDS[field], tuple(options.given.split("+")), chosen)
+                    row,
+                    field.name,
+                    measure(way, setting, field, FIELDS[field], tuple(options.given.split("+")), chosen),
                 )
     show(store, settings, fields)
 

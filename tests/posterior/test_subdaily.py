@@ -42,8 +42,8 @@ class Draws(Paths):
         units = np.random.default_rng(0).standard_normal((len(points), draws))
         self._all = torch.as_tensor((matrix @ units)[:, None, None])
 
-    def _draw(self, time: int, member: int) -> torch.Tensor:
-        return self._all[time]
+    def _draw(self, day: int, member: int) -> torch.Tensor:
+        return self._all[day * A_DAY : (day + 1) * A_DAY]
 
 
 def test_draws_are_those_of_the_conditional_gaussian() -> None:

@@ -179,26 +179,27 @@ class Paths:
     def __call__(self, times: range, members: range) -> Tensor:
         """Standardised block means of these times x members, (times * members, observed, h, w), NaN where missing."""
         drawn = [self._kept(time, member) for time in times for member in members]
-        first = (times.start // self._series.a_day - REACH) * self._series.a_day
+        first = times.start // self._series.a_day - REACH
         self._free = {key: value for key, value in self._free.items() if key[0] >= first}
-        self._means = {day: value for day, value in self._means.items() if day * self._series.a_day >= first}
+        self._means = {day: value for day, value in self._means.items() if day >= first}
         return torch.stack(drawn)
 
     def _kept(self, time: int, member: int) -> Tensor:
         """A free draw, moved so that the means of the days around are right."""
-        a_day, begins = self._series.a_day, self._series.begins
-        own = time // a_day
+        begins = self._series.begins
+        own, moment = divmod(time, self._series.a_day)
         around = range(max(own - REACH, 0), min(own + REACH + 1, len(begins)))
         days = [day for day in around if abs(begins[day] - begins[own]) <= timedelta(days=REACH)]
-        missed = torch.stack([self._mean(day) - self._free_mean(day, member) for day in days])
-        mine = missed[days.index(own)]
+        missed = torch.stack([self._mean(day) - self._draw(day, member).mean(0) for day in days])
         # a block that another day lacks takes part with what its own day says
-        missed = torch.where(missed.isnan(), mine, missed)
-        return self._draw(time, member) + torch.tensordot(self._gain(time, days).to(missed), missed, 1)
+        missed = torch.where(missed.isnan(), missed[days.index(own)], missed)
+        return self._draw(own, member)[moment] + torch.tensordot(self._gain(time, days).to(missed), missed, 1)
 
     def _gain(self, time: int, days: Sequence[int]) -> Tensor:
         """What a moment takes of the days' misses, (days,)."""
-        weights = [noise_weights(self._series.times[k], LASTS) for k in (time, *self._of(days))]
+        weights = [
+            noise_weights(self._series.times[k], LASTS) for k in (time, *(k for day in days for k in self._of(day)))
+        ]
         points = sorted({point for one in weights for point in one})
         matrix = np.array([[one.get(point, 0.0) for point in points] for one in weights])
         rho = matrix @ matrix.T
@@ -206,28 +207,25 @@ class Paths:
         between, among = rho[:1, 1:] @ mean.T, mean @ rho[1:, 1:] @ mean.T
         return torch.as_tensor(np.linalg.solve(among, between.T)[:, 0])
 
-    def _of(self, days: Sequence[int]) -> list[int]:
-        return [day * self._series.a_day + k for day in days for k in range(self._series.a_day)]
+    def _of(self, day: int) -> range:
+        """A day's moments."""
+        return range(day * self._series.a_day, (day + 1) * self._series.a_day)
 
     def _mean(self, day: int) -> Tensor:
         """Of the input."""
         if day not in self._means:
-            moment = day * self._series.a_day
+            moment = self._of(day).start
             self._means[day] = torch.as_tensor(self._read(moment, moment + 1)[0], device=self._start.fields.device)
         return self._means[day]
 
-    def _free_mean(self, day: int, member: int) -> Tensor:
-        return torch.stack([self._draw(time, member) for time in self._of([day])]).mean(0)
-
-    def _draw(self, time: int, member: int) -> Tensor:
-        """Block means of a draw that knows nothing of the input, (observed, h, w)."""
-        if (time, member) not in self._free:
-            fields, moment = self._start.fields, self._series.times[time]
-            keys = [(member, noise_weights(moment, LASTS))]
+    def _draw(self, day: int, member: int) -> Tensor:
+        """Block means of a day's moments that know nothing of the input, (moments, observed, h, w)."""
+        if (day, member) not in self._free:
+            fields, times = self._start.fields, [self._series.times[k] for k in self._of(day)]
+            keys = [(member, noise_weights(time, LASTS)) for time in times]
             window = window_around(fields.grid, *fields.margin)
             noise = NoiseStream(self._seed + OTHER_NOISE, keys, len(fields.climate.variables), window, fields.device)
-            year, _ = year_day_fractions(moment)
-            winter = northern_winter(torch.tensor([year], dtype=torch.float32, device=fields.device))
-            field = self._start.free(noise.draw(), winter)
-            self._free[time, member] = self._operator(field[:, self._channels])[0]
-        return self._free[time, member]
+            years = torch.tensor([year_day_fractions(time)[0] for time in times], device=fields.device)
+            drawn = self._start.free(noise.draw(), northern_winter(years.float()))
+            self._free[day, member] = self._operator(drawn[:, self._channels])
+        return self._free[day, member]
