@@ -38,6 +38,8 @@ LASTS = "smooth:24"
 .72 of msl and .87 .65 .48 of winds after 7, 14 and 21 h; of this noise .92 .72 .47."""
 REACH = 2
 """Days before and after a day whose means count."""
+AT_ONCE = 4
+"""Moments whose fields are in memory together."""
 OTHER_NOISE = 1 << 64
 """Added to the seed: the paths' noise is not that of the fine scales."""
 
@@ -221,11 +223,16 @@ class Paths:
     def _draw(self, day: int, member: int) -> Tensor:
         """Block means of a day's moments that know nothing of the input, (moments, observed, h, w)."""
         if (day, member) not in self._free:
-            fields, times = self._start.fields, [self._series.times[k] for k in self._of(day)]
-            keys = [(member, noise_weights(time, LASTS)) for time in times]
-            window = window_around(fields.grid, *fields.margin)
-            noise = NoiseStream(self._seed + OTHER_NOISE, keys, len(fields.climate.variables), window, fields.device)
-            years = torch.tensor([year_day_fractions(time)[0] for time in times], device=fields.device)
-            drawn = self._start.free(noise.draw(), northern_winter(years.float()))
-            self._free[day, member] = self._operator(drawn[:, self._channels])
+            moments = self._of(day)
+            pieces = [moments[k : k + AT_ONCE] for k in range(0, len(moments), AT_ONCE)]
+            self._free[day, member] = torch.cat([self._drawn(piece, member) for piece in pieces])
         return self._free[day, member]
+
+    def _drawn(self, moments: range, member: int) -> Tensor:
+        fields, times = self._start.fields, [self._series.times[k] for k in moments]
+        keys = [(member, noise_weights(time, LASTS)) for time in times]
+        window = window_around(fields.grid, *fields.margin)
+        noise = NoiseStream(self._seed + OTHER_NOISE, keys, len(fields.climate.variables), window, fields.device)
+        years = torch.tensor([year_day_fractions(time)[0] for time in times], device=fields.device)
+        drawn = self._start.free(noise.draw(), northern_winter(years.float()))
+        return self._operator(drawn[:, self._channels])
