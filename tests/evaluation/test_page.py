@@ -10,7 +10,7 @@ import pytest
 
 from tests.evaluation.conftest import World, write_output
 from zssd_cli.evaluation.alignment import open_output
-from zssd_cli.evaluation.report import OURS, as_dict, evaluate_paired
+from zssd_cli.evaluation.report import OURS, as_dict, evaluate_paired, number
 from zssd_cli.page.building import LEVELS, _inverse, page
 from zssd_cli.page.charts import Chart, figure
 from zssd_cli.page.scenes import Scene, scenes
@@ -69,7 +69,7 @@ def test_everything_is_there_and_closed(evaluation) -> None:
     for heading in ("Verdict", "Scores", "Maps", "Spectra", "Ensemble", "What the scores mean", "Provenance"):
         assert f">{heading}</h2>" in text
     crps = evaluation.find("crps", "msl", OURS)
-    assert f"{crps.value:.3g}" in shown
+    assert number(crps.value) in shown
     assert "zssd evaluate out.nc" in shown
     ids = [attrs["id"] for _, attrs in parsed.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
@@ -115,7 +115,7 @@ def test_numbers_are_those_of_the_json(evaluation) -> None:
     shown = " ".join(Parsed(page(evaluation)).texts)
     for row in as_dict(evaluation)["scores"]:
         for score in ("crps", "mae"):
-            assert row[score] is None or f"{row[score]:.3g}" in shown
+            assert row[score] is None or number(row[score]) in shown
 
 
 def test_maps_of_an_output(tmp_path, make_output) -> None:

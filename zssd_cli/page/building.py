@@ -14,8 +14,8 @@ import numpy as np
 
 from zssd_cli import __version__
 from zssd_cli.evaluation.catalogue import SCORES
-from zssd_cli.evaluation.results import OURS, TRUTH, Distributions, Evaluation, Spectra
-from zssd_cli.evaluation.tables import difference_lines, group_columns, plural, shown_columns, title
+from zssd_cli.evaluation.results import OURS, TRUTH, Distributions, Evaluation, Record, Spectra
+from zssd_cli.evaluation.tables import Column, difference_lines, group_columns, number, plural, shown_columns, title
 from zssd_cli.page.charts import Chart, figure, table
 from zssd_cli.page.scenes import Scene, error_maps, sequence
 from zssd_cli.text import masked, plain
@@ -44,13 +44,13 @@ def page(
     parts = {
         "Verdict": _verdict(evaluation),
         "Scores": _scores(evaluation),
-        "Groups": _groups(evaluation),
         "Maps": _viewer(scenes),
         "Errors by place": "".join(map(_picture, error_maps(evaluation))),
         "Spectra": _charts(_spectra(evaluation.spectra)),
         "Ensemble": _charts(_ranks(evaluation)),
         "Distributions": _charts(_quantiles(evaluation.distributions)),
         "Seasons and hours": _charts(_cycles(evaluation)),
+        "Groups": _groups(evaluation),
         "What the scores mean": _meanings(evaluation),
         "Provenance": _provenance(evaluation, about or {}, command),
     }
@@ -106,8 +106,16 @@ def _verdict(evaluation: Evaluation) -> str:
     return _items(evaluation.verdict, "verdict") + _items(f"Note: {note}" for note in evaluation.notes)
 
 
-def _interval(record: Any) -> str:
-    return f" [{record.low:.3g}, {record.high:.3g}]" if math.isfinite(record.low) else ""
+def _cell(column: Column, record: Record | None) -> str:
+    """The number as the screen shows it, its interval below."""
+    if record is None:
+        return "-"
+    percent, value = column.score.startswith("skill_"), number(record.value)
+    factor, sign = (100.0, "%") if percent else (1.0, "")
+    value = f"{100 * record.value:.0f}%" if percent else value
+    if not math.isfinite(record.low):
+        return value
+    return f"{value}\n{number(factor * record.low)} to {number(factor * record.high)}{sign}"
 
 
 def _scores(evaluation: Evaluation) -> str:
@@ -116,13 +124,13 @@ def _scores(evaluation: Evaluation) -> str:
     for variable, units, system in evaluation.listing:
         star = " (inferred)" if variable in evaluation.inferred else ""
         records = [evaluation.find(c.score, variable, system, "all", c.versus) for c in columns]
-        cells = ["-" if r is None else f"{r.value:.3g}{_interval(r)}" for r in records]
+        cells = [_cell(c, r) for c, r in zip(columns, records, strict=True)]
         rows.append([f"{variable}{star} [{units}]", system, *cells])
     systems = _items(f"{name}: {what}" for name, what in evaluation.systems.items())
     heads = ["variable", "system", *(c.one_line for c in columns)]
     legend = _items(f"{c.one_line}: {c.line}" for c in columns)
     return (
-        table(heads, rows, "Scores, with intervals in brackets", wide=2)
+        table(heads, rows, "Scores, and their intervals", wide=2, strong=OURS)
         + legend
         + systems
         + _items(difference_lines(evaluation))
@@ -137,7 +145,7 @@ def _groups(evaluation: Evaluation) -> str:
         for group in evaluation.groups:
             records = [evaluation.find(c.score, variable, OURS, group, c.versus) for c in columns]
             if any(record is not None for record in records):
-                rows.append([variable, group, *("-" if r is None else f"{r.value:.3g}{_interval(r)}" for r in records)])
+                rows.append([variable, group, *(_cell(c, r) for c, r in zip(columns, records, strict=True))])
     return table(["variable", "group", *(c.one_line for c in columns)], rows, "The output by group", wide=2)
 
 

@@ -172,20 +172,36 @@ def _cell(value: float) -> str:
     return f"{value:.4g}" if math.isfinite(value) else "-"
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "", *, wide: int = 1) -> str:
-    """An HTML table; the first ``wide`` cells of a row are its headings."""
+def table(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "", *, wide: int = 1, strong: str = ""
+) -> str:
+    """An HTML table.
+
+    Parameters
+    ----------
+    heads, rows
+        Texts; what follows a line break in a cell is written small.
+    caption
+        Above it.
+    wide
+        How many first cells of a row are its headings.
+    strong
+        Rows with this heading are written bold.
+    """
     head = "".join(f'<th scope="col">{escape(one)}</th>' for one in heads)
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f'<th scope="row">{escape(c)}</th>' if k < wide else f"<td>{escape(c)}</td>" for k, c in enumerate(row)
-        )
-        + "</tr>"
-        for row in rows
-    )
+    body = "".join(_row(row, wide, strong) for row in rows)
     label, caption = (
         escape(caption or "numbers", quote=True),
         f"<caption>{escape(caption)}</caption>" if caption else "",
     )
     whole = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return f'<div class="wide" tabindex="0" role="region" aria-label="{label}">{whole}</div>'
+
+
+def _row(row: Sequence[str], wide: int, strong: str) -> str:
+    kind = ' class="ours"' if strong and strong in row[:wide] else ""
+    cells = [f'<th scope="row">{escape(cell)}</th>' for cell in row[:wide]]
+    for cell in row[wide:]:
+        first, _, small = cell.partition("\n")
+        cells.append(f"<td>{escape(first)}{f' <small>{escape(small)}</small>' if small else ''}</td>")
+    return f"<tr{kind}>{''.join(cells)}</tr>"

@@ -124,8 +124,8 @@ def error_maps(evaluation: Evaluation) -> list[Scene]:
             for key, field in known.items()
         ]
         if panels:
-            picture = map_picture(panels)
-            made.append(Scene(maps.variable, "all times", "errors", palette(picture.png), picture.alt))
+            picture = map_picture(panels, len(panels))
+            made.append(Scene(maps.variable, "all times", "errors", picture.png, picture.alt))
     return made
 
 
