@@ -16,7 +16,7 @@ FLOORS = (
     {"static", "operators", "climate", "outputs"},
     {"series", "prior", "pictures", "tracking"},
     {"evaluation"},
-    {"posterior", "inversion"},
+    {"posterior", "inversion", "page"},
     {"debias"},
     {"training", "api"},
     {"workers"},

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from zssd_cli import defaults
 
@@ -132,6 +132,12 @@ def _known_time_noise(kind: str) -> str:
     return kind
 
 
+def _hours(given: Any) -> Any:
+    """``6h`` as 6."""
+    match = re.fullmatch(r"(\d+)h?", given) if isinstance(given, str) else None
+    return int(match[1]) if match else given
+
+
 _Error = Annotated[float, Field(ge=0, le=10)]
 
 
@@ -167,6 +173,8 @@ class DownscaleConfig(_Strict):
     """Name of a file of :mod:`zssd_cli.grids.regridders`; auto: the first that takes the input's cells."""
     any_frequency: bool = False
     """Accept daily or monthly means although the prior knows instantaneous fields only."""
+    subdaily: Annotated[Literal[1, 2, 3, 4, 6, 8, 12] | None, BeforeValidator(_hours)] = None
+    """Hours between moments that are drawn from daily means (:mod:`zssd_cli.posterior.subdaily`); None: the input holds moments."""
     window_cells: Annotated[int, Field(ge=128 * 128)] = 600_000
     """Largest number of cells that the network sees at once."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

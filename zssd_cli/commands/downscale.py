@@ -186,6 +186,15 @@ def downscale(
     any_frequency: Annotated[
         bool, typer.Option("--any-frequency", help="Accept daily or monthly means.", rich_help_panel="Method")
     ] = False,
+    subdaily: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOURS",
+            help="Of daily means: draw moments every HOURS (such as 6h) that keep the daily means.",
+            show_default=False,
+            rich_help_panel="Method",
+        ),
+    ] = None,
     strict: Annotated[
         bool,
         typer.Option(
@@ -267,6 +276,8 @@ def downscale(
 
     find cmip6 -name 'psl_6hr*' | zssd downscale - -o fine/ --resume
 
+    zssd downscale psl_day_*.nc --subdaily 6h --members 8 -o out.nc    (daily means in, moments out)
+
     zssd downscale psl.nc --region -80,0,20,70 --members 8 -o out.nc --plot out.png
 
     zssd downscale 'psl_*.nc' --members 8 --keep-spread --pack -o out.zarr --time-limit 3h50m    (again with --resume)
@@ -281,6 +292,7 @@ def downscale(
         "filter_scale": filter_scale, "members": members, "seed": seed, "guidance": guidance, "sampler": sampler,
         "steps": steps, "spacing": spacing, "obs_error": obs_error, "time_noise": time_noise,
         "products": products, "zeta": zeta, "regridder": regridder, "any_frequency": any_frequency, "precision": precision,
+        "subdaily": subdaily,
     }  # fmt: skip
     request = run_downscale.DownscaleRequest(
         inputs=tuple(inputs), output=Path(output), overwrite=overwrite, resume=resume, time_limit=time_limit,

@@ -55,6 +55,12 @@ def evaluate(
         Path | None,
         typer.Option("--markdown", metavar="FILE", help="Write verdict and table here.", show_default=False),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write a page with verdict, tables, charts and maps here.", show_default=False
+        ),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the power spectra here (PNG).", show_default=False)
     ] = None,
@@ -77,7 +83,7 @@ def evaluate(
         typer.Option("--any-frequency", help="Accept a reference of means for an output of moments, and the like."),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the files of --json, --csv, --markdown and --plot.")
+        bool, typer.Option("--overwrite", help="Replace the files of --json, --csv, --markdown, --html and --plot.")
     ] = False,
     against: Annotated[
         Path | None,
@@ -118,7 +124,7 @@ def evaluate(
 
     zssd evaluate out.nc --reference era5.nc
 
-    zssd evaluate out.nc -r msl.grib -r wind.grib --json scores.json --plot spectra.png
+    zssd evaluate out.nc -r msl.grib -r wind.grib --json scores.json --html report.html
 
     zssd evaluate out.nc -r era5.nc --by season,surface,height --region europe --csv scores.csv
 
@@ -132,11 +138,11 @@ def evaluate(
     from zssd_cli.series.listing import expand
 
     run_evaluate.check_kind(reference, historical)
-    targets = {"--json": json_file, "--csv": csv_file, "--markdown": markdown, "--plot": plot}
+    targets = {"--json": json_file, "--csv": csv_file, "--markdown": markdown, "--html": html, "--plot": plot}
     others = (*(reference or ()), *(coarse or ()), *(coarse_historical or ()), *filter(None, (against, historical)))
     check_targets(targets, lambda: (output, *expand(others)), overwrite=overwrite)
     common = {"vars": variables, "scale": scale, "bootstrap": bootstrap, "block_days": block_days}
-    where = run_evaluate.Targets(json_file, csv_file, markdown, plot)
+    where = run_evaluate.Targets(json_file, csv_file, markdown, html, plot)
     if historical is not None:
         run_evaluate.change(
             output, historical, where, coarse_future=coarse, coarse_historical=coarse_historical, **common

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,19 @@ from typing import Any
 from rich.console import Console
 
 from zssd_cli import api
-from zssd_cli.commands.shared import Page, say
+from zssd_cli.commands.shared import Page, command_line, say
 from zssd_cli.errors import ConfigError
+from zssd_cli.evaluation.alignment import open_output
 from zssd_cli.evaluation.report import as_csv, as_dict, as_markdown, as_table
 from zssd_cli.evaluation.results import Evaluation
 from zssd_cli.evaluation.tables import difference_lines, group_table, legend, shown_columns
 from zssd_cli.files import atomic_pair
+
+TOLD = (
+    "title", "summary", "source", "history", "zssd_source_id", "zssd_experiment_id", "zssd_variant_label", "zssd_prior",
+    "zssd_prior_sha256", "zssd_guidance", "zssd_steps", "zssd_seed", "zssd_time_noise", "zssd_notes", "zssd_doubts",
+)  # fmt: skip
+"""Attributes of an output that a page shows."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,7 @@ class Targets:
     json: Path | None
     csv: Path | None
     markdown: Path | None
+    html: Path | None
     plot: Path | None
 
 
@@ -80,15 +89,32 @@ def present(console: Console, evaluation: Evaluation) -> None:
 
 def write(evaluation: Evaluation, targets: Targets, files: dict[str, Any]) -> None:
     """What was asked for, all of it or none."""
-    with atomic_pair(targets.json, targets.csv, targets.markdown, targets.plot) as (numbers, table, page, picture):
+    with atomic_pair(*vars(targets).values()) as (numbers, table, document, page, picture):
         if numbers is not None:
             report = as_dict(evaluation, command=["zssd", *sys.argv[1:]], files=files)
             numbers.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         if table is not None:
             table.write_text(as_csv(evaluation), encoding="utf-8")
+        if document is not None:
+            document.write_text(as_markdown(evaluation), encoding="utf-8")
         if page is not None:
-            page.write_text(as_markdown(evaluation), encoding="utf-8")
+            page.write_text(_page(evaluation, files), encoding="utf-8")
         if picture is not None:
             from zssd_cli.evaluation.plots import spectra_plot
 
             spectra_plot(evaluation, picture)
+
+
+def _page(evaluation: Evaluation, files: dict[str, Any]) -> str:
+    """The evaluation as a page, with maps of the output beside the reference where the two are compared time by time."""
+    from zssd_cli.page.building import page
+    from zssd_cli.page.scenes import scenes
+
+    output = Path(files["output"])
+    with Page(stderr=True).status("Drawing maps"):
+        maps = scenes(output, files.get("reference") if evaluation.kind == "paired" else None)
+    with closing(open_output(output)) as opened:
+        told = {name: opened.attributes[name] for name in TOLD if name in opened.attributes}
+    given = {name: shown if isinstance(shown, str) else ", ".join(shown) for name, shown in files.items()}
+    about = given | told
+    return page(evaluation, maps, about, command_line())

@@ -48,9 +48,8 @@ def execute(inputs: tuple[str, ...], json_file: Path | None, plot: Path | None, 
         say(page, f"Picture    {plot}")
     if json_file is not None:
         _write(json_file, found)
-    refused = (
-        not found.command or "--any-frequency" in found.command or any(p.startswith(REFUSED) for p in found.problems)
-    )
+    means = any(option in found.command for option in ("--any-frequency", "--subdaily"))
+    refused = not found.command or means or any(p.startswith(REFUSED) for p in found.problems)
     return 1 if refused or (strict and (found.problems or found.doubts)) else 0
 
 

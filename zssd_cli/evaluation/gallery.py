@@ -83,9 +83,9 @@ def member_map(
     panels, counts = [], []
     shown_members = _members_shown(view, names, source, index, every=every)
     for name, members in zip(names, shown_members, strict=True):
-        row = [_beside(view, source, name, index, source_name)] if source is not None else []
-        row += [_member(view, name, index, member) for member in members]
-        row += [_beside(view, reference, name, index, REFERENCE)] if reference is not None else []
+        row = [beside_panel(view, source, name, index, source_name)] if source is not None else []
+        row += [member_panel(view, name, index, member) for member in members]
+        row += [beside_panel(view, reference, name, index, REFERENCE)] if reference is not None else []
         filled = [panel for panel in row if panel is not None]
         panels += filled
         counts.append(len(filled))
@@ -110,7 +110,8 @@ def _members_shown(
     return [view.members[: max(across - has, 1)] for has in given]
 
 
-def _member(view: View, name: str, index: int, member: int) -> Panel:
+def member_panel(view: View, name: str, index: int, member: int) -> Panel:
+    """One member at one time, with arrows, isobars and hatches where they belong."""
     title = f"{name}, mean of the members" if KEPT in view.output.attributes else f"{name}, member {member}"
     drawn = view.drawn(name, index)
     if not view.observed(name):
@@ -131,7 +132,7 @@ def _member(view: View, name: str, index: int, member: int) -> Panel:
     return replace(panel, wind=None if u is None or v is None else (u, v), isobars=bars)
 
 
-def _beside(view: View, beside: Beside, name: str, index: int, what: str) -> Panel | None:
+def beside_panel(view: View, beside: Beside, name: str, index: int, what: str) -> Panel | None:
     """A field of other files; isobars only where its cells are as fine as ours, for those of blocks are stairs."""
     time, grid = view.time(index), view.grid
     field = beside_field(beside, name, time, grid)
@@ -184,7 +185,7 @@ def spread_map(
                 cmap=style.SPREAD,
             ),
         ]
-        truth = _beside(view, reference, name, index, REFERENCE) if reference is not None else None
+        truth = beside_panel(view, reference, name, index, REFERENCE) if reference is not None else None
         panels += [truth] if truth is not None else []
     return map_picture(panels, len(panels) // len(names) if len(names) > 1 else None, _title(view, index))
 
@@ -279,14 +280,14 @@ def animation(view: View, names: Sequence[str] | None = None) -> Iterator[Pictur
     names = names or ((WIND,) if view.shows(WIND) else default_variables(view)[:1])
     scales = animation_scales(view, names)
     for index in view.indices:
-        panels = [_member(view, name, index, member) for name in names for member in view.members]
+        panels = [member_panel(view, name, index, member) for name in names for member in view.members]
         yield map_picture(panels, None, _title(view, index), scales)
 
 
 def animation_scales(view: View, names: Sequence[str]) -> Scales:
     """Scales of a few times of the first member."""
     few = np.unique(np.linspace(0, len(view.indices) - 1, SAMPLED).round().astype(int))
-    return scales_of([_member(view, name, view.indices[k], view.members[0]) for k in few for name in names])
+    return scales_of([member_panel(view, name, view.indices[k], view.members[0]) for k in few for name in names])
 
 
 def frames_of(pictures: Iterator[Picture], tick: Tick = lambda: None) -> Iterator[np.ndarray]:

@@ -168,11 +168,16 @@ def as_table(evaluation: Evaluation) -> Table:
     return table
 
 
+def group_columns(evaluation: Evaluation) -> tuple[Column, ...]:
+    """Those that groups have, too."""
+    return tuple(c for c in shown_columns(evaluation) if c.score not in WHOLE_ONLY)
+
+
 def group_table(evaluation: Evaluation) -> Table | None:
     """The output's scores by group; None where there is one group only."""
     if len(evaluation.groups) < 2:
         return None
-    columns = tuple(c for c in shown_columns(evaluation) if c.score not in WHOLE_ONLY)
+    columns = group_columns(evaluation)
     table = _empty(columns, "By group, the output alone", None)
     for variable in evaluation.variables:
         table.add_section()

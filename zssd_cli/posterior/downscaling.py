@@ -7,6 +7,7 @@ on at once.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -30,10 +31,12 @@ from zssd_cli.posterior.machine import free_memory, network_precision, plan_batc
 from zssd_cli.posterior.random import NoiseStream, noise_weights, window_around
 from zssd_cli.posterior.sampler import sample
 from zssd_cli.posterior.start import Start
+from zssd_cli.posterior.subdaily import Moments, Paths, moments
 from zssd_cli.posterior.windows import windowed
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.prior.denoiser import Conditions
 from zssd_cli.prior.noise import ddpm_sigmas, karras_sigmas, log_snr_sigmas
+from zssd_cli.series.interval import DAILY
 from zssd_cli.series.protocol import CoarseSeries
 from zssd_cli.static import StaticFields
 from zssd_cli.times import format_time, year_day_fractions
@@ -179,6 +182,8 @@ def prepare(
             "Pass --static with the file used in training, or train a prior with yours."
         )
         raise ConfigError(msg)
+    if config.subdaily is not None:
+        source = moments(source, config.subdaily)
     method = by_name(config.guidance)
     if method.stepwise and method.sampler_of(config) != method.sampler:
         msg = (
@@ -187,9 +192,10 @@ def prepare(
         )
         raise ConfigError(msg)
     if source.averaging is not None and not config.any_frequency:
+        remedy = "--subdaily 6h (draws moments that keep the daily means) or " if source.kind == DAILY else ""
         msg = (
             f"The input holds {source.averaging}; the prior knows fields at one moment and would add weather "
-            "that a mean lacks. Use 6-hourly or finer input, or pass --any-frequency."
+            f"that a mean lacks. Use 6-hourly or finer input, or pass {remedy}--any-frequency."
         )
         raise InputError(msg)
     step = config.filter_scale
@@ -293,7 +299,11 @@ def draw(
     guidance = job.method.make(Setup(job.config, prior.lags, prior.signs, bands, job.gaussian_above))
     speed_seen = observing.SPEED in job.source.variables
     unresolved = observing.unresolved_wind(prior, bands, job.static.device) if speed_seen else None
-    begin = None if job.method.stepwise else Start(ClimateFields(prior.climate, fine, job.static[0], bands))
+    climate = Start(ClimateFields(prior.climate, fine, job.static[0], bands))
+    begin = None if job.method.stepwise else climate
+    paths = None
+    if isinstance(job.source, Moments):
+        paths = Paths(job.source, job.channels, climate, operator, job.config.seed, partial(observe, job))
     times, observed = range(1), job.first
     for batch in batches(job):
         if done(batch):
@@ -302,7 +312,11 @@ def draw(
             if batch.times.start > times.stop:
                 read_before(job.source, batch.times.start)
             times, observed = batch.times, observe(job, batch.times.start, batch.times.stop)
-        yield batch, list(_draw(job, operator, guidance, begin, unresolved, observed, times.start, batch.members, tick))
+        guiding = torch.as_tensor(observed).repeat_interleave(len(batch.members), 0)
+        if paths is not None:
+            guiding = paths(times, batch.members)
+        seen = observed, guiding.to(job.static.device)
+        yield batch, list(_draw(job, operator, guidance, begin, unresolved, seen, times.start, batch.members, tick))
 
 
 def read_before(source: CoarseSeries, start: int) -> None:
@@ -317,15 +331,14 @@ def _draw(
     guidance: Guidance,
     begin: Start | None,
     unresolved: Callable[[float], Tensor | float] | None,
-    observed: np.ndarray,
+    seen: tuple[np.ndarray, Tensor],
     start: int,
     members: range,
     tick: Callable[[int], None],
 ) -> Iterator[Result]:
-    """Sample the given times (all of ``observed``) x members as one batch."""
-    device, config, count = job.static.device, job.config, len(members)
+    """Sample times x members as one batch, given the times' block means and what guides each sample."""
+    device, config, count, (observed, values) = job.static.device, job.config, len(members), seen
     times = job.source.times[start : start + len(observed)]
-    values = torch.as_tensor(observed, device=device).repeat_interleave(count, 0)
     observation = observing.make_observation(job.prior, job.source.variables, values, operator, config, unresolved)
     fractions = torch.tensor([year_day_fractions(t) for t in times], dtype=torch.float32, device=device)
     conditions = Conditions(job.static, fractions.repeat_interleave(count, 0))

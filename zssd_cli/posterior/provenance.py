@@ -97,7 +97,7 @@ def _summary(job: Job, variables: Sequence[str]) -> str:
     origin = job.source.attributes.get("source_id", "the coarse input")
     return (
         f"{draws} of {', '.join(variables)} on 0.25 degree cells given {', '.join(job.source.variables)} of {origin}, "
-        f"whose means over blocks of {job.config.filter_scale:g} degrees are kept."
+        f"whose {'daily ' if job.config.subdaily else ''}means over blocks of {job.config.filter_scale:g} degrees are kept."
     )
 
 
@@ -115,7 +115,7 @@ def describe_variable(name: str, job: Job) -> dict[str, str]:
     derived = name not in job.prior.variables
     given = job.source.cell_methods.get(name, "")
     attributes = {
-        "zssd_observed": _observed_how(name, job.source.variables),
+        "zssd_observed": _observed_how(name, job.source.variables, daily=job.config.subdaily is not None),
         "cell_methods": _cell_methods(name, job, derived=derived),
         "zssd_source_cell_methods": given,
         "comment": f"derived from {' and '.join(COMPONENTS)}: speed of the cell's mean wind" if derived else "",
@@ -123,10 +123,10 @@ def describe_variable(name: str, job: Job) -> dict[str, str]:
     return {key: value for key, value in attributes.items() if value}
 
 
-def _observed_how(name: str, observed: Sequence[str]) -> str:
+def _observed_how(name: str, observed: Sequence[str], *, daily: bool = False) -> str:
     through = evidence(name, observed)
     if through in ((), (name,)):
-        return "yes" if through else "no"
+        return ("as daily mean" if daily else "yes") if through else "no"
     return f"as wind speed ({SPEED})" if through == (SPEED,) else f"as wind components ({', '.join(through)})"
 
 

@@ -16,6 +16,7 @@ observation alone; the winds' mean is then H of it, less L of the change that th
 import math
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from zssd_cli.climate.gaussian import ClimateFields
@@ -57,7 +58,7 @@ class Start:
         """
         fields, climate = self.fields, self.fields.climate
         wanted = replace(observation, values=observation.values + errors * observation.error[:, None, None])
-        x = fields.mean + fields.deviations(noise, winter)
+        x = self._unbalanced(noise, winter)
         if climate.balance is not None:
             pressure = x[:, climate.pressure]
             if climate.pressure in observation.channels:
@@ -68,6 +69,18 @@ class Start:
                 pressure = self._moved(self._alone, x, alone)[:, climate.pressure]
             x[:, climate.winds] += fields.balanced(pressure, pressure - x[:, climate.pressure])
         return self._moved(self._joint, x, wanted)
+
+    def free(self, noise: Tensor, winter: Tensor) -> Tensor:
+        """A draw from the climatological Gaussian that knows of no observation; arguments as of :meth:`__call__`."""
+        x, climate = self._unbalanced(noise, winter), self.fields.climate
+        if climate.balance is not None:
+            pressure = x[:, climate.pressure]
+            x[:, climate.winds] += self.fields.balanced(pressure, torch.zeros_like(pressure))
+        return x
+
+    def _unbalanced(self, noise: Tensor, winter: Tensor) -> Tensor:
+        """With winds that are still to be added to those that go with their pressure."""
+        return self.fields.mean + self.fields.deviations(noise, winter)
 
     @staticmethod
     def _moved(analysis: Analysis, x: Tensor, wanted: Observation) -> Tensor:

@@ -14,6 +14,7 @@ from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.grids.cells import Cells
 from zssd_cli.grids.extent import cell_width, common_region, covered_region, describe_cells, scale_for
 from zssd_cli.series.coverage import coverage, spans
+from zssd_cli.series.interval import DAILY
 from zssd_cli.series.reading import Source
 from zssd_cli.series.units import line
 from zssd_cli.times import format_time
@@ -142,8 +143,9 @@ def inspect_source(
     step = next((row.step for row in rows.values() if row.step is not None), None)
     gaps = next((spans(row.gaps, row.step) for row in rows.values() if row.gaps), "")
     if source.averaging is not None:
+        remedy = "--subdaily 6h to draw some that keep the daily means, or " if source.kind == DAILY else ""
         problems.append(
-            f"{source.averaging}: zssd downscale asks for moments; pass --any-frequency to go on all the same"
+            f"{source.averaging}: zssd downscale asks for moments; pass {remedy}--any-frequency to go on all the same"
         )
     command = ""
     try:
@@ -250,7 +252,8 @@ def _command(source: Source, files: Sequence[str], facts: Sequence[VariableFacts
     common_region([covered_region(source.cells[one.name], scale) for one in guiding])
     words = ["zssd", "downscale", *files, "--vars", ",".join(VARIABLES_OUT)]
     words += ["--filter-scale", f"{scale:g}"] if scale != FILTER_SCALE else []
-    words += ["--any-frequency"] if source.averaging is not None else []
+    if source.averaging is not None:
+        words += ["--subdaily", "6h"] if source.kind == DAILY else ["--any-frequency"]
     return shlex.join([*words, "-o", "out.nc"])
 
 

@@ -18,6 +18,8 @@ from zssd_cli.series.timeline import spacing_name
 HOURS = {"1hr": 1.0, "3hr": 3.0, "6hr": 6.0, "12hr": 12.0, "day": 24.0, "mon": 730.0, "yr": 8760.0}
 _EVEN = 1.4
 """Longest over shortest step of dekads (8 to 11 days)."""
+DAILY = "daily means"
+"""Kind of a series of them."""
 DAY = 20.0
 """Hours from which on a mean has lost the weather of a moment."""
 _SAID = re.compile(r"(?<!sub)(?P<number>\d+)?\s*-?(?P<unit>hr|hour|h\b|day|dai|mon|yr|year|ann|dec)", re.IGNORECASE)
