@@ -14,7 +14,17 @@ from zssd_cli.errors import WeightsError
 from zssd_cli.prior.checkpoint import read_safetensors
 
 MODULES = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "code", "runpy"}
-CALLS = {"eval", "exec", "compile", "__import__", "torch.load", "os.system", "os.popen", "yaml.unsafe_load", "yaml.full_load"}
+CALLS = {
+    "eval",
+    "exec",
+    "compile",
+    "__import__",
+    "torch.load",
+    "os.system",
+    "os.popen",
+    "yaml.unsafe_load",
+    "yaml.full_load",
+}
 CALLS |= {"np.load", "numpy.load"}
 
 
@@ -81,7 +91,10 @@ def test_a_safetensors_header_that_is_nested_without_end(tmp_path, zssd, model):
     """The library's own header, and ours inside of its metadata, for both kinds of prior."""
     path = tmp_path / "deep.safetensors"
     deep = "[" * 200_000
-    ours = [json.dumps({"__metadata__": {"format": kind, "header": deep}}) for kind in ("zssd-prior-2", "zssd-latent-prior-1")]
+    ours = [
+        json.dumps({"__metadata__": {"format": kind, "header": deep}})
+        for kind in ("zssd-prior-2", "zssd-latent-prior-1")
+    ]
     for text in (deep, '{"a": ' * 200_000, '{"__metadata__": ' + deep, *ours):
         path.write_bytes(len(text).to_bytes(8, "little") + text.encode())
         assert_one_line(zssd("weights", "show", path))

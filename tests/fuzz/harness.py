@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,7 +25,9 @@ import numpy as np
 from zssd_cli.app import main
 
 PATIENCE = 30.0
-"""Seconds that a case may take."""
+"""Seconds of the processor that a case may take."""
+WAIT = 300.0
+"""Seconds that it may take on a machine that does other things too."""
 MOST_MEMORY = 2 * 1024**3
 """Bytes that a case may take beyond what was taken before."""
 Make = Callable[[Path, random.Random], list[str]]
@@ -40,14 +43,18 @@ class Tally:
     faults: dict[int, str] = field(default_factory=dict)
 
 
-def run_cases(make: Make, cases: range, folder: Path, seed: int = 0, report: Report = lambda case, fault: None) -> Tally:
+def run_cases(
+    make: Make, cases: range, folder: Path, seed: int = 0, report: Report = lambda case, fault: None
+) -> Tally:
     """Run all cases, a new child after each that ended its child; ``report`` is called with every case and its fault."""
     tally, waiting = Tally(), cases
     while waiting:
         here, there = multiprocessing.Pipe(duplex=False)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            child = multiprocessing.get_context("fork").Process(target=_child, args=(there, make, waiting, folder, seed))
+            child = multiprocessing.get_context("fork").Process(
+                target=_child, args=(there, make, waiting, folder, seed)
+            )
             child.start()
         there.close()
         waiting = _listen(here, child, waiting, tally, report)
@@ -61,12 +68,12 @@ def _listen(
     for case in waiting:
         code, fault, ended = None, "", False
         try:
-            if here.poll(PATIENCE):
+            if _answers(here, child):
                 code, fault = here.recv()
                 tally.codes[code] = tally.codes.get(code, 0) + 1
             else:
                 child.kill()
-                fault, ended = f"hangs: more than {PATIENCE:g} s", True
+                fault, ended = f"hangs: more than {PATIENCE:g} s of the processor, or {WAIT:g} s", True
         except EOFError:
             child.join()
             fault, ended = f"the process ends with {child.exitcode}", True
@@ -78,6 +85,24 @@ def _listen(
             return waiting[waiting.index(case) + 1 :]
     child.join()
     return range(0)
+
+
+def _answers(here: Connection, child: multiprocessing.Process) -> bool:
+    """Whether a case ends within its time."""
+    began, used = time.monotonic(), _processor(child)
+    while not here.poll(1.0):
+        if _processor(child) - used > PATIENCE or time.monotonic() - began > WAIT:
+            return False
+    return True
+
+
+def _processor(child: multiprocessing.Process) -> float:
+    """Seconds that a child has computed, where Linux says so."""
+    try:
+        fields = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _child(there: Connection, make: Make, cases: range, folder: Path, seed: int) -> None:

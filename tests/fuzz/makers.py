@@ -223,9 +223,7 @@ def latent(folder: Path) -> Path:
         variables=("log_k",), fields=FieldsConfig(kind="grf", cells=SIDE), autoencoder=shape, network=flow,
         chain_steps=2, training={},
     )  # fmt: skip
-    save_latent_prior(
-        folder / "grf.safetensors", LatentPrior(*networks, whitening, 6 / (1 + wave**2), SIDE, 2), header
-    )
+    save_latent_prior(folder / "grf.safetensors", LatentPrior(*networks, whitening, 6 / (1 + wave**2), SIDE, 2), header)
     return folder / "grf.safetensors"
 
 
@@ -251,8 +249,14 @@ def invert(wells: Path, domain: Path, prior: Path, place: Path) -> list[str]:
     ]  # fmt: skip
 
 
-WELLS_TOO = {"wells": [{"x": 1100.0, "y": 50.0, "rate": -1e-4}], "recharge": "300 mm/year", "uncertain": {"recharge": 0.3}}
-FORECAST = {"forecast": {"recharge": 0.0, "quantities": [{"name": "a", "head": [1100, 50]}, {"name": "b", "inflow": "west"}]}}
+WELLS_TOO = {
+    "wells": [{"x": 1100.0, "y": 50.0, "rate": -1e-4}],
+    "recharge": "300 mm/year",
+    "uncertain": {"recharge": 0.3},
+}
+FORECAST = {
+    "forecast": {"recharge": 0.0, "quantities": [{"name": "a", "head": [1100, 50]}, {"name": "b", "inflow": "west"}]}
+}
 OUTLINE = {"outline": [[1000, 0], [1320, 0], [1320, 160], [1000, 160]], "holes": [[[1200, 20], [1240, 20], [1220, 60]]]}
 
 
