@@ -49,4 +49,4 @@ def test_what_is_nearly_absent_is_not_taken_for_observed(zssd, model, tmp_path, 
     assert done.code == 0, done.err
     with netCDF4.Dataset(tmp_path / "out.nc") as out:
         assert out.zssd_gaussian_above == level
-        assert out["msl"].zssd_observed == ("no" if level == 10.0 else "in part")
+        assert out["msl"].zssd_observed == ("no" if level == 10.0 else "partly")
