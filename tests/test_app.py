@@ -213,3 +213,14 @@ main(["--version"])
         assert process.stderr.read() == ""
         process.wait(timeout=1800)
     assert process.returncode in (0, 1)
+
+
+def test_version_and_verbose_say_what_a_bug_report_needs(capsys, monkeypatch):
+    monkeypatch.setenv("ZSSD_WEIGHTS_URL", "https://me:s3cret@host/")
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version", "--verbose"])
+    assert not stop.value.code
+    told = capsys.readouterr().out
+    for word in ("python ", "processor ", "torch ", "netcdf-c ", "sha256 ", "cache ", "ZSSD_WEIGHTS_URL is set"):
+        assert word in told
+    assert "s3cret" not in told
