@@ -191,6 +191,13 @@ def _catch_signals() -> list[int]:
     return asked
 
 
+def _let_signals_go() -> None:
+    """What comes while the interpreter ends must not raise in a library's last words."""
+    for number in (signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])):
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+
+
 def _say_stop(code: Any) -> None:
     """Say which signal ended a command; others have said why they leave."""
     words = {130: "interrupted", 143: "terminated by SIGTERM", 129: "terminated by SIGHUP"}
@@ -207,7 +214,8 @@ def _say(message: str) -> None:
 
 
 def _leave(code: Any) -> None:
-    """Exit; a reader of stdout that has gone is no reason for a traceback."""
+    """Exit; a reader of stdout that has gone is no reason for a traceback, nor is a signal from now on."""
+    _let_signals_go()
     try:
         sys.stdout.flush()
     except BrokenPipeError:
