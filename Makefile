@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: help demo test bench lint clean prior-row
+.PHONY: help demo test fuzz bench lint clean prior-row
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ demo: $(VENV)/.run  ## install into .venv, downscale an example, say where the r
 
 test: $(VENV)/.test  ## install what the tests need into .venv and run them
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+fuzz: $(VENV)/.test  ## damaged files of every format, hours (ZSSD_FUZZ=100: so many of each; ARGS="yaml csv": these)
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: $(VENV)/.run  ## measure the engine beside other samplers, over an hour (ARGS=--quick: one minute); more in benchmarks/
 	@$(BIN)/python benchmarks/posterior.py $(ARGS)

@@ -213,3 +213,25 @@ main(["--version"])
         assert process.stderr.read() == ""
         process.wait(timeout=1800)
     assert process.returncode in (0, 1)
+
+
+def test_version_and_verbose_say_what_a_bug_report_needs(capsys, monkeypatch):
+    monkeypatch.setenv("ZSSD_WEIGHTS_URL", "https://me:s3cret@host/")
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version", "--verbose"])
+    assert not stop.value.code
+    told = capsys.readouterr().out
+    for word in ("python ", "processor ", "torch ", "netcdf-c ", "sha256 ", "cache ", "ZSSD_WEIGHTS_URL is set"):
+        assert word in told
+    assert "s3cret" not in told
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_while_the_interpreter_ends_shows_no_traceback(number):
+    code = (
+        f"import atexit, os; atexit.register(lambda: os.kill(os.getpid(), {int(number)}))\n"
+        "from zssd_cli.app import main\nmain(['--version'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("zssd ")
+    assert done.stderr == ""

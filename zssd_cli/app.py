@@ -89,10 +89,24 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _show_details() -> None:
+    from zssd_cli.commands.run_version import lines
+
+    for line in lines():
+        typer.echo(plain(masked(line)))
+    raise SystemExit(0)
+
+
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+        bool,
+        typer.Option(
+            "--version",
+            help="Show the version and exit; with --verbose all that a bug report needs.",
+            is_eager=True,
+            callback=_show_version,
+        ),
     ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error (also after the command, or ZSSD_DEBUG=1).")
@@ -106,6 +120,8 @@ def main(arguments: list[str] | None = None) -> None:
     arguments, debug = _take_debug(sys.argv[1:] if arguments is None else arguments)
     asked = _catch_signals()
     try:
+        if sorted(arguments) == ["--verbose", "--version"]:
+            _show_details()
         app(arguments, prog_name="zssd")
     except SystemExit as stop:
         _say_stop(stop.code)
@@ -175,6 +191,13 @@ def _catch_signals() -> list[int]:
     return asked
 
 
+def _let_signals_go() -> None:
+    """What comes while the interpreter ends must not raise in a library's last words."""
+    for number in (signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])):
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+
+
 def _say_stop(code: Any) -> None:
     """Say which signal ended a command; others have said why they leave."""
     words = {130: "interrupted", 143: "terminated by SIGTERM", 129: "terminated by SIGHUP"}
@@ -191,7 +214,8 @@ def _say(message: str) -> None:
 
 
 def _leave(code: Any) -> None:
-    """Exit; a reader of stdout that has gone is no reason for a traceback."""
+    """Exit; a reader of stdout that has gone is no reason for a traceback, nor is a signal from now on."""
+    _let_signals_go()
     try:
         sys.stdout.flush()
     except BrokenPipeError:

@@ -7,6 +7,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from zssd_cli import defaults
 
+MOST = 1_000_000_000
+"""Of steps, patches and whatever else is counted: more is a slip."""
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -27,7 +30,7 @@ class UNetConfig(_Strict):
     """Width of the noise-level embedding."""
     token: Annotated[int, Field(ge=8, le=8192)] = 64
     """Width of a time token."""
-    attention_from: Annotated[int, Field(ge=0)] = 2
+    attention_from: Annotated[int, Field(ge=0, le=MOST)] = 2
     """Time attention from this level (0 is the finest) down."""
 
     @model_validator(mode="after")
@@ -67,15 +70,15 @@ class TrainConfig(_Strict):
     any_frequency: bool = False
     """Accept means over hours, days or months although a prior is to know fields at one moment."""
     network: UNetConfig = UNetConfig()
-    patch: Annotated[int, Field(ge=16, multiple_of=8)] = 64
+    patch: Annotated[int, Field(ge=16, le=1440, multiple_of=8)] = 64
     """Side of a training patch in 0.25 degree cells."""
-    batch: Annotated[int, Field(ge=1)] = 16
+    batch: Annotated[int, Field(ge=1, le=MOST)] = 16
     """Patches per step, over all processes."""
     patches_per_field: Annotated[int, Field(ge=1, le=1024)] = 16
     """Patches cut from a field before another one is read: more read less, fewer mix better."""
-    steps: Annotated[int, Field(ge=1)] = 5000
+    steps: Annotated[int, Field(ge=1, le=MOST)] = 5000
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    warmup: Annotated[int, Field(ge=1)] = 300
+    warmup: Annotated[int, Field(ge=1, le=MOST)] = 300
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     ema: Annotated[float, Field(gt=0, lt=1)] = 0.999
     clip: Annotated[float, Field(gt=0)] = 1.0
@@ -90,8 +93,8 @@ class TrainConfig(_Strict):
     """Compile the network (a minute at the start, needs a C compiler on a CPU): 1.6 times faster on two CPU cores."""
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
     """Minutes between two saved states."""
-    validate_every: Annotated[int, Field(ge=1)] = 500
-    log_every: Annotated[int, Field(ge=1)] = 10
+    validate_every: Annotated[int, Field(ge=1, le=MOST)] = 500
+    log_every: Annotated[int, Field(ge=1, le=MOST)] = 10
     """Steps between two lines of the log."""
 
 

@@ -108,3 +108,21 @@ def test_pipes_and_devices_are_not_opened(tmp_path):
     for path in (tmp_path / "in.nc", files.Path("/dev/null")):
         with pytest.raises(InputError, match="is no regular file"):
             check_regular(path)
+
+
+def test_two_runs_that_write_one_output_leave_a_whole_file(tmp_path):
+    """The one that ends last wins; where batches are kept in a folder the second run is refused (test_resume.py)."""
+    code = (
+        "import sys, time; from pathlib import Path; from zssd_cli.files import atomic_path\n"
+        "for k in range(40):\n"
+        "    with atomic_path(Path(sys.argv[1])) as t:\n"
+        "        for _ in range(20): t.open('a').write(sys.argv[2] * 500)"
+    )
+    runs = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "out.nc"), letter]) for letter in "ab"]
+    seen = set()
+    while any(run.poll() is None for run in runs):
+        if (tmp_path / "out.nc").exists():
+            seen.add((tmp_path / "out.nc").read_text())
+    assert [run.returncode for run in runs] == [0, 0]
+    assert seen <= {"a" * 10_000, "b" * 10_000}
+    assert [path.name for path in tmp_path.iterdir()] == ["out.nc"]

@@ -5,11 +5,15 @@ import os
 
 import pytest
 import torch
+from pydantic import ValidationError
 from rich.table import Table
 
 from tests.commands.conftest import toy_prior
 from zssd_cli.commands.shared import Page, command_line
+from zssd_cli.config import TrainConfig
 from zssd_cli.errors import ConfigError, InputError, WeightsError
+from zssd_cli.inversion.config import LatentTrainConfig
+from zssd_cli.inversion.domain import DomainConfig
 from zssd_cli.prior.checkpoint import load_prior, read_safetensors, save_prior, write_safetensors
 from zssd_cli.series.provenance import provenance
 from zssd_cli.settings_file import read_settings_file
@@ -81,6 +85,20 @@ def test_yaml_that_must_not_be_used(tmp_path, text, reason):
     with pytest.raises(ConfigError, match=reason) as caught:
         read_settings_file(path, "--config", "steps: 5000")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "content"),
+    [
+        (TrainConfig, {"steps": 10**40}),
+        (TrainConfig, {"batch": 10**12}),
+        (LatentTrainConfig, {"kind": "latent", "prior_steps": 10**40}),
+        (DomainConfig, {"size": [1, 1], "cells": [10**6, 10**6]}),
+    ],
+)
+def test_counts_have_bounds(make, content):
+    with pytest.raises(ValidationError, match="less than or equal"):
+        make.model_validate(content)
 
 
 def test_a_pipe_of_settings_is_not_opened(tmp_path):

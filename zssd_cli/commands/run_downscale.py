@@ -49,10 +49,6 @@ BAR = (
 )  # fmt: skip
 
 
-NEARLY_ALL = 0.9
-"""Share of the output's blocks without input from which on a variable is doubted."""
-
-
 @dataclass(frozen=True)
 class DownscaleRequest:
     """Where the result of one call goes and what is shown."""
@@ -225,13 +221,10 @@ def _partly(job: Job) -> list[str]:
 
 def _nearly_all_missing(job: Job) -> list[str]:
     """Lines on variables without input in most of the output at the first time; not even --quiet keeps them back."""
-    missing, inside = np.isnan(job.first[0]), job.domain.core > 0
-    counts = {name: int((holes & inside).sum()) for name, holes in zip(job.source.variables, missing, strict=True)}
-    total = int(inside.sum())
+    total = int((job.domain.core > 0).sum())
     return [
         f"Doubt      {name}: {count} of {total} blocks have no input at the first time; what is drawn there is not held to it"
-        for name, count in counts.items()
-        if count >= NEARLY_ALL * total
+        for name, count in job.nearly_missing.items()
     ]
 
 

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from zssd_cli.config import MOST
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -64,18 +66,18 @@ class LatentTrainConfig(_Strict):
     fields: FieldsConfig = FieldsConfig()
     autoencoder: AutoencoderConfig = AutoencoderConfig()
     network: FlowConfig = FlowConfig()
-    autoencoder_steps: Annotated[int, Field(ge=1)] = 2000
-    prior_steps: Annotated[int, Field(ge=1)] = 3000
-    batch: Annotated[int, Field(ge=1)] = 32
+    autoencoder_steps: Annotated[int, Field(ge=1, le=MOST)] = 2000
+    prior_steps: Annotated[int, Field(ge=1, le=MOST)] = 3000
+    batch: Annotated[int, Field(ge=1, le=MOST)] = 32
     """Fields per step of the autoencoder."""
-    prior_batch: Annotated[int, Field(ge=1)] = 128
+    prior_batch: Annotated[int, Field(ge=1, le=MOST)] = 128
     """Latents per step of the diffusion model."""
-    bank: Annotated[int, Field(ge=16)] = 8192
+    bank: Annotated[int, Field(ge=16, le=MOST)] = 8192
     """Fields that are encoded at once for the diffusion model."""
-    bank_steps: Annotated[int, Field(ge=1)] = 500
+    bank_steps: Annotated[int, Field(ge=1, le=MOST)] = 500
     """Steps after which a new bank is drawn."""
     learning_rate: _Positive = 2e-3
-    warmup: Annotated[int, Field(ge=1)] = 100
+    warmup: Annotated[int, Field(ge=1, le=MOST)] = 100
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     ema: Annotated[float, Field(gt=0, lt=1)] = 0.998
     clip: _Positive = 1.0
@@ -85,7 +87,7 @@ class LatentTrainConfig(_Strict):
     bf16: bool = False
     """Autocast to bfloat16: pays on processors that have it, is ten times slower on those that have not."""
     checkpoint_minutes: _Positive = 5.0
-    validate_every: Annotated[int, Field(ge=1)] = 500
+    validate_every: Annotated[int, Field(ge=1, le=MOST)] = 500
 
     @property
     def steps(self) -> int:

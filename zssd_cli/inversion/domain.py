@@ -27,6 +27,7 @@ from zssd_cli.inversion.quantities import (
 from zssd_cli.settings_file import read_settings_file
 
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=2, le=4096)]
 _Place = tuple[Length, Length]
 _Polygon = Annotated[tuple[_Place, ...], Field(min_length=3)]
 
@@ -151,7 +152,7 @@ class DomainConfig(_Strict):
 
     units: Literal["m", "SI"] = "m"
     """Of numbers alone (times are seconds); others go with the numbers: ``size: [2000 ft, 2000 ft]``."""
-    cells: tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=2)]] = (64, 64)
+    cells: tuple[_Count, _Count] = (64, 64)
     """Along x and along y; the shipped priors know 64 x 64."""
     size: tuple[PositiveLength, PositiveLength]
     """Extent along x and along y [m]."""

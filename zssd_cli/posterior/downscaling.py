@@ -47,6 +47,8 @@ SPACINGS: dict[str, Callable[[int], Tensor]] = {
     "log-snr": log_snr_sigmas,
 }
 """Falling noise levels that end with 0, from pure noise on, by the number of steps."""
+NEARLY_ALL = 0.9
+"""Share of the output's blocks without input from which on a variable is doubted, and not taken for observed."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +114,22 @@ class Job:
     def gaussian_above(self) -> float:
         """Noise level above which the climatological Gaussian is the prior; infinite for the paper's modes.
 
-        A variable that the input names counts as observed, however many of its blocks are missing.
+        A variable counts as observed unless nearly all of its blocks in the output are missing at the first time.
         """
         if self.method.stepwise:
             return math.inf
         if self.config.gaussian_above is not None:
             return self.config.gaussian_above
-        return 40.0 if set(self.prior.variables) <= set(self.source.variables) else 10.0
+        observed = set(self.source.variables) - self.nearly_missing.keys()
+        return 40.0 if set(self.prior.variables) <= observed else 10.0
+
+    @property
+    def nearly_missing(self) -> dict[str, int]:
+        """Variable of the source that lacks nearly all blocks of the output at the first time -> how many it lacks."""
+        inside = self.domain.core > 0
+        counts = (np.isnan(self.first[0]) & inside).sum((1, 2)).tolist()
+        found = zip(self.source.variables, counts, strict=True)
+        return {name: count for name, count in found if count >= NEARLY_ALL * inside.sum()}
 
     @property
     def noise_levels(self) -> Tensor:

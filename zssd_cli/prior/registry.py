@@ -260,7 +260,7 @@ def row_of(path: Path, name: str | None = None) -> str:
             metadata = file.metadata() or {}
         variables = list(json.loads(metadata["header"])["variables"])
         kind = "conductivity" if "latent" in metadata.get("format", "") else "downscaling"
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         msg = f"{path}: expected a prior with its settings in the header, got {error!r}. Make it with `zssd train`."
         raise WeightsError(msg) from error
     name = name or path.stem
@@ -296,11 +296,15 @@ def described(path: Path) -> str:
     """What the header of a prior says, as Markdown: its card, where it has one, and the facts of its training."""
     import yaml
 
-    from zssd_cli.prior.checkpoint import read_safetensors
+    from zssd_cli.prior.checkpoint import read_header, read_safetensors
 
     meta = read_safetensors(path)[1]
-    facts = json.loads(meta["header"]) if "latent" in meta.get("format", "") else _facts(path)
-    table = yaml.safe_dump(facts, sort_keys=False, width=110, allow_unicode=True)
+    try:
+        facts = read_header(meta) if "latent" in meta.get("format", "") else _facts(path)
+        table = yaml.safe_dump(facts, sort_keys=False, width=110, allow_unicode=True)
+    except (KeyError, ValueError, RecursionError) as error:
+        msg = f"{path}: its header is damaged, absent or nested too deeply ({str(error)[:100]}). Fetch it again or train anew."
+        raise WeightsError(msg) from error
     return f"{meta.get('card', '')}\n\n## In the header of {path.name}\n\n```yaml\n{table}```\n".lstrip()
 
 
