@@ -69,6 +69,8 @@ class DownscaleRequest:
     quiet: bool
     brief: bool = False
     """One of many outputs of a data set: what is the same for all is not told again."""
+    in_folder: bool = False
+    """The output's folder is made where it is not there, so that a dry run does not miss it."""
     workers: int | None = None
     scheduler: str | None = None
 
@@ -101,7 +103,7 @@ def execute(request: DownscaleRequest, settings: dict[str, Any], started: float 
         zarr.require()
     check_picture(request.plot)
     check_targets(
-        {"-o": request.output, "--plot": request.plot},
+        {"-o": None if request.dry_run and request.in_folder else request.output, "--plot": request.plot},
         lambda: (*expand(request.inputs), *named_files(settings.get("static"), settings.get("weights"))),
         overwrite=request.overwrite or request.dry_run or request.resume,
     )
