@@ -106,13 +106,24 @@ def summary(console: Console, outcomes: list[Outcome], left: LeftOut, seconds: f
         rows.add_row(name, str(len(files)), str(sum(o.times for o in mine) or ""), result)
     console.print(rows)
     for status in ("failed", "left out"):
-        told = [outcome for outcome in outcomes if outcome.status == status]
-        for outcome in told[:_MOST]:
-            say(console, f"{status.capitalize():10} {outcome.output or outcome.dataset}: {outcome.error}")
+        told = _reasons([outcome for outcome in outcomes if outcome.status == status])
+        for line in told[:_MOST]:
+            say(console, f"{status.capitalize():10} {line}")
         if len(told) > _MOST:
             say(console, f"           and {len(told) - _MOST} more {status}")
     more = f"; {counted(len(left), 'file')} left out" if len(left) else ""
     say(console, f"Result     {_counts(outcomes)}{more}; in {duration(seconds)}")
+
+
+def _reasons(outcomes: list[Outcome]) -> list[str]:
+    """A line for every reason of a data set: years of one often fail for the same."""
+    alike: dict[tuple[str, str], list[Outcome]] = {}
+    for outcome in outcomes:
+        alike.setdefault((outcome.dataset, outcome.error), []).append(outcome)
+    return [
+        f"{mine[0].output or name}: {error}" if len(mine) == 1 else f"{name}, {len(mine)} outputs: {error}"
+        for (name, error), mine in alike.items()
+    ]
 
 
 def _counts(outcomes: list[Outcome]) -> str:
