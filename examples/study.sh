@@ -37,6 +37,15 @@ members=${MEMBERS:-8}
 read -ra options <<< "${OPTIONS:-}"
 mkdir -p "$out"
 
+# A folder holds one study: other settings would leave results that do not belong together.
+settings=$(printf '%s\n' "HIST=$HIST" "FUTURE=$FUTURE" "ERA5=$ERA5" "HELD=$held" "VARS=$vars" "REGION=$region" "YEARS=$years" \
+    "THEN=$then" "NOW=$now" "MEMBERS=$members" "OPTIONS=${OPTIONS:-}")
+if [ -e "$out/settings.txt" ] && ! diff "$out/settings.txt" - <<< "$settings" >&2; then
+    echo "$out holds a study with other settings (above: <). Give those, or another folder." >&2
+    exit 1
+fi
+echo "$settings" > "$out/settings.txt"
+
 # Whether a file is there and newer than all that it is made of: fresh RESULT FILE...
 fresh() {
     local result=$1 file
@@ -60,15 +69,14 @@ look() {
 look "$HIST" "$out/historical.txt"
 look "$FUTURE" "$out/scenario.txt"
 
-# 2. The model's bias, from the years that it shares with ERA5. Fitted once; another fit would be another study.
+# 2. The model's bias, from the years that it shares with ERA5. Fitted once, used for both runs.
 bias=$out/bias.nc
 fresh "$bias" || zssd debias fit --historical "$HIST" --reference "$ERA5" --target "$FUTURE" \
     --vars "$held" --region "$region" --time "$years" -o "$bias"
 
 # 3. Both periods. --resume leaves a whole output as it is and goes on with one that was begun.
 draw() {
-    fresh "$3" "$bias" && return
-    if [ ! -e "$3.parts" ]; then
+    if [ ! -e "$3" ] && [ ! -e "$3.parts" ]; then
         zssd downscale "$1" --time "$2" --vars "$vars" --region "$region" --members "$members" --debias "$bias" \
             "${options[@]}" -o "$3" --dry-run
     fi

@@ -186,6 +186,8 @@ def _announce(console: Console, planned: Plan) -> None:
     first, last = format_time(source.times[0]), format_time(source.times[-1])
     span = f"1 time, {first}" if len(source.times) == 1 else f"{len(source.times)} times, {first} to {last}"
     say(console, f"Input      {', '.join(source.variables)}; {span} ({source.calendar} calendar)")
+    if job.adjustment is not None:
+        say(console, f"Debiased   by {job.adjustment.attributes['zssd_debias']}")
     for line in _partly(job):
         say(console, line)
     for line in _nearly_all_missing(job):

@@ -67,7 +67,8 @@ def present(console: Console, evaluation: Evaluation) -> None:
         console.print(f"- {sentence}", highlight=False, markup=False)
     console.print()
     console.print(as_table(evaluation))
-    say(console, legend(shown_columns(evaluation)), style="dim")
+    for line in legend(shown_columns(evaluation)).splitlines():
+        say(console, line, style="dim")
     groups = group_table(evaluation)
     if groups is not None:
         console.print()
