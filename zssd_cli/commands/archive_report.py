@@ -15,8 +15,8 @@ from zssd_cli.series.archive import shown
 from zssd_cli.series.leaving import LeftOut
 from zssd_cli.timing import duration
 
-_MOST = 3
-"""Outputs of a data set that the table names before it counts."""
+_MOST = 20
+"""Failures that are told again at the end."""
 
 
 @dataclass(frozen=True)
@@ -96,27 +96,43 @@ class Report:
 
 
 def summary(console: Console, outcomes: list[Outcome], left: LeftOut, seconds: float) -> None:
-    """A row for every data set, and counts."""
+    """A row for every data set, a line for every failure, and counts."""
     rows = Table("data set", "files", "times", "result", box=box.SIMPLE, pad_edge=False)
     rows.columns[0].overflow = rows.columns[3].overflow = "fold"
     for name in dict.fromkeys(outcome.dataset for outcome in outcomes):
         mine = [outcome for outcome in outcomes if outcome.dataset == name]
         files = {path for outcome in mine for path in outcome.files}
-        rows.add_row(name, str(len(files)), str(sum(o.times for o in mine) or ""), "\n".join(_results(mine)))
+        result = mine[0].status if len(mine) == 1 else _counts(mine)
+        rows.add_row(name, str(len(files)), str(sum(o.times for o in mine) or ""), result)
     console.print(rows)
+    for status in ("failed", "left out"):
+        told = _reasons([outcome for outcome in outcomes if outcome.status == status])
+        for line in told[:_MOST]:
+            say(console, f"{status.capitalize():10} {line}")
+        if len(told) > _MOST:
+            say(console, f"           and {len(told) - _MOST} more {status}")
+    more = f"; {counted(len(left), 'file')} left out" if len(left) else ""
+    say(console, f"Result     {_counts(outcomes)}{more}; in {duration(seconds)}")
+
+
+def _reasons(outcomes: list[Outcome]) -> list[str]:
+    """A line for every reason of a data set: years of one often fail for the same."""
+    alike: dict[tuple[str, str], list[Outcome]] = {}
+    for outcome in outcomes:
+        alike.setdefault((outcome.dataset, outcome.error), []).append(outcome)
+    return [
+        f"{mine[0].output or name}: {error}" if len(mine) == 1 else f"{name}, {len(mine)} outputs: {error}"
+        for (name, error), mine in alike.items()
+    ]
+
+
+def _counts(outcomes: list[Outcome]) -> str:
     counts: dict[str, int] = {}
     for outcome in outcomes:
         counts[outcome.status] = counts.get(outcome.status, 0) + 1
-    told = ", ".join(f"{count} {status}" for status, count in counts.items())
-    more = f"; {len(left)} files left out" if len(left) else ""
-    say(console, f"Result     {told}{more}; in {duration(seconds)}")
+    return ", ".join(f"{count} {status}" for status, count in counts.items())
 
 
-def _results(outcomes: list[Outcome]) -> list[str]:
-    lines = []
-    for status in dict.fromkeys(outcome.status for outcome in outcomes):
-        mine = [outcome for outcome in outcomes if outcome.status == status]
-        told = [f"{o.output.name if o.output else ''} {o.error}".strip() for o in mine]
-        lines.append(f"{status}: {told[0]}" if told[0] else status)
-        lines += told[1:_MOST] + ([f"and {len(told) - _MOST} more"] if len(told) > _MOST else [])
-    return lines
+def counted(count: int, noun: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{count} {noun}{'s' * (count != 1)}"

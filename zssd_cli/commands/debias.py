@@ -21,10 +21,10 @@ class ManyFiles(TyperCommand):
         words: list[str] = []
         option = ""
         for word in args:
-            if option and not word.startswith("-") and words[-1] != option:
+            if option and (word == "-" or not word.startswith("-")) and words[-1] != option:
                 words.append(option)
             words.append(word)
-            if word.startswith("-"):
+            if word.startswith("-") and word != "-":
                 option = word if word in MANY else ""
         return super().parse_args(ctx, words)
 
@@ -38,7 +38,11 @@ def debias() -> None:
 def fit(
     historical: Annotated[
         list[str],
-        typer.Option(metavar="FILES", help="The model's historical run; one or many files.", show_default=False),
+        typer.Option(
+            metavar="FILES",
+            help="The model's historical run: files, folders or globs; - reads a list.",
+            show_default=False,
+        ),
     ],
     reference: Annotated[
         list[str], typer.Option(metavar="FILES", help="Reanalysis of the same years.", show_default=False)
@@ -86,10 +90,12 @@ def fit(
     zssd downscale psl_ssp585_*.nc --debias miroc6.nc -o out.nc
     """
     from zssd_cli.commands import run_debias
+    from zssd_cli.commands.shared import listed_by
 
-    series = {"reference": reference, "historical": historical, "target": target or []}
+    series = {"reference": reference, "historical": historical, "target": target}
+    files = listed_by({f"--{name}": given for name, given in series.items()})
     request = run_debias.FitRequest(
-        series={name: tuple(files) for name, files in series.items() if files}, output=output, variables=variables,
+        series={name: found for name, found in zip(series, files, strict=True) if found}, output=output, variables=variables,
         region=region, time=time, window=window, years=years, filter_scale=filter_scale, overwrite=overwrite, quiet=quiet,
     )  # fmt: skip
     run_debias.fit(request)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from zssd_cli.commands.shared import check_targets
+from zssd_cli.commands.shared import check_targets, listed_by
 
 
 def evaluate(
@@ -13,12 +13,12 @@ def evaluate(
         Path, typer.Argument(metavar="OUT.nc", help="The file that zssd downscale wrote.", show_default=False)
     ],
     reference: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
             "--reference",
             "-r",
             metavar="FILE",
-            help="ERA5 at 0.25 degree, NetCDF or GRIB; repeat for more files.",
+            help="ERA5 at 0.25 degree: files, folders or quoted globs, - reads a list; repeat for more.",
             show_default=False,
         ),
     ] = None,
@@ -31,11 +31,11 @@ def evaluate(
         ),
     ] = None,
     coarse: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(metavar="FILE", help="With --historical: what OUT.nc was made of.", show_default=False),
     ] = None,
     coarse_historical: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(metavar="FILE", help="With --historical: what HIST.nc was made of.", show_default=False),
     ] = None,
     variables: Annotated[
@@ -139,18 +139,21 @@ def evaluate(
 
     run_evaluate.check_kind(reference, historical)
     targets = {"--json": json_file, "--csv": csv_file, "--markdown": markdown, "--html": html, "--plot": plot}
-    others = (*(reference or ()), *(coarse or ()), *(coarse_historical or ()), *filter(None, (against, historical)))
+    truth, now, then = listed_by(
+        {"--reference": reference, "--coarse": coarse, "--coarse-historical": coarse_historical}
+    )
+    others = (*truth, *now, *then, *filter(None, (against, historical)))
     check_targets(targets, lambda: (output, *expand(others)), overwrite=overwrite)
     common = {"vars": variables, "scale": scale, "bootstrap": bootstrap, "block_days": block_days}
     where = run_evaluate.Targets(json_file, csv_file, markdown, html, plot)
     if historical is not None:
         run_evaluate.change(
-            output, historical, where, coarse_future=coarse, coarse_historical=coarse_historical, **common
+            output, historical, where, coarse_future=now or None, coarse_historical=then or None, **common
         )  # fmt: skip
         return
     run_evaluate.execute(
         output,
-        reference or [],
+        truth,
         where,
         paired=paired,
         distributional=distributional,

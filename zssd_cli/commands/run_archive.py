@@ -17,7 +17,7 @@ from rich.console import Console
 
 from zssd_cli import api
 from zssd_cli.commands import run_downscale
-from zssd_cli.commands.archive_report import Outcome, Report, summary
+from zssd_cli.commands.archive_report import Outcome, Report, counted, summary
 from zssd_cli.commands.keeping import OUT_OF_TIME, NoTime, parse_limit, stopped_by
 from zssd_cli.commands.run_downscale import DownscaleRequest
 from zssd_cli.commands.shared import Page, check_targets, listed, say
@@ -97,15 +97,16 @@ def _run(request: DownscaleRequest, settings: dict[str, Any], many: Many, *, in_
     for note in left.notes:
         say(console, f"Note       {note}", style="yellow")
     files = sum(len(one.files) for one in sets)
-    say(console, f"Archive    {files} files in {len(sets)} data set{'s' if len(sets) != 1 else ''}")
+    say(console, f"Archive    {counted(files, 'file')} in {counted(len(sets), 'data set')}")
     if not request.dry_run and in_folder:
         _make(request.output)
-    run = _Run(request, settings, prior, many.split, limit, started, console)
+    run = _Run(request, settings, prior, many.split, limit, started, console, in_folder)
     with Report(many.report) as report, stopped_by(SIGUSR1):
         report.left_out(left)
         try:
             for number, dataset in enumerate(sets, 1):
-                say(console, f"Data set   {number} of {len(sets)}: {dataset.name} ({len(dataset.files)} files)")
+                told = counted(len(dataset.files), "file")
+                say(console, f"Data set   {number} of {len(sets)}: {dataset.name} ({told})")
                 for outcome in run.outcomes(dataset, partial(place, dataset.name)):
                     report.add(outcome)
         finally:
@@ -180,6 +181,7 @@ class _Run:
     limit: float | None
     started: float
     console: Console
+    in_folder: bool
     slowest: float = 0.0
     worked: bool = False
 
@@ -225,7 +227,7 @@ class _Run:
         began = time.monotonic()
         if self.limit is not None and began + self.slowest > self.started + self.limit:
             self._stop()
-        one = replace(request, inputs=target.files, output=target.output, brief=brief)
+        one = replace(request, inputs=target.files, output=target.output, brief=brief, in_folder=self.in_folder)
         status, batches = run_downscale.execute(one, self.settings | {"time": target.times}, self.started)
         if status == "written":
             self.worked = True

@@ -27,7 +27,7 @@ BAR = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Time
 class FitRequest:
     """One call of ``zssd debias fit``."""
 
-    series: dict[str, tuple[str, ...]]
+    series: dict[str, tuple[str | Path, ...]]
     output: Path
     variables: str
     region: str | None

@@ -65,6 +65,8 @@ class DownscaleRequest:
     quiet: bool
     brief: bool = False
     """One of many outputs of a data set: what is the same for all is not told again."""
+    in_folder: bool = False
+    """The output's folder is made where it is not there, so that a dry run does not miss it."""
     workers: int | None = None
     scheduler: str | None = None
 
@@ -97,7 +99,7 @@ def execute(request: DownscaleRequest, settings: dict[str, Any], started: float 
         zarr.require()
     check_picture(request.plot)
     check_targets(
-        {"-o": request.output, "--plot": request.plot},
+        {"-o": None if request.dry_run and request.in_folder else request.output, "--plot": request.plot},
         lambda: (*expand(request.inputs), *named_files(settings.get("static"), settings.get("weights"))),
         overwrite=request.overwrite or request.dry_run or request.resume,
     )
@@ -180,6 +182,8 @@ def _announce(console: Console, planned: Plan) -> None:
     first, last = format_time(source.times[0]), format_time(source.times[-1])
     span = f"1 time, {first}" if len(source.times) == 1 else f"{len(source.times)} times, {first} to {last}"
     say(console, f"Input      {', '.join(source.variables)}; {span} ({source.calendar} calendar)")
+    if job.adjustment is not None:
+        say(console, f"Debiased   by {job.adjustment.attributes['zssd_debias']}")
     for line in _partly(job):
         say(console, line)
     for line in _nearly_all_missing(job):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ class Targets:
     plot: Path | None
 
 
-def check_kind(reference: list[Path] | None, historical: Path | None) -> None:
+def check_kind(reference: Sequence[str] | None, historical: Path | None) -> None:
     """Either a reference or an earlier period; else a :class:`ConfigError`."""
     if bool(reference) == (historical is not None):
         msg = "expected either --reference (score) or --historical (change of climate), got both or none."
@@ -56,7 +57,7 @@ def change(future: Path, historical: Path, targets: Targets, **settings: Any) ->
     write(evaluation, targets, {"output": str(future), "historical": str(historical)})
 
 
-def execute(output: Path, reference: list[Path], targets: Targets, **settings: Any) -> None:
+def execute(output: Path, reference: Sequence[str | Path], targets: Targets, **settings: Any) -> None:
     """Score, then show and write."""
     console = Page()
     with console.status("Scoring") as status:

@@ -1,6 +1,7 @@
 """What ``zssd train --prepare`` does: check the data as for a training and write all that it reads into one file."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -16,7 +17,7 @@ from zssd_cli.training.distributed import World
 from zssd_cli.training.pack import pack_among, read_pack, write_pack
 
 
-def prepared_settings(inputs: Sequence[str]) -> Mapping[str, Any] | None:
+def prepared_settings(inputs: Sequence[str | Path]) -> Mapping[str, Any] | None:
     """Settings for which the data were prepared, where they are; None for files."""
     pack = pack_among(inputs)
     return None if pack is None else read_pack(pack).settings

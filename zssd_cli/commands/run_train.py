@@ -58,8 +58,8 @@ class TrainFiles:
         Further files that are read: configuration, static fields, prior.
     """
 
-    inputs: tuple[str, ...]
-    held_out: tuple[str, ...]
+    inputs: tuple[str | Path, ...]
+    held_out: tuple[str | Path, ...]
     static: Path | None
     output: Path
     log: Path | None = None
@@ -258,7 +258,7 @@ def _compare_scales(console: Console, start: Prior, measured: Scales) -> None:
 
 
 def open_parts(
-    inputs: tuple[str, ...], held_out: tuple[str, ...], config: TrainConfig
+    inputs: tuple[str | Path, ...], held_out: tuple[str | Path, ...], config: TrainConfig
 ) -> tuple[tuple[Part, ...], Part | None]:
     """The main training files and the further ones of the configuration, without the held-out ones; those, filtered as the main ones."""
     pack = pack_among(inputs)
@@ -270,10 +270,11 @@ def open_parts(
         return prepared.parts, prepared.held_out
     kept = {path.resolve() for path in expand(held_out)} if held_out else set()
 
-    def left(files: tuple[str, ...]) -> tuple[Path, ...]:
+    def left(files: Sequence[str | Path]) -> tuple[Path, ...]:
         paths = tuple(path for path in expand(files) if path.resolve() not in kept)
         if not paths:
-            msg = f"All files of {', '.join(files)} are held out, none is left to train on; give more files, or hold out fewer."
+            named = ", ".join(map(str, files[:3])) + (" ..." if len(files) > 3 else "")
+            msg = f"All files of {named} are held out, none is left to train on; give more files, or hold out fewer."
             raise InputError(msg)
         return paths
 

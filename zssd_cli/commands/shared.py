@@ -77,6 +77,23 @@ def listed(paths: Sequence[str | Path]) -> tuple[str | Path, ...]:
     return with_list(paths, sys.stdin.buffer.read()) if STDIN in paths else tuple(paths)
 
 
+def listed_by(options: Mapping[str, Sequence[str] | None]) -> tuple[tuple[str | Path, ...], ...]:
+    """:func:`listed` of what each option names; None: nothing.
+
+    Raises
+    ------
+    ConfigError
+        Two of them want the one list on standard input.
+    """
+    from zssd_cli.series.listing import STDIN
+
+    several = [option for option, paths in options.items() if paths and STDIN in paths]
+    if len(several) > 1:
+        msg = f"-: {' and '.join(several)} cannot both read the list on standard input; give one of them as a folder or a quoted pattern."
+        raise ConfigError(msg)
+    return tuple(listed(paths or ()) for paths in options.values())
+
+
 def check_picture(path: Path | None) -> None:
     """Pictures are PNG; another ending is a :class:`ConfigError`."""
     if path is not None and path.suffix.lower() != ".png":

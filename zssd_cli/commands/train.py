@@ -13,7 +13,8 @@ def train(
         list[str] | None,
         typer.Argument(
             metavar="FILES...",
-            help="Reanalysis at 0.25 degree: NetCDF, GRIB, Zarr, quoted globs; or what --prepare wrote; none for a latent prior.",
+            help="Reanalysis at 0.25 degree: NetCDF, GRIB, Zarr, folders, quoted globs; - reads a list; or what --prepare wrote; "
+            "none for a latent prior.",
             show_default=False,
         ),
     ] = None,
@@ -133,6 +134,7 @@ def train(
     from zssd_cli.commands import run_prepare, run_train, run_train_latent
     from zssd_cli.commands.shared import named_files
     from zssd_cli.commands.train_settings import read_settings
+    from zssd_cli.commands.train_shared import given_files
 
     flags = {
         "variables": None if variables is None else variables.split(","), "steps": steps, "batch": batch, "patch": patch,
@@ -163,13 +165,14 @@ def train(
     if thorough and not dry_run:
         msg = "--thorough reads every field before nothing is trained: add --dry-run, or leave it out."
         raise typer.BadParameter(msg)
+    files_in, files_out = given_files(inputs, held_out)
     given = {k: v for k, v in flags.items() if v is not None}
     begun = run_train.load_start(start)
     settings = read_settings(
-        config, given, preset, begun.prior if begun else None, run_prepare.prepared_settings(inputs)
+        config, given, preset, begun.prior if begun else None, run_prepare.prepared_settings(files_in)
     )
     read = named_files(config, static, start)
-    files = run_train.TrainFiles(tuple(inputs), tuple(held_out or ()), static, target, log, begun, read)
+    files = run_train.TrainFiles(files_in, files_out, static, target, log, begun, read)
     checks = run_train.Checks(dry_run=dry_run, allow_missing=allow_missing, thorough=thorough)
     if prepare is not None:
         run_prepare.execute(files, settings, checks, overwrite=overwrite)

@@ -1,15 +1,27 @@
 """What both kinds of ``zssd train`` share: where they may write, and how a signal stops them."""
 
+import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console
 
-from zssd_cli.commands.shared import check_targets
-from zssd_cli.errors import OutputError
+from zssd_cli.commands.shared import check_targets, listed_by
+from zssd_cli.errors import ConfigError, OutputError
+
+
+def given_files(
+    inputs: Sequence[str], held_out: Sequence[str] | None
+) -> tuple[tuple[str | Path, ...], tuple[str | Path, ...]]:
+    """Files to train on and to validate with; the processes of torchrun have one standard input and cannot share a list on it."""
+    if "-" in (*inputs, *(held_out or ())) and os.environ.get("WORLD_SIZE", "1") != "1":
+        msg = "-: the processes of torchrun cannot share a list on standard input; give a folder or a quoted pattern."
+        raise ConfigError(msg)
+    train, validation = listed_by({"FILES": inputs, "--held-out": held_out})
+    return train, validation
 
 
 def state_of(output: Path) -> Path:

@@ -320,5 +320,9 @@ def _provenance(evaluation: Evaluation, about: Mapping[str, Any], command: str) 
     terms = "".join(
         f"<dt>{escape(plain(name))}</dt><dd>{escape(masked(plain(what)))}</dd>" for name, what in told.items()
     )
-    again = f"<h3>How to make this page again</h3><pre tabindex="0">{escape(masked(plain(command)))}</pre>" if command else ""
+    again = (
+        f'<h3>How to make this page again</h3><pre tabindex="0">{escape(masked(plain(command)))}</pre>'
+        if command
+        else ""
+    )
     return f"<dl>{terms}</dl>{again}"

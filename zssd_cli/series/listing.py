@@ -98,7 +98,7 @@ def with_list(paths: Sequence[str | Path], content: bytes) -> tuple[str | Path, 
     parts = content.split(b"\0") if b"\0" in content else [line.strip() for line in content.splitlines()]
     names = [os.fsdecode(part) for part in parts if part and (b"\0" in content or not part.startswith(b"#"))]
     if not names:
-        msg = "-: the list on standard input is empty; pipe one in, for instance find archive -name 'psl_*.nc' | zssd downscale - -o out/"
+        msg = "-: the list on standard input is empty; pipe one in, for instance find archive -name 'psl_*.nc' | zssd inspect -"
         raise InputError(msg)
     given: list[str | Path] = []
     for path in paths:

@@ -1,0 +1,112 @@
+"""The shell scripts over archives: run on a small world with the toy prior, twice, and what they leave."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import netCDF4
+import pytest
+
+from tests.commands.conftest import Model, prior_file  # noqa: F401  a fixture
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+ROOT = EXAMPLES.parent
+NAME = "psl_6hrPlevPt_TOY-ESM_ssp245_{}_gn_201001010000-201112311800.nc"
+END_OF_YEAR = (8748.0, 8754.0, 8760.0, 8766.0)
+"""Two times in 2010, two in 2011."""
+SET = "TOY-ESM_ssp245_r1i1p1f1_gn"
+
+
+@pytest.fixture
+def world(tmp_path, prior_file):  # noqa: F811
+    """A folder with blanks that holds an archive, and ``zssd`` with the toy prior, ``sbatch``, ``squeue`` and ``scontrol`` on PATH."""
+    folder, tools = tmp_path / "a folder", tmp_path / "bin"
+    (folder / "cmip6").mkdir(parents=True)
+    tools.mkdir()
+    Model(folder / "cmip6")(NAME.format("r1i1p1f1"), hours=END_OF_YEAR, attributes={"variant_label": "r1i1p1f1"})
+    texts = {
+        "zssd": f'#!/bin/sh\nexec "{sys.executable}" -m zssd_cli "$@"\n',
+        "sbatch": '#!/bin/sh\necho "$DATASET $FIRST $*" >> submitted\n',
+        "squeue": "#!/bin/sh\ncat queue 2> /dev/null || true\n",
+        "scontrol": '#!/bin/sh\necho "$@" > requeued\n',
+    }
+    for name, text in texts.items():
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    toy = f"--weights {prior_file} --region 0,10,40,50 --steps 2 --guidance projection --device cpu"
+
+    def run(script, *arguments, **variables):
+        environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "OPTIONS": toy}
+        return subprocess.run(
+            ["bash", EXAMPLES / script, *arguments], cwd=folder, env=environment | variables, capture_output=True,
+            text=True, timeout=1800, check=False,
+        )  # fmt: skip
+
+    run.folder = folder
+    return run
+
+
+def stamps(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*.nc")}
+
+
+@pytest.mark.slow
+def test_an_archive(world):
+    out = world.folder / "fi ne"
+    (world.folder / "cmip6" / "broken.nc").write_text("no NetCDF")
+    done = world("archive.sh", "cmip6", "fi ne", YEARS="2010/2011")
+    assert done.returncode == 3, done.stderr
+    assert "Summary    2 written, 1 failed" in done.stdout
+    assert "1 failed of broken: " in done.stdout
+    assert sorted(path.name for path in out.glob("*.nc")) == [f"{SET}_{year}.nc" for year in (2010, 2011)]
+    with netCDF4.Dataset(out / f"{SET}_2011.nc") as data:
+        assert data["u10"].shape == (2, 1, 41, 41)
+        assert data["u10"].zssd_observed == "no"
+    assert "TOY-ESM" in (out / "inspect" / f"{SET}.txt").read_text()
+    before = stamps(out)
+    (world.folder / "cmip6" / "broken.nc").unlink()
+    done = world("archive.sh", "cmip6", "fi ne", YEARS="2010/2011")
+    assert (done.returncode, "Summary    2 whole" in done.stdout) == (0, True), done.stderr
+    assert "2 outputs with 4 times are there" in done.stdout
+    assert stamps(out) == before
+    done = world("archive.sh", "cmip6")
+    assert (done.returncode, "CMIP6_FOLDER OUTPUT_FOLDER" in done.stderr) == (2, True)
+
+
+@pytest.mark.slow
+def test_a_slurm_array(world):
+    """Submitted, one task run, the rest submitted, out of time and back into the queue."""
+    at = {"ARCHIVE": "cmip6", "OUT": "fi ne", "YEARS": "2005/2030", "LIMIT": ""}
+    task = at | {"DATASET": SET, "FIRST": "2005", "SLURM_ARRAY_JOB_ID": "7"}
+    script, submitted = "slurm/downscale.sbatch", world.folder / "submitted"
+    assert world(script, **at).returncode == 0
+    assert submitted.read_text().startswith(f"{SET} 2005 --job-name zssd-{SET} --array 5,6%32 ")
+    done = world(script, **task, SLURM_ARRAY_TASK_ID="5")
+    assert done.returncode == 0, done.stderr
+    with netCDF4.Dataset(world.folder / "fi ne" / f"{SET}_2010.nc") as data:
+        assert data["msl"].shape == (2, 1, 41, 41)
+    (world.folder / "queue").write_text("7\n")
+    assert "in the queue" in world(script, **at).stdout
+    (world.folder / "queue").unlink()
+    submitted.unlink()
+    world(script, **at)
+    assert "--array 6%32" in submitted.read_text()
+    before = stamps(world.folder / "fi ne")
+    assert world(script, **task, SLURM_ARRAY_TASK_ID="5").returncode == 0
+    assert stamps(world.folder / "fi ne") == before
+    report = (world.folder / "fi ne" / "reports" / f"{SET}_2010.jsonl").read_text().splitlines()
+    assert json.loads(report[-1])["status"] == "whole"
+
+
+@pytest.mark.parametrize("code", [75, 138, 1])
+def test_a_task_out_of_time_goes_back_into_the_queue(world, tmp_path, code):
+    (tmp_path / "bin" / "zssd").write_text(f"#!/bin/sh\nexit {code}\n")
+    done = world(
+        "slurm/downscale.sbatch", ARCHIVE="cmip6", OUT="fi ne", DATASET=SET, FIRST="2005", SLURM_ARRAY_JOB_ID="7",
+        SLURM_ARRAY_TASK_ID="5",
+    )  # fmt: skip
+    requeued = world.folder / "requeued"
+    assert done.returncode == (1 if code == 1 else 0)
+    assert (requeued.read_text() if requeued.exists() else "") == ("" if code == 1 else "requeue 7_5\n")
