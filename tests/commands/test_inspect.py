@@ -44,7 +44,7 @@ def test_a_set_that_downscale_refuses(zssd, model):
     assert (
         "daily means of msl (frequency day, times 24 h apart): zssd downscale asks for moments" in found["problems"][0]
     )
-    assert "--any-frequency" in found["command"]
+    assert "--subdaily 6h" in found["command"]
     assert found["variables"][0]["interval"] == "daily means"
 
 

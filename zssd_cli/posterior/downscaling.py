@@ -227,20 +227,8 @@ def prepare(
     first = _block_means(source, prior, domain, regridders, adjustment, 0, 1)
     observing.refuse_surface_pressure(first[0], prior, source.variables, static, domain)
     return Job(
-        source,
-        prior,
-        config,
-        domain,
-        channels_static,
-        channels,
-        regridders,
-        name,
-        batch,
-        call,
-        precision,
-        first,
-        adjustment,
-    )
+        source, prior, config, domain, channels_static, channels, regridders, name, batch, call, precision, first, adjustment
+    )  # fmt: skip
 
 
 def observe(job: Job, start: int, stop: int) -> np.ndarray:
