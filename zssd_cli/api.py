@@ -30,7 +30,7 @@ from zssd_cli.posterior.guidance import by_name
 from zssd_cli.posterior.observing import COMPONENTS, SPEED, observable
 from zssd_cli.posterior.provenance import Observed, describe, describe_variable
 from zssd_cli.posterior.provenance import settings as settings_of
-from zssd_cli.posterior.resuming import Drawing, as_begun, draw_missing, kept
+from zssd_cli.posterior.resuming import INPUTS, Drawing, as_begun, draw_missing, kept
 from zssd_cli.prior import checkpoint, registry
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.series.reading import Input, Source, open_source
@@ -71,6 +71,8 @@ class Plan:
         Canonical names of the output.
     prior, sha256
         Name and hash of the prior.
+    inputs
+        What tells the input's files from others (:func:`zssd_cli.posterior.resuming.hash_of`); empty where there are none.
     """
 
     job: Job
@@ -78,6 +80,7 @@ class Plan:
     variables: tuple[str, ...]
     prior: str
     sha256: str
+    inputs: str = ""
 
     def draw(self, parts: Parts, tick: Tick = lambda _: None, before_each: Callable[[], None] = lambda: None) -> None:
         """Draw what a folder lacks, for :meth:`write`; see :func:`zssd_cli.posterior.resuming.draw_missing`."""
@@ -132,6 +135,7 @@ class Plan:
         job, source, created = self.job, self.job.source, created or now_utc()
         extra = {name: describe_variable(name, job) for name in self.variables}
         attributes = describe(job, self.variables, self.prior, self.sha256, command, created)
+        attributes |= {INPUTS: self.inputs} if self.inputs else {}
         members, bounds = job.config.members, source.time_bounds
         return Contents(job.domain.output, source.times, members, extra, attributes, bounds, created)
 

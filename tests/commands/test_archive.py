@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import signal
 
 import netCDF4
 import numpy as np
@@ -10,6 +12,7 @@ import xarray as xr
 
 from tests.commands.conftest import FAST
 from zssd_cli.api import downscale
+from zssd_cli.commands import run_downscale
 
 NAME = "{}_6hrPlevPt_TOY-ESM_ssp245_{}_gn_{}.nc"
 END_OF_YEAR = (8748.0, 8754.0, 8760.0, 8766.0)
@@ -170,3 +173,61 @@ def test_stores_and_urls_out_of_a_list(zssd, model, tmp_path, monkeypatch, zarr_
         done = zssd("downscale", "-", "-o", tmp_path / f"{number}.nc", *FAST)
         assert done.code == 0, done.err
         np.testing.assert_array_equal(fields(tmp_path / f"{number}.nc"), fields(tmp_path / "file.nc"))
+
+
+def test_months_into_stores(zssd, model, tmp_path):
+    """Of a folder, as Zarr: the values of one long file, and a second call touches nothing."""
+    pytest.importorskip("zarr")
+    model.folder = tmp_path / "cmip6"
+    model.folder.mkdir()
+    source = model("psl.nc", hours=(732.0, 738.0, 744.0, 750.0))
+    assert zssd("downscale", source, "-o", tmp_path / "whole.nc", *FAST).code == 0
+    call = ("downscale", model.folder, "-o", f"{tmp_path}/fine/", "--split", "month", "--format", "zarr", *FAST)
+    done = zssd(*call)
+    assert done.code == 0, done.err
+    stores = sorted((tmp_path / "fine").iterdir())
+    assert [path.name[-12:] for path in stores] == ["_201001.zarr", "_201002.zarr"]
+    months = [xr.open_zarr(path)["msl"].to_numpy() for path in stores]
+    np.testing.assert_array_equal(np.concatenate(months), fields(tmp_path / "whole.nc"))
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "fine").rglob("*")}
+    done = zssd(*call, "--resume")
+    assert (done.code, done.err.count("is there already")) == (0, 2)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "fine").rglob("*")} == before
+
+
+def test_mean_and_spread_packed_for_every_data_set(zssd, archive, tmp_path):
+    (archive / "deep" / "broken.nc").unlink()
+    options = ("--years", "2010", "--members", 3, *FAST)
+    assert zssd("downscale", archive, "-o", f"{tmp_path}/all/", *options).code == 0
+    done = zssd("downscale", archive, "-o", f"{tmp_path}/kept/", "--keep-spread", "--pack", *options)
+    assert done.code == 0, done.err
+    paths = sorted((tmp_path / "kept").iterdir())
+    assert len(paths) == 2
+    for path in paths:
+        with xr.open_dataset(path) as kept, xr.open_dataset(tmp_path / "all" / path.name) as members:
+            drawn = members["msl"].astype(float)
+            assert abs(kept["msl"] - drawn.mean("member")).max() < 0.3
+            assert abs(kept["msl_spread"] - drawn.std("member", ddof=1)).max() < 0.05
+
+
+def test_a_signal_in_the_middle_of_a_folder(zssd, archive, tmp_path, monkeypatch):
+    """What is finished is whole, the rest is not there, and --resume makes it."""
+    (archive / "deep" / "broken.nc").unlink()
+    call = ("downscale", archive, "-o", f"{tmp_path}/fine/", "--years", "2010", "--report", tmp_path / "r.jsonl", *FAST)
+    make, count = run_downscale.execute, iter(range(9))
+
+    def signalled(*arguments):
+        if next(count) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return make(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_downscale, "execute", signalled)
+        done = zssd(*call)
+    assert done.code == 143, done.err
+    (first,) = (tmp_path / "fine").iterdir()
+    before = first.read_bytes()
+    statuses = [json.loads(line)["status"] for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    assert statuses.count("written") == statuses.count("not begun") == 1
+    assert zssd(*call, "--resume").code == 0
+    assert (first.read_bytes(), len(list((tmp_path / "fine").iterdir()))) == (before, 2)

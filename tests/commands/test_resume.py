@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from tests.commands.conftest import BOX, FAST
+from tests.commands.conftest import BOX, FAST, Model
 from zssd_cli.api import plan
 from zssd_cli.commands.keeping import parse_limit
 from zssd_cli.errors import ConfigError, OutputError
@@ -404,6 +404,22 @@ def test_a_finished_output_is_left_as_it_is(downscale, whole):
     assert done.code == 1
     assert "is of another call (zssd_seed '0', now '1')" in done.err
     assert whole.read_bytes() == before
+
+
+def test_an_output_of_other_files_is_not_taken_for_whole(zssd, tmp_path):
+    """Files of another year, model or version may have the same names, times and attributes; their values tell them apart."""
+    out = tmp_path / "out.nc"
+    for folder, more in (("first", 0.0), ("second", 50.0)):
+        (tmp_path / folder).mkdir()
+        Model(tmp_path / folder)("psl.nc", change=lambda values, more=more: values + more)
+    call = ("-o", out, *FAST, "--seed", 3)
+    assert zssd("downscale", tmp_path / "first" / "psl.nc", *call).code == 0
+    before = out.read_bytes()
+    assert "is there already" in zssd("downscale", tmp_path / "first" / "psl.nc", *call, "--resume").err
+    done = zssd("downscale", tmp_path / "second" / "psl.nc", *call, "--resume")
+    assert done.code == 1
+    assert "exists and is of another call (other input files)" in done.err
+    assert out.read_bytes() == before
 
 
 def test_batches_are_those_of_the_beginning(world, prior_file, tmp_path):

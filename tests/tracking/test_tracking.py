@@ -165,6 +165,17 @@ def test_a_longer_gap_ends_a_track():
     assert compare(stitcher.tracks(), {}, times(8)).false == 2
 
 
+def test_best_tracks_out_of_a_spreadsheet(tmp_path):
+    """A mark before the text, names in another encoding, and a line that was cut."""
+    path = tmp_path / "best.csv"
+    row = b"A,Jos\xe9,2010-01-01 00:00:00,10,20\n"
+    path.write_bytes(b"\xef\xbb\xbfSID,NAME,ISO_TIME,LAT,LON\n" + row)
+    assert read_best_tracks(path) == {"A": {(2010, 1, 1, 0, 0): (10.0, 20.0)}}
+    path.write_bytes(b"SID,NAME,ISO_TIME,LAT,LON\n" + row + b"B,x,2010-01-01 00:00:00\n")
+    with pytest.raises(InputError, match=r"line 3: expected a date and a place"):
+        read_best_tracks(path)
+
+
 def test_best_tracks_of_another_layout(tmp_path):
     path = tmp_path / "b.csv"
     path.write_text("name,lat\nA,3\n")

@@ -24,7 +24,7 @@ from zssd_cli.outputs.layout import Layout
 from zssd_cli.outputs.parts import MANIFEST, Parts, begun, clear_removed, folder_of
 from zssd_cli.outputs.sink import Contents, Writer
 from zssd_cli.posterior.downscaling import Job, batches
-from zssd_cli.posterior.resuming import MACHINE, going_on, header, kept, of_inputs, told_only
+from zssd_cli.posterior.resuming import INPUTS, MACHINE, going_on, header, kept, of_inputs, told_only
 from zssd_cli.timing import duration
 
 Create = Callable[[Path, Contents], AbstractContextManager[Writer]]
@@ -77,6 +77,7 @@ def is_whole(planned: Plan, output: Path, layout: Layout) -> bool:
     other += [name for name in layout.marks if name not in now and name in then]
     if other:
         told = f"{other[0]} {then.get(other[0])!r}, now {now.get(other[0])!r}"
+        told = "other input files" if other[0] == INPUTS else told
         msg = f"{output} exists and is of another call ({told}). Choose another name with -o, or pass --overwrite."
         raise OutputError(msg)
     clear_removed(output)

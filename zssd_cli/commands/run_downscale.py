@@ -2,7 +2,7 @@
 
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from zssd_cli.outputs.parts import Parts
 from zssd_cli.posterior import estimate
 from zssd_cli.posterior.downscaling import Job, observe
 from zssd_cli.posterior.observing import COMPONENTS, standards
-from zssd_cli.posterior.resuming import done_steps
+from zssd_cli.posterior.resuming import done_steps, hash_of
 from zssd_cli.series.inspection import REFUSED, inspect_source
 from zssd_cli.series.listing import expand
 from zssd_cli.times import format_time
@@ -118,6 +118,7 @@ def execute(request: DownscaleRequest, settings: dict[str, Any], started: float 
         if request.dry_run:
             _estimate(console, planned, request, doubts)
             return "planned", count
+        planned = replace(planned, inputs=hash_of(expand(request.inputs)))
         if request.resume and is_whole(planned, request.output, request.layout):
             say(console, f"Whole      {request.output} is there already, with these settings")
             return "whole", count

@@ -1,5 +1,6 @@
 """A job whose batches are kept as they are drawn and given back in order: killed at any moment, it goes on with the same bits."""
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,6 +24,8 @@ MACHINE = ("torch", "threads", "device")
 """Settings that may be others where a run goes on: its fields may differ in their last bits."""
 ELSEWHERE = "zssd_also_drawn_on"
 """Global attribute of an output that went on on other machines."""
+INPUTS = "zssd_inputs"
+"""Global attribute of an output: :func:`hash_of` the files that it was made of."""
 MOMENT = "last change of "
 """Begin of the names of settings that say when a file was changed: a copy has the same fields."""
 
@@ -31,6 +34,12 @@ def name_of(batch: Batch) -> str:
     """Under which a batch is kept."""
     times, members = batch.times, batch.members
     return f"times-{times.start}-{times.stop}-members-{members.start}-{members.stop}"
+
+
+def hash_of(inputs: Iterable[Path]) -> str:
+    """Of what :func:`of_inputs` tells but when files were changed: an output that is there is of other files where it differs."""
+    told = {name: value for name, value in of_inputs(inputs).items() if not name.startswith(MOMENT)}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def of_inputs(inputs: Iterable[Path]) -> dict[str, str]:

@@ -110,6 +110,7 @@ def write_csv(path: Path, members: Iterable[tuple[int, Sequence[Track]]]) -> Non
                     rows.writerow([member, number, format_time(time), *row])
 
 
+PLACED = ("ISO_TIME", "LAT", "LON")
 BestTrack = dict[str, dict[tuple[int, ...], tuple[float, float]]]
 """Storm -> (year, month, day, hour, minute) -> latitude, longitude."""
 
@@ -123,7 +124,8 @@ def read_best_tracks(path: Path) -> BestTrack:
         A column is absent, or a row is no place and date.
     """
     storms: BestTrack = {}
-    with path.open(newline="", encoding="utf-8") as file:
+    # spreadsheets put a mark before the text, and names of storms may be in any encoding
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         rows = csv.DictReader(file)
         absent = {"SID", "ISO_TIME", "LAT", "LON"} - set(rows.fieldnames or ())
         if absent:
@@ -134,8 +136,8 @@ def read_best_tracks(path: Path) -> BestTrack:
                 continue
             try:
                 date, place = datetime.fromisoformat(row["ISO_TIME"].strip()), (float(row["LAT"]), float(row["LON"]))
-            except ValueError as error:
-                msg = f"{path}, line {number}: expected a date and a place, got {row['ISO_TIME']!r}. Correct the line."
+            except (ValueError, TypeError, AttributeError) as error:
+                msg = f"{path}, line {number}: expected a date and a place, got {[row[name] for name in PLACED]}. Correct the line."
                 raise InputError(msg) from error
             storms.setdefault(row["SID"], {})[date.timetuple()[:5]] = place
     return storms
