@@ -36,3 +36,8 @@ def masked(text: object) -> str:
 def shortened(text: str, longest: int = LONGEST) -> str:
     """The beginning of a long text, where what was done last stands, and how much was cut."""
     return text if len(text) <= longest else f"{text[:longest]} ... ({len(text) - longest} more characters)"
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 time``, ``2 times``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

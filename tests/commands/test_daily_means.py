@@ -9,6 +9,7 @@ import pytest
 from tests.commands.conftest import BOX, FAST
 from zssd_cli.grids.latlon import block_grid, fine_grid, parse_region
 from zssd_cli.grids.regrid import WHOLE, separable
+from zssd_cli.outputs.parts import Parts
 
 DAYS = tuple(12.0 + 24 * day for day in range(4))
 DAILY = {"frequency": "day"}
@@ -126,3 +127,23 @@ def test_inspect_names_the_option(zssd, daily, tmp_path) -> None:
     done = zssd("inspect", daily, "--json", tmp_path / "in.json")
     assert done.code == 1
     assert "--subdaily 6h" in json.loads((tmp_path / "in.json").read_text())["command"]
+
+
+def test_a_killed_run_goes_on_with_the_same_bytes(zssd, daily, tmp_path, monkeypatch) -> None:
+    """Paths of a day are drawn again from its neighbours, whatever was drawn before."""
+    whole, out = tmp_path / "whole.nc", tmp_path / "out.nc"
+    call = ("downscale", daily, *FAST, "--subdaily", "12h", "--members", 2, "-o")
+    assert zssd(*call, whole).code == 0
+    keep = Parts.keep
+
+    def stop(self, batch, arrays, noted):
+        if len(self) == 9:
+            raise KeyboardInterrupt
+        keep(self, batch, arrays, noted)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Parts, "keep", stop)
+        assert zssd(*call, out).code == 130
+    assert zssd(*call, out, "--resume").code == 0
+    for name in ("msl", "u10", "v10"):
+        np.testing.assert_array_equal(fields(out, name), fields(whole, name))

@@ -55,6 +55,33 @@ def test_the_change_survives_and_the_output_says_what_was_done(zssd, files, bias
     assert "experiment_id ssp585" in said["zssd_debias_target"]
 
 
+def test_daily_means_are_adjusted_before_moments_are_drawn(zssd, tmp_path):
+    """The day's mean of the moments is the adjusted mean of the day."""
+    day = {"frequency": "day"}
+    roles = {
+        "reference": write(tmp_path / "era.nc", ["psl"], dates(2000, 2), seed=1, attributes=day),
+        "historical": write(tmp_path / "hist.nc", ["psl"], dates(2000, 2), MODEL, seed=11, attributes=GCM | day),
+    }
+    bias = tmp_path / "bias.nc"
+    files = [word for role, path in roles.items() for word in (f"--{role}", path)]
+    done = zssd("debias", "fit", *files, "--vars", "psl", "--region", "10,20,35,45", "--window", "month", "-o", bias)
+    assert done.code == 0, done.err
+
+    def daily(name, *options):
+        out = tmp_path / f"{name}.nc"
+        call = ("--time", "2001-03-02/2001-03-04", "--vars", "msl", "-o", out, *options)
+        assert zssd("downscale", roles["historical"], *FAST, *call).code == 0
+        with xr.open_dataset(out) as data:
+            weights = np.cos(np.deg2rad(data["lat"]))
+            return data["msl"].weighted(weights).mean(("lat", "lon", "member")).values.reshape(3, -1).mean(1)
+
+    raw = daily("raw", "--any-frequency")
+    held = daily("held", "--any-frequency", "--debias", bias)
+    drawn = daily("drawn", "--subdaily", "12h", "--debias", bias)
+    assert abs(raw - held).min() > 100
+    np.testing.assert_allclose(drawn, held, atol=20)
+
+
 def test_what_does_not_fit_is_refused_in_one_line(zssd, files, bias, tmp_path):
     other = write(tmp_path / "o.nc", ["psl"], dates(2050, 1, "noleap", 90), attributes=FUTURE | {"source_id": "OTHER"})
     wind = write(tmp_path / "u.nc", ["uas"], dates(2050, 1, "noleap", 90), attributes=FUTURE)

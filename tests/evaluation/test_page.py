@@ -121,7 +121,7 @@ def test_numbers_are_those_of_the_json(evaluation) -> None:
 def test_maps_of_an_output(tmp_path, make_output) -> None:
     made = scenes(make_output(tmp_path / "out.nc", REGION, shifts=(-1.0, 1.0)), None)
     layers = {scene.layer for scene in made if scene.variable == "msl"}
-    assert layers == {"blocks of the input", "member 0", "member 1", "mean of 2", "spread"}
+    assert layers == {"block means of member 0", "member 0", "member 1", "mean of 2", "spread"}
     assert len({scene.time for scene in made}) == 3
     assert all(scene.png.startswith(b"\x89PNG") for scene in made)
     assert sum(len(scene.png) for scene in made) < 5e6

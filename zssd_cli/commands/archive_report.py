@@ -13,6 +13,7 @@ from zssd_cli.commands.shared import say
 from zssd_cli.files import disk_errors
 from zssd_cli.series.archive import shown
 from zssd_cli.series.leaving import LeftOut
+from zssd_cli.text import plural
 from zssd_cli.timing import duration
 
 _MOST = 20
@@ -111,7 +112,7 @@ def summary(console: Console, outcomes: list[Outcome], left: LeftOut, seconds: f
             say(console, f"{status.capitalize():10} {line}")
         if len(told) > _MOST:
             say(console, f"           and {len(told) - _MOST} more {status}")
-    more = f"; {counted(len(left), 'file')} left out" if len(left) else ""
+    more = f"; {plural(len(left), 'file')} left out" if len(left) else ""
     say(console, f"Result     {_counts(outcomes)}{more}; in {duration(seconds)}")
 
 
@@ -131,8 +132,3 @@ def _counts(outcomes: list[Outcome]) -> str:
     for outcome in outcomes:
         counts[outcome.status] = counts.get(outcome.status, 0) + 1
     return ", ".join(f"{count} {status}" for status, count in counts.items())
-
-
-def counted(count: int, noun: str) -> str:
-    """``1 file``, ``2 files``."""
-    return f"{count} {noun}{'s' * (count != 1)}"

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from zssd_cli import api
 from zssd_cli.commands import run_downscale
-from zssd_cli.commands.archive_report import Outcome, Report, counted, summary
+from zssd_cli.commands.archive_report import Outcome, Report, summary
 from zssd_cli.commands.keeping import OUT_OF_TIME, NoTime, parse_limit, stopped_by
 from zssd_cli.commands.run_downscale import DownscaleRequest
 from zssd_cli.commands.shared import Page, check_targets, listed, say
@@ -30,6 +30,7 @@ from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.series.archive import Dataset, datasets
 from zssd_cli.series.leaving import LeftOut
 from zssd_cli.series.listing import expand
+from zssd_cli.text import plural
 from zssd_cli.variables import lookup
 
 SOME_FAILED = 3
@@ -97,7 +98,7 @@ def _run(request: DownscaleRequest, settings: dict[str, Any], many: Many, *, in_
     for note in left.notes:
         say(console, f"Note       {note}", style="yellow")
     files = sum(len(one.files) for one in sets)
-    say(console, f"Archive    {counted(files, 'file')} in {counted(len(sets), 'data set')}")
+    say(console, f"Archive    {plural(files, 'file')} in {plural(len(sets), 'data set')}")
     if not request.dry_run and in_folder:
         _make(request.output)
     run = _Run(request, settings, prior, many.split, limit, started, console, in_folder)
@@ -105,7 +106,7 @@ def _run(request: DownscaleRequest, settings: dict[str, Any], many: Many, *, in_
         report.left_out(left)
         try:
             for number, dataset in enumerate(sets, 1):
-                told = counted(len(dataset.files), "file")
+                told = plural(len(dataset.files), "file")
                 say(console, f"Data set   {number} of {len(sets)}: {dataset.name} ({told})")
                 for outcome in run.outcomes(dataset, partial(place, dataset.name)):
                     report.add(outcome)

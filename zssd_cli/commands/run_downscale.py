@@ -254,7 +254,7 @@ def _finish(console: Console, request: DownscaleRequest, job: Job, written: Writ
     if request.plot is not None:
         from zssd_cli.evaluation.gallery import downscaled
 
-        downscaled(request.output, coarse_blocks(job)).save(request.plot)
+        downscaled(request.output, coarse_blocks(job), daily=job.config.subdaily is not None).save(request.plot)
     if not request.brief:
         _tell(console, written, seconds)
     say(console, f"Wrote      {request.output}" + (f" and {request.plot}" if request.plot else ""))

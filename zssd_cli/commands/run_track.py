@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 
 from zssd_cli.commands.shared import Page, bar, check_picture, check_targets, say
 from zssd_cli.errors import InputError
-from zssd_cli.evaluation.alignment import OutputFile, open_output
+from zssd_cli.evaluation.alignment import OutputFile, open_output, refuse_means
 from zssd_cli.evaluation.views import COMPONENTS, PRESSURE, WIND, View, open_view
 from zssd_cli.files import ZARR, atomic_path
 from zssd_cli.series.listing import expand
@@ -103,7 +103,13 @@ def _route(track: Track) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _open(files: Sequence[Path]) -> OutputFile | Source:
     """An output of ours with its members, else any fields that zssd reads."""
     if len(files) == 1 and (files[0].suffix == ZARR or _has_members(files[0])):
-        return open_output(files[0])
+        output = open_output(files[0])
+        try:
+            refuse_means(output)
+        except InputError:
+            output.close()
+            raise
+        return output
     return open_source(list(files), [PRESSURE, *COMPONENTS])
 
 

@@ -126,7 +126,7 @@ def open_output(path: str | Path | xr.Dataset) -> OutputFile:
 def refuse_means(out: OutputFile) -> None:
     """Raise :class:`InputError` where the members' mean was kept: it is smoother than any member, and no ensemble."""
     if KEPT in out.attributes:
-        msg = f"{out.path} holds the {out.attributes[KEPT]}, which scores of members do not fit. Give an output made without --keep-spread."
+        msg = f"{out.path} holds the {out.attributes[KEPT]}; the mean is smoother than weather. Give an output made without --keep-spread."
         raise InputError(msg)
 
 

@@ -46,10 +46,11 @@ OURS, TRUTH, COARSE = "#c2410c", "0.1", "#1d6fa5"
 Tick = Callable[[], None]
 
 
-def downscaled(output: str | Path | xr.Dataset, coarse: Mapping[str, Blocks]) -> Picture:
-    """The first time of an output beside the block means that it keeps, by variable."""
+def downscaled(output: str | Path | xr.Dataset, coarse: Mapping[str, Blocks], *, daily: bool = False) -> Picture:
+    """The first time of an output beside the block means that it keeps, over the day where they are daily, by variable."""
+    name = f"{'daily ' if daily else ''}block means of the input"
     with closing(open_output(output)) as opened:
-        return member_map(open_view(opened), source=Held(coarse), source_name="block means of the input")
+        return member_map(open_view(opened), source=Held(coarse), source_name=name)
 
 
 def member_map(

@@ -33,6 +33,7 @@ from zssd_cli.grids.regrid import WHOLE, Regrid, separable
 from zssd_cli.series.protocol import Series
 from zssd_cli.static import load_static
 
+ROUNDING = 1e-9
 SAMPLED_TIMES = 8
 """Times of the truth from which a percentile is taken as threshold."""
 
@@ -204,7 +205,7 @@ def evaluate_paired(
         msg = f"{name}: no cell is present in both output and reference. Check their missing values."
         raise InputError(msg)
     made = Bootstrap(draws.replicates, blocks.count, blocks.words)
-    notes += list(_interval_notes(made, options.replicates))
+    notes += [*_interval_notes(made, options.replicates), *_gap_notes(sums)]
     shown = None if scene.blocks is None else scale if scale is not None else options.scale or output.filter_scale
     return outcome(sums, output, against, made, options, len(times), extent(scene.grid), shown, tuple(notes))
 
@@ -214,6 +215,14 @@ def _interval_notes(made: Bootstrap, asked: int) -> Iterator[str]:
         yield f"All times lie within {made.block}: no intervals. They need times far enough apart to differ."
     elif asked and made.blocks < 10:
         yield f"Intervals come from {made.blocks} blocks of {made.block} only: take them as a hint."
+
+
+def _gap_notes(sums: PairedSums) -> Iterator[str]:
+    """What was scored in part, because the reference or an output lacks values there or an interpolation of it does."""
+    shares = {name: one.scored / one.offered for name, one in sums.variables.items()}
+    told = ", ".join(f"{name} {share:.2%}" for name, share in shares.items() if share < 1 - ROUNDING)
+    if told:
+        yield f"Scored where all have values, of area and times: {told}. Spectra leave out parallels with gaps."
 
 
 def _scene(

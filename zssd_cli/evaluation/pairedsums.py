@@ -54,6 +54,8 @@ class VariableSums:
         self.spectra: dict[str, SpectralSums] = {}
         self.tiles: dict[str, Replicates] = {}
         self.truth: Distribution | None = None
+        self.offered, self.scored = 0.0, 0.0
+        """Area of all cells and of those that counted, summed over times."""
 
     def _start(self, truth: np.ndarray) -> Binning:
         binning = Binning.around(float(np.mean(truth, dtype=np.float64)), float(np.std(truth, dtype=np.float64)))
@@ -75,6 +77,8 @@ class VariableSums:
             finite &= np.isfinite(members).all(0)
         cells = np.flatnonzero(finite.ravel() & (self.stage.area > 0))
         whole = cells.size == finite.size
+        self.offered += float(self.stage.area.sum())
+        self.scored += float(self.stage.area[cells].sum())
         if cells.size:
             pick = slice(None) if whole else cells
             y, weights = truth.ravel()[pick], self.stage.area[pick]

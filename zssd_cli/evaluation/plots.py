@@ -8,8 +8,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from zssd_cli.errors import OutputError
-from zssd_cli.evaluation.report import OURS, TRUTH, Evaluation, plural
+from zssd_cli.evaluation.report import OURS, TRUTH, Evaluation
 from zssd_cli.files import atomic_path
+from zssd_cli.text import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -24,11 +24,11 @@ from zssd_cli.evaluation.results import (
     Spectra,
 )
 from zssd_cli.evaluation.spectra import WAVEBANDS
-from zssd_cli.evaluation.tables import as_table, legend, number, plural, shown_columns, title
+from zssd_cli.evaluation.tables import as_table, legend, number, shown_columns, title
 
 __all__ = [
     "OURS", "TRUTH", "WIND_SPEED", "Evaluation", "Row", "Spectra", "as_csv", "as_dict", "as_markdown", "as_table",
-    "check_paired", "choose_variables", "evaluate_paired", "number", "plural",
+    "check_paired", "choose_variables", "evaluate_paired", "number",
 ]  # fmt: skip
 FIELDS = ("variable", "units", "group", "system", "score", "versus", "value", "low", "high")
 DIGITS = 5

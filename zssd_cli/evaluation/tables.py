@@ -10,6 +10,7 @@ from rich.text import Text
 
 from zssd_cli.evaluation.results import OURS, TRUTH, Evaluation, Record
 from zssd_cli.evaluation.verdict import YARDSTICK
+from zssd_cli.text import plural
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,6 @@ SHORT = {"quantile_mapping": "quantile map"}
 WHOLE_ONLY = ("lsd_db", "effective_resolution", "quantile_50_error", "mean_error")
 """Not known by group."""
 COLUMNS = {"paired": PAIRED, "distributional": DISTRIBUTIONAL, "change": CHANGE}
-
-
-def plural(count: int, noun: str) -> str:
-    """``1 time``, ``2 times``."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def title(evaluation: Evaluation) -> str:

@@ -15,10 +15,10 @@ import numpy as np
 from zssd_cli import __version__
 from zssd_cli.evaluation.catalogue import SCORES
 from zssd_cli.evaluation.results import OURS, TRUTH, Distributions, Evaluation, Record, Spectra
-from zssd_cli.evaluation.tables import Column, difference_lines, group_columns, number, plural, shown_columns, title
+from zssd_cli.evaluation.tables import Column, difference_lines, group_columns, number, shown_columns, title
 from zssd_cli.page.charts import Chart, figure, table
 from zssd_cli.page.scenes import Scene, error_maps, sequence
-from zssd_cli.text import masked, plain
+from zssd_cli.text import masked, plain, plural
 
 MOST_CURVES = 6
 KEYS = "Keys while a button has the focus: t next time, l next on the left, r next on the right, v next variable; capitals go back."

@@ -103,14 +103,14 @@ def _layers(view: View, truth: Read | None, name: str, index: int) -> Iterator[S
 
 
 def _blocks(view: View, panel: Panel, name: str) -> list[Panel]:
-    """Block means of a member: those of the input, which it keeps, where the variable was observed."""
+    """Block means of the first member, which are the input's where the variable was observed and not drawn from daily means."""
     scale = view.output.filter_scale
     grid = None if scale is None or not view.observed(name) else covered_blocks(view.grid, scale)
     if grid is None:
         return []
     means = separable(view.grid, grid, WHOLE)(panel.values)
     values = on_cells((grid.lat_edges, grid.lon_edges, means), view.grid)
-    return [replace(panel, title="blocks of the input", values=values, isobars=None, wind=None, drawn=None)]
+    return [replace(panel, title="block means of member 0", values=values, isobars=None, wind=None, drawn=None)]
 
 
 def error_maps(evaluation: Evaluation) -> list[Scene]:

@@ -311,11 +311,12 @@ def draw(
             if batch.times.start > times.stop:
                 read_before(job.source, batch.times.start)
             times, observed = batch.times, observe(job, batch.times.start, batch.times.stop)
-        guiding = torch.as_tensor(observed).repeat_interleave(len(batch.members), 0)
-        if paths is not None:
-            guiding = paths(times, batch.members)
-        seen = observed, guiding.to(job.static.device)
-        yield batch, list(_draw(job, operator, guidance, begin, unresolved, seen, times.start, batch.members, tick))
+        members = batch.members
+        values = (
+            torch.as_tensor(observed).repeat_interleave(len(members), 0) if paths is None else paths(times, members)
+        )
+        values = values.to(job.static.device)
+        yield batch, list(_draw(job, operator, guidance, begin, unresolved, values, times, members, tick))
 
 
 def read_before(source: CoarseSeries, start: int) -> None:
@@ -330,14 +331,14 @@ def _draw(
     guidance: Guidance,
     begin: Start | None,
     unresolved: Callable[[float], Tensor | float] | None,
-    seen: tuple[np.ndarray, Tensor],
-    start: int,
+    values: Tensor,
+    indices: range,
     members: range,
     tick: Callable[[int], None],
 ) -> Iterator[Result]:
-    """Sample times x members as one batch, given the times' block means and what guides each sample."""
-    device, config, count, (observed, values) = job.static.device, job.config, len(members), seen
-    times = job.source.times[start : start + len(observed)]
+    """Sample times x members as one batch, guided by standardised block means, (times * members, observed, h, w)."""
+    device, config, count = job.static.device, job.config, len(members)
+    times = job.source.times[indices.start : indices.stop]
     observation = observing.make_observation(job.prior, job.source.variables, values, operator, config, unresolved)
     fractions = torch.tensor([year_day_fractions(t) for t in times], dtype=torch.float32, device=device)
     conditions = Conditions(job.static, fractions.repeat_interleave(count, 0))
@@ -374,9 +375,9 @@ def _draw(
                 "Check the input's units, use more --steps, or a smaller --zeta."
             )
             raise InputError(msg)
-        unseen, drawn = _not_observed(job, np.isnan(observed[k]))
+        unseen, drawn = _not_observed(job, values[k * count].isnan().cpu().numpy())
         part[:, :, unseen] = np.nan
-        yield Result(start + k, members.start, part, residual[k * count : (k + 1) * count].max(0), drawn)
+        yield Result(indices[k], members.start, part, residual[k * count : (k + 1) * count].max(0), drawn)
 
 
 def _not_observed(job: Job, missing: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:

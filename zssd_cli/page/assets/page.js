@@ -46,9 +46,8 @@
   });
   layers();
   const has = [...left.options].map((o) => o.value);
-  left.value = has.includes("blocks of the input") ? "blocks of the input" : has[0];
+  left.value = has.includes("member 0") ? "member 0" : has[0];
   right.value = has.includes("reference") ? "reference" : has[has.length - 1];
-  if (has.includes("member 0")) left.value = "member 0";
   viewer.hidden = false;
   show();
 })();
