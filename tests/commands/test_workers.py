@@ -16,7 +16,7 @@ import netCDF4
 import psutil
 import pytest
 
-distributed = pytest.importorskip("distributed")
+dask, distributed = (pytest.importorskip(name) for name in ("dask", "distributed"))
 
 from tests.commands.conftest import FAST, Model  # noqa: E402
 from tests.commands.test_resume import HOURS, contents_of, holed  # noqa: E402
@@ -264,3 +264,10 @@ def test_what_cannot_be_joined_is_refused(downscale, tmp_path, monkeypatch):
         == "zssd: error: --workers and --scheduler need Dask: pip install 'zssd[dask]' (or dask and distributed).\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["bad.json"]
+
+
+def test_dask_is_left_as_it_was(client, downscale, tmp_path):
+    """Whatever else uses Dask in this process goes on without the cluster."""
+    assert downscale(tmp_path / "out.nc", "--scheduler", address(client)).code == 0
+    assert dask.config.get("scheduler", None) is None
+    assert dask.delayed(sum)([1, 2]).compute() == 3

@@ -138,7 +138,8 @@ def test_missing_cells_are_left_out_for_every_method(tmp_path, make_output, worl
     evaluation = evaluate_paired(output, holed, "era5")
     (note,) = [note for note in evaluation.notes if note.startswith("Scored where all have values")]
     share = float(note.partition("msl ")[2].partition("%")[0])
-    assert 98 < share < 100
+    # the missing cell spoils its block, and that the bicubic interpolation for ten degrees around
+    assert 45 < share < 55
     assert not any("Scored where" in note for note in evaluate_paired(output, whole, "era5").notes)
     table = rows(evaluation)
     assert table["msl", "zssd"].scores.mae == pytest.approx(0, abs=0.1)

@@ -14,6 +14,7 @@ from zssd_cli.errors import InputError
 from zssd_cli.evaluation.alignment import OutputFile, open_output, refuse_means
 from zssd_cli.evaluation.views import COMPONENTS, PRESSURE, WIND, View, open_view
 from zssd_cli.files import ZARR, atomic_path
+from zssd_cli.outputs.layout import KEPT
 from zssd_cli.series.listing import expand
 from zssd_cli.series.reading import Source, open_source
 from zssd_cli.tracking.detection import Criteria, detect
@@ -31,6 +32,8 @@ class Archive:
         if PRESSURE not in opened.variables:
             msg = f"expected sea level pressure, got {', '.join(opened.variables)}. Cyclones are found in pressure."
             raise InputError(msg)
+        if isinstance(opened, OutputFile):
+            refuse_means(opened)
         self.view: View | None = open_view(opened) if isinstance(opened, OutputFile) else None
         grid = opened.grid if isinstance(opened, OutputFile) else opened.cells[PRESSURE].grid
         if grid is None:
@@ -102,21 +105,15 @@ def _route(track: Track) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _open(files: Sequence[Path]) -> OutputFile | Source:
     """An output of ours with its members, else any fields that zssd reads."""
-    if len(files) == 1 and (files[0].suffix == ZARR or _has_members(files[0])):
-        output = open_output(files[0])
-        try:
-            refuse_means(output)
-        except InputError:
-            output.close()
-            raise
-        return output
+    if len(files) == 1 and (files[0].suffix == ZARR or _is_ours(files[0])):
+        return open_output(files[0])
     return open_source(list(files), [PRESSURE, *COMPONENTS])
 
 
-def _has_members(path: Path) -> bool:
+def _is_ours(path: Path) -> bool:
     try:
         with netCDF4.Dataset(path) as data:
-            return "member" in data.dimensions
+            return "member" in data.dimensions or KEPT in data.ncattrs()
     except OSError:
         return False
 

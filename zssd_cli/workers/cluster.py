@@ -81,7 +81,8 @@ def started(workers: int, threads: int, devices: list[str] | None = None) -> Ite
     with (
         dask.config.set({"distributed.worker.profile.enabled": False}),
         SpecCluster(workers=spec, scheduler=scheduler, silence_logs=logging.CRITICAL) as cluster,
-        Client(cluster) as client,
+        # a default client would be asked by whatever else here uses Dask
+        Client(cluster, set_as_default=False) as client,
     ):
         yield client
 
@@ -103,7 +104,7 @@ def joined(scheduler: str) -> Iterator["Client"]:
         raise ConfigError(msg)
     where = {"scheduler_file": scheduler} if in_file else {"address": scheduler}
     try:
-        client = Client(**where, timeout=PATIENCE)
+        client = Client(**where, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
         msg = f"--scheduler {scheduler}: no Dask scheduler answers there ({error}). Check the address and that it runs."
         raise ConfigError(msg) from error

@@ -125,8 +125,11 @@ class _Flight:
         """What has come back, after a while at the latest."""
         from distributed import wait
 
+        if not self._flying:
+            return
         try:
-            done = wait(list(self._flying), timeout=LOOK, return_when="FIRST_COMPLETED").done if self._flying else ()
+            with self._client.as_current():
+                done = wait(list(self._flying), timeout=LOOK, return_when="FIRST_COMPLETED").done
         except TimeoutError:
             return
         for future in done:
