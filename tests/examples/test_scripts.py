@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import netCDF4
+import numpy as np
 import pytest
 
 from tests.commands.conftest import Model, prior_file  # noqa: F401  a fixture
@@ -44,7 +45,7 @@ def world(tmp_path, prior_file):  # noqa: F811
             text=True, timeout=1800, check=False,
         )  # fmt: skip
 
-    run.folder = folder
+    run.folder, run.toy = folder, toy
     return run
 
 
@@ -110,3 +111,43 @@ def test_a_task_out_of_time_goes_back_into_the_queue(world, tmp_path, code):
     requeued = world.folder / "requeued"
     assert done.returncode == (1 if code == 1 else 0)
     assert (requeued.read_text() if requeued.exists() else "") == ("" if code == 1 else "requeue 7_5\n")
+
+
+@pytest.mark.slow
+def test_a_study(world):
+    """One model, two periods: bias, members, scores, change and pictures; a second call does nothing, other settings are refused."""
+    folder = world.folder
+    hours = [6.0 * k for k in range(40)]
+    run = {"attributes": {"experiment_id": "historical"}, "hours": hours}
+    Model(folder)("hist.nc", **run, change=lambda values: values + 500.0)
+    late = run | {"since": "hours since 2050-01-01 00:00:00", "attributes": {"experiment_id": "ssp585"}}
+    Model(folder)("future.nc", **late, change=lambda values: values + 800.0)
+    fine = {"lat": np.arange(35.0, 55.1, 0.25), "lon": np.arange(-5.0, 15.1, 0.25)}
+    Model(folder)("era5.nc", ("psl", "uas", "vas"), hours=hours, **fine)
+    toy = world.toy.replace("--region 0,10,40,50 ", "")
+    at = {
+        "HIST": "hist.nc", "FUTURE": "future.nc", "ERA5": "era5.nc", "REGION": "0,10,40,50", "YEARS": "2010", "MEMBERS": "2",
+        "THEN": "2010-01-02", "NOW": "2050-01-02", "OPTIONS": toy,
+    }  # fmt: skip
+    done = world("study.sh", "stu dy", **at)
+    assert done.returncode == 0, done.stdout + done.stderr
+    out = folder / "stu dy"
+    with netCDF4.Dataset(out / "historical.nc") as past, netCDF4.Dataset(out / "scenario.nc") as future:
+        assert past["msl"].shape == future["msl"].shape == (4, 2, 41, 41)
+        assert past.zssd_debias.startswith("quantile delta mapping")
+        # 300 Pa apart in the model, and so after its bias of 500 Pa is gone
+        assert np.mean(future["msl"][:]) - np.mean(past["msl"][:]) == pytest.approx(300, abs=60)
+    assert "Distributional scores: 4 times" in (out / "evaluation.md").read_text()
+    assert "Change from historical to future" in (out / "change.md").read_text()
+    pictures = {path.name for path in out.glob("*.png")}
+    assert pictures == {"evaluation.png"} | {
+        f"{p}-{k}.png" for p in ("historical", "scenario") for k in ("spread", "members")
+    }
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    again = world("study.sh", "stu dy", **at)
+    assert again.returncode == 0, again.stderr
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir() if path.name != "settings.txt"} == {
+        path: stamp for path, stamp in before.items() if path.name != "settings.txt"
+    }
+    other = world("study.sh", "stu dy", **(at | {"MEMBERS": "3"}))
+    assert (other.returncode, "holds a study with other settings" in other.stderr) == (1, True)
