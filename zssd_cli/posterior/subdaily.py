@@ -34,7 +34,7 @@ from zssd_cli.series.protocol import CoarseSeries
 from zssd_cli.times import year_day_fractions
 
 LASTS = "smooth:24"
-"""Correlation in time of block means. Of 5 degree blocks of ERA5 (16 global fields, 7 h apart, poleward of 30 degrees) it is .95 .84
+"""Correlation in time of block means. Of 5 degree blocks of ERA5 (``benchmarks/daily.py --lasts``, poleward of 30 degrees) it is .95 .84
 .72 of msl and .87 .65 .48 of winds after 7, 14 and 21 h; of this noise .92 .72 .47."""
 REACH = 2
 """Days before and after a day whose means count."""
