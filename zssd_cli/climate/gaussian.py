@@ -17,6 +17,7 @@ from torch import Tensor
 
 from zssd_cli.climate.balance import PRESSURE, WINDS, Balance, surfaces
 from zssd_cli.climate.covariance import MAX_LAG, TORUS, Band, latitude_bands
+from zssd_cli.climate.poles import PolarWaves
 from zssd_cli.grids.latlon import LatLonGrid
 
 
@@ -97,6 +98,8 @@ class ClimateFields:
         """Rows and columns of noise beyond the rim that :meth:`deviations` wants on either side."""
         if climate.balance is not None:
             self._shares = surfaces(static)
+        winds = [] if climate.balance is None else climate.winds
+        self._polar = PolarWaves(grid.lat, grid.lon.size, bands, winds) if grid.circular else None
 
     def deviations(self, noise: Tensor, winter: Tensor) -> Tensor:
         """Fields from N(0, S) in a season.
@@ -128,6 +131,8 @@ class ClimateFields:
             weight = band.weight[first:last, None].to(self.device)
             result[:, :, first:last] += inner * weight
             drawn[:, first:last] += root.square().sum((1, 2, 3)).sqrt()[:, None, None] * weight
+        if self._polar is not None:
+            result = self._polar(result)
         if self.climate.balance is not None:
             pressure, winds = self.climate.balance.spreads(self.grid, self._shares, winter)
             result[:, self.climate.pressure] *= (
