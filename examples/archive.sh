@@ -10,10 +10,11 @@
 #   YEARS=2015/2100          first and last year; also 2050, 2015/ or /2100
 #   SPLIT=year               an output for each year, month or input; one for all times if empty
 #   VARS=msl,u10,v10         what to write; what the input lacks is drawn given the rest
-#   LIMIT=23h50m             stop in time, exit code 75; no limit if empty
+#   LIMIT=23h50m             stop in time, exit code 75; no limit if empty; SIGUSR1 does the same, exit code 138
 #   OPTIONS='--region europe --members 8 --keep-spread --pack'      further options of zssd downscale, none with blanks
 #
-# Exit codes are those of zssd: 0 all is there; 3 some outputs failed, the others are there; 75 out of time, call it again.
+# Exit codes are those of zssd: 0 all is there; 3 some outputs failed, the others are there; 75 or 138
+# out of time, call it again.
 
 set -euo pipefail
 
@@ -65,14 +66,24 @@ for set in "${!sets[@]}"; do
     mv "$page.part" "$page"
 done
 
-# 2. The work. --resume leaves whole outputs as they are, goes on with begun ones and makes the others.
-code=0
+# 2. The work. --resume leaves whole outputs as they are, goes on with begun ones and makes the others. It runs beside this
+# script, so that signals to the script alone reach it: Slurm's and a batch system's, or Ctrl-C, which bash keeps from it.
+trap 'kill -USR1 "$process"' USR1
+trap 'kill -TERM "$process"' TERM INT HUP
 zssd downscale "$archive" -o "$out/" --vars "$vars" --resume --report "$report" \
-    ${years:+--years "$years"} ${split:+--split "$split"} ${limit:+--time-limit "$limit"} "${options[@]}" || code=$?
+    ${years:+--years "$years"} ${split:+--split "$split"} ${limit:+--time-limit "$limit"} "${options[@]}" &
+process=$!
+code=0
+wait "$process" || code=$?
+# a trapped signal ends the first wait at once; the second one waits for zssd to end
+while kill -0 "$process" 2> /dev/null; do
+    code=0
+    wait "$process" || code=$?
+done
 
 # 3. What became of it: a line of JSON for each output.
 case $code in
-    0 | 3 | 75) ;;
+    0 | 3 | 75 | 138) ;;
     *) exit "$code" ;; # zssd has said why
 esac
 python3 - "$report" << 'END'
@@ -90,6 +101,6 @@ for (dataset, error), count in reasons.items():
 END
 case $code in
     3) echo "Some outputs failed, the others are there. Mend or remove their input, then call this again." ;;
-    75) echo "Out of time. Call this again, it goes on." ;;
+    75 | 138) echo "Out of time. Call this again, it goes on." ;;
 esac
 exit "$code"

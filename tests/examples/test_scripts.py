@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import netCDF4
@@ -38,14 +40,19 @@ def world(tmp_path, prior_file):  # noqa: F811
         (tools / name).chmod(0o755)
     toy = f"--weights {prior_file} --region 0,10,40,50 --steps 2 --guidance projection --device cpu"
 
-    def run(script, *arguments, **variables):
+    def start(script, *arguments, **variables):
         environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "OPTIONS": toy}
-        return subprocess.run(
-            ["bash", EXAMPLES / script, *arguments], cwd=folder, env=environment | variables, capture_output=True,
-            text=True, timeout=1800, check=False,
+        return subprocess.Popen(
+            ["bash", EXAMPLES / script, *arguments], cwd=folder, env=environment | variables, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
-    run.folder, run.toy = folder, toy
+    def run(script, *arguments, **variables):
+        process = start(script, *arguments, **variables)
+        out, err = process.communicate(timeout=1800)
+        return subprocess.CompletedProcess(script, process.returncode, out, err)
+
+    run.folder, run.toy, run.start, run.zssd = folder, toy, start, tools / "zssd"
     return run
 
 
@@ -101,13 +108,68 @@ def test_a_slurm_array(world):
     assert json.loads(report[-1])["status"] == "whole"
 
 
+TASK = {
+    "ARCHIVE": "cmip6",
+    "OUT": "fi ne",
+    "DATASET": SET,
+    "FIRST": "2005",
+    "SLURM_ARRAY_JOB_ID": "7",
+    "SLURM_ARRAY_TASK_ID": "5",
+}
+WAITS = """#!/bin/bash
+[ "$1" = downscale ] || exit 0
+trap 'sleep .3; echo stopped by USR1; exit 138' USR1
+trap 'sleep .3; echo stopped by TERM; exit 143' TERM
+mkdir -p "fi ne"
+echo '{"status": "begun", "dataset": "a", "times": 2}' > "fi ne/report.jsonl"
+echo $$ > running
+while true; do sleep .05; done
+"""
+
+
+def signalled(world, number, script, *arguments, **variables):
+    """Exit code and stdout of a script that got a signal while its zssd was at work; zssd must be gone, too."""
+    world.zssd.write_text(WAITS)
+    process, running = world.start(script, *arguments, **variables), world.folder / "running"
+    deadline = time.monotonic() + 300
+    while not (running.exists() and running.read_text().endswith("\n")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=300)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(running.read_text()), 0)
+    return process.returncode, out
+
+
+@pytest.mark.parametrize(
+    ("number", "said", "code"),
+    [
+        (signal.SIGUSR1, "stopped by USR1", 138), (signal.SIGTERM, "stopped by TERM", 143), (signal.SIGINT, "stopped by TERM", 143),
+    ],
+)  # fmt: skip
+def test_a_signal_to_the_archive_script_alone_reaches_zssd(world, number, said, code):
+    returned, out = signalled(world, number, "archive.sh", "cmip6", "fi ne")
+    assert (returned, said in out, "Out of time" in out) == (code, True, code == 138)
+
+
+def test_slurms_warning_reaches_zssd_and_the_task_goes_back(world):
+    returned, out = signalled(world, signal.SIGUSR1, "slurm/downscale.sbatch", **TASK)
+    assert (returned, "stopped by USR1" in out, "ended with 138" in out) == (0, True, True)
+    assert (world.folder / "requeued").read_text() == "requeue 7_5\n"
+
+
+def test_the_archive_script_says_that_time_is_up(world):
+    world.zssd.write_text(WAITS.replace("while true", "exit 75; while true"))
+    done = world("archive.sh", "cmip6", "fi ne")
+    assert (done.returncode, "Call this again" in done.stdout, "1 begun" in done.stdout) == (75, True, True)
+
+
 @pytest.mark.parametrize("code", [75, 138, 1])
-def test_a_task_out_of_time_goes_back_into_the_queue(world, tmp_path, code):
-    (tmp_path / "bin" / "zssd").write_text(f"#!/bin/sh\nexit {code}\n")
-    done = world(
-        "slurm/downscale.sbatch", ARCHIVE="cmip6", OUT="fi ne", DATASET=SET, FIRST="2005", SLURM_ARRAY_JOB_ID="7",
-        SLURM_ARRAY_TASK_ID="5",
-    )  # fmt: skip
+def test_a_task_out_of_time_goes_back_into_the_queue(world, code):
+    world.zssd.write_text(f"#!/bin/sh\nexit {code}\n")
+    done = world("slurm/downscale.sbatch", **TASK)
     requeued = world.folder / "requeued"
     assert done.returncode == (1 if code == 1 else 0)
     assert (requeued.read_text() if requeued.exists() else "") == ("" if code == 1 else "requeue 7_5\n")
