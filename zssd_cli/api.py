@@ -25,6 +25,7 @@ from zssd_cli.outputs.memory import MemorySink
 from zssd_cli.outputs.parts import Parts
 from zssd_cli.outputs.sink import Contents, Sink
 from zssd_cli.posterior import estimate
+from zssd_cli.posterior.divergence import AUTO, automatic_scale
 from zssd_cli.posterior.downscaling import Job, Result, prepare, run
 from zssd_cli.posterior.guidance import by_name
 from zssd_cli.posterior.observing import COMPONENTS, SPEED, observable
@@ -164,13 +165,18 @@ def plan(
     **settings: Any,
 ) -> Iterator[Plan]:
     """Open everything and check that it fits; parameters and errors as of :func:`downscale`."""
-    config = checked_config(settings)
+    automatic = settings.get("filter_scale") == AUTO
+    config = checked_config(settings | ({"filter_scale": defaults.FILTER_SCALE} if automatic else {}))
     by_name(config.guidance)
     path, sha256 = registry.locate(None if weights is None else str(weights), offline=offline)
     prior = checkpoint.load_prior(path, pick_device(device))
     wanted = wanted_variables(vars, prior)
     box = parse_region(region) if isinstance(region, str) else None if region is None else Region(*region)
     with closing(open_observed(source, prior, time_range(time), strict=strict)) as observed:
+        if automatic:
+            scale, note = automatic_scale(observed, prior)
+            config = config.model_copy(update={"filter_scale": scale})
+            observed = replace(observed, notes=(*observed.notes, note))  # noqa: PLW2901  the same files
         adjustment = adjustment_for(debias, observed, config.filter_scale, anyway=debias_anyway)
         job = prepare(observed, prior, load_static(None if static is None else Path(static)), config, box, adjustment)
         estimate.check_memory(job)
@@ -222,8 +228,8 @@ def downscale(
     progress
         Called after every step with the number of fields that it advanced.
     settings
-        ``members``, ``seed``, ``steps``, ``guidance``, ``filter_scale``, ``obs_error`` ...: the fields of
-        :class:`zssd_cli.config.DownscaleConfig`.
+        ``members``, ``seed``, ``steps``, ``guidance``, ``filter_scale`` (a number or ``auto``), ``obs_error`` ...: the
+        fields of :class:`zssd_cli.config.DownscaleConfig`.
 
     Returns
     -------

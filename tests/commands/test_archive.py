@@ -231,3 +231,22 @@ def test_a_signal_in_the_middle_of_a_folder(zssd, archive, tmp_path, monkeypatch
     assert statuses.count("written") == statuses.count("not begun") == 1
     assert zssd(*call, "--resume").code == 0
     assert (first.read_bytes(), len(list((tmp_path / "fine").iterdir()))) == (before, 2)
+
+
+def test_an_automatic_scale_is_one_for_all_years_of_a_data_set(zssd, model, tmp_path):
+    """The first year is smooth and the second rough, so that each alone would have its own."""
+
+    def rough_later(values):
+        values[2:] += 500.0 * np.random.default_rng(1).standard_normal(values[2:].shape)
+        return values
+
+    lat, lon = np.arange(20.0, 70.1, 2.0), np.arange(0.0, 60.1, 2.0)
+    source = model("in.nc", hours=END_OF_YEAR, lat=lat, lon=lon, change=rough_later)
+    call = ("downscale", source, "-o", tmp_path / "out.nc", *FAST, "--filter-scale", "auto")
+    done = zssd(*call, "--split", "year")
+    assert (done.code, done.err.count("(--filter-scale auto)")) == (0, 1), done.err
+    scales = {netCDF4.Dataset(tmp_path / f"out_{year}.nc").zssd_filter_scale for year in (2010, 2011)}
+    assert zssd(*call).code == 0
+    with netCDF4.Dataset(tmp_path / "out.nc") as data:
+        assert {data.zssd_filter_scale} == scales == {5.0}
+        assert "(--filter-scale auto)" in data.zssd_notes

@@ -112,11 +112,13 @@ def downscale(
     form: Annotated[str, typer.Option("--format", metavar="nc|zarr", help="Of the outputs in FOLDER/.")] = "nc",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and doubts about the input only.")] = False,
     filter_scale: Annotated[
-        float,
+        str,
         typer.Option(
-            metavar="DEGREES", help="Side of the blocks whose means the output keeps.", rich_help_panel="Method"
+            metavar="DEGREES|auto",
+            help="Side of the blocks whose means the output keeps; auto: from where the input's spectrum leaves the reanalysis'.",
+            rich_help_panel="Method",
         ),
-    ] = defaults.FILTER_SCALE,
+    ] = f"{defaults.FILTER_SCALE:g}",
     guidance: Annotated[
         str,
         typer.Option(

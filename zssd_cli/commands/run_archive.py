@@ -6,7 +6,7 @@ A data set that fails costs a line and the run goes on; what was made of every o
 import inspect
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from zssd_cli import api
+from zssd_cli import api, defaults
 from zssd_cli.commands import run_downscale
 from zssd_cli.commands.archive_report import Outcome, Report, summary
 from zssd_cli.commands.keeping import OUT_OF_TIME, NoTime, parse_limit, stopped_by
@@ -25,6 +25,7 @@ from zssd_cli.commands.targets import Target, check_split, targets
 from zssd_cli.errors import ConfigError, OutputError, OutsideRange, ZssdError
 from zssd_cli.files import ZARR
 from zssd_cli.grids.latlon import parse_region
+from zssd_cli.posterior.divergence import AUTO, automatic_scale
 from zssd_cli.posterior.observing import observable
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.series.archive import Dataset, datasets
@@ -135,7 +136,8 @@ def _checked(request: DownscaleRequest, settings: dict[str, Any], many: Many) ->
         raise ConfigError(msg)
     check_targets({"--report": many.report}, lambda: ())
     own = inspect.signature(api.plan).parameters
-    api.checked_config({key: value for key, value in settings.items() if key not in own})
+    given = settings | ({"filter_scale": defaults.FILTER_SCALE} if settings["filter_scale"] == AUTO else {})
+    api.checked_config({key: value for key, value in given.items() if key not in own})
     api.time_range(settings["time"])
     if settings["region"] is not None:
         parse_region(settings["region"])
@@ -191,16 +193,26 @@ class _Run:
         found: list[Target] = []
         failed = Outcome(dataset.name, dataset.files, "failed")
         with self._told(failed) as problem:
-            found += targets(dataset, self.prior, self.settings, self.split, place)
+            settings = self._settled(dataset)
+            found += targets(dataset, self.prior, settings, self.split, place)
         if problem:
             yield problem[0]
         for number, target in enumerate(found):
             began = time.monotonic()
             outcome = Outcome(dataset.name, target.files, "failed", output=target.output, times=target.count)
             with self._told(outcome) as problem:
-                status = self._make(target, brief=number > 0)
+                status = self._make(target, settings, brief=number > 0)
                 outcome = replace(outcome, status=status)
             yield replace(problem[0] if problem else outcome, seconds=round(time.monotonic() - began, 1))
+
+    def _settled(self, dataset: Dataset) -> dict[str, Any]:
+        """The settings, ``--filter-scale auto`` a number: the same for all outputs of a data set."""
+        if self.settings["filter_scale"] != AUTO:
+            return self.settings
+        with closing(api.open_observed(dataset.files, self.prior, api.time_range(self.settings["time"]))) as source:
+            scale, note = automatic_scale(source, self.prior)
+        say(self.console, f"Note       {note}", style="yellow")
+        return self.settings | {"filter_scale": scale}
 
     @contextmanager
     def _told(self, outcome: Outcome) -> Iterator[list[Outcome]]:
@@ -220,7 +232,7 @@ class _Run:
             problem.append(replace(outcome, error=line))
             say(Page(stderr=True), f"Failed     {outcome.output or outcome.dataset}: {line}", style="bold red")
 
-    def _make(self, target: Target, *, brief: bool) -> str:
+    def _make(self, target: Target, settings: dict[str, Any], *, brief: bool) -> str:
         request = self.request
         if not (request.overwrite or request.resume or request.dry_run) and target.output.exists():
             msg = f"{target.output} exists. Pass --resume to keep what is whole, or --overwrite to make it anew."
@@ -229,7 +241,7 @@ class _Run:
         if self.limit is not None and began + self.slowest > self.started + self.limit:
             self._stop()
         one = replace(request, inputs=target.files, output=target.output, brief=brief, in_folder=self.in_folder)
-        status, batches = run_downscale.execute(one, self.settings | {"time": target.times}, self.started)
+        status, batches = run_downscale.execute(one, settings | {"time": target.times}, self.started)
         if status == "written":
             self.worked = True
             self.slowest = max(self.slowest, (time.monotonic() - began) / max(batches, 1))
