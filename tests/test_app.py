@@ -10,6 +10,7 @@ import pytest
 import typer
 
 import zssd_cli
+from zssd_cli import __main__
 from zssd_cli import app as cli
 from zssd_cli.errors import InputError
 
@@ -235,3 +236,17 @@ def test_a_signal_while_the_interpreter_ends_shows_no_traceback(number):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.startswith("zssd ")
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("given", [None, "ACTIVE"])
+def test_threads_that_wait_sleep_unless_the_user_says_otherwise(monkeypatch, given):
+    """OpenMP reads its policy when torch is imported, so it must stand before the command line is."""
+    seen = {}
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    else:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    monkeypatch.setattr("zssd_cli.app.main", lambda: seen.update(os.environ))
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    __main__.main()
+    assert seen["OMP_WAIT_POLICY"] == (given or "PASSIVE")

@@ -1,11 +1,15 @@
 """``python -m zssd_cli`` and ``zssd``: nothing is imported before Ctrl-C is known to end without a traceback."""
 
+import os
 import signal
 
 
 def main() -> None:
     """Entry point; what is typed and done is :mod:`zssd_cli.app`'s."""
     before = signal.signal(signal.SIGINT, signal.SIG_DFL) if signal.getsignal(signal.SIGINT) != signal.SIG_IGN else None
+    # torch's threads wait for each other hundreds of times in a network call: where other processes keep the cores busy they must
+    # sleep, not spin (docs/benchmarks.md). OpenMP reads this when torch is imported
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from zssd_cli import app
 
     if before is not None:
