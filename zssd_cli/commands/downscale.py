@@ -141,7 +141,7 @@ def downscale(
         typer.Option(
             min=2,
             metavar="N",
-            help="Denoising steps per field; default 20 (ucg, dps: 1000).",
+            help="Denoising steps per field; default 12 (mmps, projection: 20; ucg, dps: 1000).",
             show_default=False,
             rich_help_panel="Method",
         ),
