@@ -42,7 +42,8 @@ def model():
 
 def series(grid, fields, averaging=None, variables=("msl",)):
     return SimpleNamespace(
-        averaging=averaging, variables=variables, times=range(len(fields)), cells=dict.fromkeys(variables, SimpleNamespace(grid=grid, points=None)),
+        averaging=averaging, variables=variables, times=range(len(fields)),
+        cells=dict.fromkeys(variables, SimpleNamespace(grid=grid, points=None)),
         fields=lambda name, start, stop: fields[start:stop],
     )  # fmt: skip
 

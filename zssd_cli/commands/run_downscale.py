@@ -249,7 +249,8 @@ def _nearly_all_missing(job: Job) -> list[str]:
 def _estimate(console: Console, planned: Plan, request: DownscaleRequest, said: tuple[str, ...]) -> None:
     job = planned.job
     found = inspect_source(planned.source, [str(path) for path in request.inputs])
-    console.print(table(found.variables))
+    if not request.brief:
+        console.print(table(found.variables))
     _warn(job, said)
     for problem in found.problems:
         if problem.startswith(REFUSED):
@@ -259,6 +260,8 @@ def _estimate(console: Console, planned: Plan, request: DownscaleRequest, said: 
     memory = estimate.memory(job) / 1e9
     disk = disk_needed(planned, request.layout)
     say(console, f"Dry run    {job.steps} network calls, {taken}, {memory:.1f} GB of memory, {disk}; nothing written")
+    if request.brief:
+        return
     based = f"{call.count} timed calls of the network on {cells} cells: the fastest, as if idle, and the median"
     say(console, f"           (time from {based})")
 
