@@ -78,7 +78,9 @@ def to_si(value: Any, wanted: str) -> Any:
     if match is None:
         msg = f"expected {SI[wanted]}, got {value[:40]!r}"
         raise ValueError(msg)
-    return float(match[1]) * (factor(match[2], wanted) if match[2].strip() else 1.0)
+    if not match[2].strip():
+        return to_si(float(match[1]), wanted)
+    return float(match[1]) * factor(match[2], wanted)
 
 
 _LENGTH, _TIME, _VELOCITY, _RATE = (BeforeValidator(partial(to_si, wanted=unit)) for unit in SI)
