@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -74,6 +75,14 @@ def test_every_command_explains_itself(command, capsys):
     shown = capsys.readouterr().out
     assert f"zssd {command}" in shown
     assert "completion" not in shown
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_prose_of_help_breaks_at_the_terminals_edge_only(command):
+    group = typer.main.get_command(cli.app)
+    found = group.get_command(None, command)
+    for one in (found, *getattr(found, "commands", {}).values()):
+        assert not re.search(r"[^\n]\n[^\n]", one.help.strip())
 
 
 def test_version(capsys):

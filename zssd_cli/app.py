@@ -8,6 +8,7 @@ Commands are imported when they are asked for, and import the heavy libraries in
 import errno
 import importlib
 import os
+import re
 import signal
 import sys
 import traceback
@@ -70,8 +71,17 @@ class LazyGroup(TyperGroup):
                 found.command(cmd_name)(function)
             command = typer.main.get_command(found)
             command.name = cmd_name
+            _unfold(command)
             self.commands[cmd_name] = command
         return self.commands.get(cmd_name)
+
+
+def _unfold(command: Any) -> None:
+    """Paragraphs of help break where the terminal ends, not where the source's lines do; of a group's commands, too."""
+    if command.help:
+        command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", command.help)
+    for inner in getattr(command, "commands", {}).values():
+        _unfold(inner)
 
 
 def _typer(**options: Any) -> typer.Typer:

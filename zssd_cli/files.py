@@ -182,6 +182,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """A folder beside ``path`` for as long as the block lasts; of a killed process :func:`clear_leftovers` removes it."""
+    folder = _beside(followed(path), "part")
+    try:
+        folder.mkdir()
+        yield folder
+    finally:
+        _discard(folder)
+
+
+@contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """As :func:`atomic_path` for a folder; what was there goes when the new one is whole."""
     path = followed(path)

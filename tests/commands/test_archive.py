@@ -13,6 +13,8 @@ import xarray as xr
 from tests.commands.conftest import FAST
 from zssd_cli.api import downscale
 from zssd_cli.commands import run_downscale
+from zssd_cli.outputs.parts import Parts
+from zssd_cli.posterior import downscaling
 
 NAME = "{}_6hrPlevPt_TOY-ESM_ssp245_{}_gn_{}.nc"
 END_OF_YEAR = (8748.0, 8754.0, 8760.0, 8766.0)
@@ -250,3 +252,30 @@ def test_an_automatic_scale_is_one_for_all_years_of_a_data_set(zssd, model, tmp_
     with netCDF4.Dataset(tmp_path / "out.nc") as data:
         assert {data.zssd_filter_scale} == scales == {5.0}
         assert "(--filter-scale auto)" in data.zssd_notes
+
+
+def test_an_output_that_a_signal_stopped_in_its_middle_is_told_as_begun(zssd, model, tmp_path, monkeypatch):
+    """The first year is written, the second has kept a batch, the third has nothing."""
+    source = model(hours=(0.0, 8760.0, 8766.0, 17520.0))
+    call = ("downscale", source, "-o", tmp_path / "out.nc", "--split", "year", "--report", tmp_path / "r.jsonl", *FAST)
+    keep, count = Parts.keep, iter(range(9))
+
+    def signalled(*arguments):
+        keep(*arguments)
+        if next(count) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Parts, "keep", signalled)
+        patch.setattr(downscaling, "plan_batch", lambda *_: 1)
+        done = zssd(*call)
+    assert done.code == 143, done.err
+    lines = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    assert [line["status"] for line in lines] == ["written", "begun"]
+    assert lines[1]["output"].endswith("out_2011.nc")
+
+
+def test_a_dry_run_tells_what_is_the_same_for_all_outputs_once(zssd, model, tmp_path):
+    done = zssd("downscale", model(hours=END_OF_YEAR), "-o", tmp_path / "out.nc", "--split", "year", "--dry-run", *FAST)
+    assert done.code == 0, done.err
+    assert (done.err.count("Dry run"), done.err.count("timed calls of the network")) == (2, 1)

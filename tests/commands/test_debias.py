@@ -1,12 +1,16 @@
 """``zssd debias fit`` and ``zssd downscale --debias``: the change survives the downscaling, the output says so, and refusals."""
 
+import shutil
 from dataclasses import replace
 
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
 
-from tests.debias.made import FUTURE, GCM, MODEL, dates, write
+from tests.debias.made import FUTURE, GCM, MODEL, TRUTH, climate, dates, write
+from zssd_cli.debias.calibration import load
+from zssd_cli.errors import InputError
 
 FAST = ("--steps", 2, "--guidance", "projection", "--device", "cpu", "--region", "10,20,35,45")
 
@@ -101,3 +105,99 @@ def test_what_does_not_fit_is_refused_in_one_line(zssd, files, bias, tmp_path):
         assert (done.code, words in done.err, done.err.count("error:")) == (1, True, 1), done.err
     done = zssd("downscale", other, *FAST, "--debias", bias, "--debias-anyway", "-o", tmp_path / "out.nc", "--dry-run")
     assert done.code == 0, done.err
+
+
+def refused(zssd, words, *call):
+    """One line with these words, and nothing else made."""
+    done = zssd(*call)
+    assert (done.code, words in done.err, done.err.count("error:")) == (1, True, 1), done.err
+    return done
+
+
+def test_a_date_between_the_files_periods_is_found_before_any_work(zssd, files, bias, tmp_path):
+    between = write(tmp_path / "b.nc", ["psl"], dates(2020, 1, "noleap", 90), MODEL, attributes=GCM)
+    call = ("downscale", files["historical"], between, files["target"], *FAST, "--debias", bias)
+    done = refused(zssd, "not 2020-01-01", *call, "-o", tmp_path / "out.nc", "--time", "2002-12-20/2050-01-10")
+    assert "Kept" not in done.err
+    assert not list(tmp_path.glob("out.nc*"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data.setncattr("sources", "[]"),
+        lambda data: data.setncattr("sources", '{"historical": {}}'),
+        lambda data: data.setncattr("window", "10d"),
+        lambda data: data.delncattr("filter_scale"),
+        lambda data: data["lat"].__setitem__(0, np.nan),
+        lambda data: data["span_years"].__setitem__(0, np.nan),
+        lambda data: data["lon_edges"].__setitem__(0, -3.0),
+        lambda data: data.renameVariable("msl_trend", "other"),
+    ],
+)
+def test_a_damaged_bias_file_is_refused_in_one_line(zssd, files, bias, tmp_path, damage):
+    shutil.copy(bias, tmp_path / "damaged.nc")
+    with netCDF4.Dataset(tmp_path / "damaged.nc", "a") as data:
+        damage(data)
+    refused(zssd, "damaged.nc: ", "debias", "show", tmp_path / "damaged.nc")
+    call = ("downscale", files["target"], *FAST, "--debias", tmp_path / "damaged.nc", "-o", tmp_path / "out.nc")
+    refused(zssd, "damaged.nc: ", *call)
+
+
+def test_blocks_of_which_the_file_knows_nothing_are_told(zssd, files, tmp_path):
+    """Where the reference lacks a corner the file knows three blocks; where it lacks all, there is no file."""
+    roles = {role: path for role, path in files.items() if role != "reference"}
+    others = [word for role, path in roles.items() for word in (f"--{role}", path)]
+    box = ("--vars", "psl", "--region", "10,20,35,45", "--window", "month")
+    for columns, rows in ((slice(6, 8), slice(6, 8)), (slice(None), slice(None))):
+        times = dates(2000, 3, step=2)
+        values = climate("psl", times, TRUTH, 1)
+        values[:, rows, columns] = np.nan
+        if columns == slice(None):
+            values[:, 0, 0] = 101_000.0
+        lacking = write(tmp_path / "era.nc", ["psl"], times, values={"psl": values})
+        call = ("debias", "fit", *others, "--reference", lacking, *box, "-o", tmp_path / "bias.nc", "--overwrite")
+        if columns == slice(None):
+            refused(zssd, "msl: no block has half of its values in both", *call)
+            continue
+        done = zssd(*call)
+        assert done.code == 0, done.err
+        assert "15 of 16" in done.err
+        call = (
+            "downscale",
+            files["target"],
+            *FAST,
+            "--debias",
+            tmp_path / "bias.nc",
+            "--time",
+            "2050-01-01/2050-01-03",
+        )
+        done = zssd(*call, "-o", tmp_path / "out.nc", "--quiet")
+        assert done.code == 0, done.err
+        assert "Doubt      msl: 1 blocks have input at the first time of which the bias file knows nothing" in done.err
+
+
+def test_a_bias_file_that_is_replaced_is_never_mixed_with_the_old_one(bias):
+    found = load(bias)
+    times, blocks = dates(2050, 1, "noleap")[:40:39], np.full((1, 1, *found.grid.shape), 101_000.0)
+    found.adjust(["msl"], times[:1], found.grid, blocks)
+    shutil.copy(bias, bias.with_name("other.nc"))
+    bias.with_name("other.nc").replace(bias)
+    with pytest.raises(InputError, match="was changed since this run began"):
+        found.adjust(["msl"], times[1:], found.grid, blocks)
+
+
+def test_series_that_cover_other_parts_of_the_year_are_noted(zssd, files, tmp_path):
+    winter = [time for time in dates(2000, 3, step=2) if time.month in (11, 12, 1, 2)]
+    reference = write(tmp_path / "w.nc", ["psl"], winter, seed=1)
+    call = ("--historical", files["historical"], "--vars", "psl", "--region", "10,20,35,45", "--window", "month")
+    done = zssd("debias", "fit", "--reference", reference, *call, "-o", tmp_path / "b.nc")
+    assert done.code == 0, done.err
+    assert "the cycle of the year counts as bias" in done.err
+    done = zssd("debias", "fit", "--reference", files["reference"], *call, "-o", tmp_path / "c.nc")
+    assert "cycle of the year" not in done.err
+
+
+def test_the_model_in_the_place_of_the_reference_is_refused(zssd, files, tmp_path):
+    call = ("--historical", files["reference"], "--reference", files["historical"], "--target", files["target"])
+    refused(zssd, "expected a reanalysis", "debias", "fit", *call, "--vars", "psl", "-o", tmp_path / "b.nc")

@@ -271,3 +271,14 @@ def test_dask_is_left_as_it_was(client, downscale, tmp_path):
     assert downscale(tmp_path / "out.nc", "--scheduler", address(client)).code == 0
     assert dask.config.get("scheduler", None) is None
     assert dask.delayed(sum)([1, 2]).compute() == 3
+
+
+def test_processes_that_do_not_start_are_one_line(zssd, model, tmp_path, monkeypatch):
+    def refuse(**_):
+        msg = "Nanny failed to start."
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr("distributed.SpecCluster", refuse)
+    done = zssd("downscale", model(), "-o", tmp_path / "out.nc", *FAST, "--workers", "2")
+    assert (done.code, "the processes did not start (Nanny failed to start.)" in done.err) == (1, True), done.err
+    assert not (tmp_path / "out.nc").exists()

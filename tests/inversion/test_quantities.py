@@ -46,3 +46,12 @@ def test_what_is_refused(kind, text):
 def test_an_error_names_what_was_expected():
     with pytest.raises(ValueError, match="expected a rate such as .* got units 'm/d'"):
         factor("m/d", "m**3/s")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [(Velocity, 95), (Velocity, "95"), (PositiveVelocity, 5.0), (Rate, -50), (Length, True)]
+)
+def test_a_number_alone_that_cannot_be_meant_in_si_is_refused(kind, value):
+    """Recharge in mm/yr, conductivity in m/d, a rate in gpm: their units were forgotten."""
+    with pytest.raises(ValidationError, match="expected a (length|velocity|rate) such as"):
+        TypeAdapter(kind).validate_python(value)

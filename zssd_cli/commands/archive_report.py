@@ -29,7 +29,8 @@ class Outcome:
     dataset, files
         What it was made of.
     status
-        ``written``, ``whole`` (it was there), ``planned`` (a dry run), ``failed``, ``left out`` or ``not begun``.
+        ``written``, ``whole`` (it was there), ``planned`` (a dry run), ``failed``, ``left out``, ``begun``
+        (stopped in its middle, --resume goes on) or ``not begun``.
     output, times, seconds
         The file, its number of times, and how long it took.
     error

@@ -25,6 +25,7 @@ from zssd_cli.commands.targets import Target, check_split, targets
 from zssd_cli.errors import ConfigError, OutputError, OutsideRange, ZssdError
 from zssd_cli.files import ZARR
 from zssd_cli.grids.latlon import parse_region
+from zssd_cli.outputs.parts import begun
 from zssd_cli.posterior.divergence import AUTO, automatic_scale
 from zssd_cli.posterior.observing import observable
 from zssd_cli.prior.checkpoint import Prior
@@ -105,17 +106,18 @@ def _run(request: DownscaleRequest, settings: dict[str, Any], many: Many, *, in_
     run = _Run(request, settings, prior, many.split, limit, started, console, in_folder)
     with Report(many.report) as report, stopped_by(SIGUSR1):
         report.left_out(left)
+        finished: set[str] = set()
         try:
             for number, dataset in enumerate(sets, 1):
                 told = plural(len(dataset.files), "file")
                 say(console, f"Data set   {number} of {len(sets)}: {dataset.name} ({told})")
                 for outcome in run.outcomes(dataset, partial(place, dataset.name)):
                     report.add(outcome)
+                finished.add(dataset.name)
         finally:
-            done = {outcome.dataset for outcome in report.outcomes}
             for dataset in sets:
-                if dataset.name not in done:
-                    report.add(Outcome(dataset.name, dataset.files, "not begun"))
+                if dataset.name not in finished:
+                    report.add(run.unfinished(dataset))
             summary(console, report.outcomes, left, time.monotonic() - started)
     if any(outcome.status == "failed" for outcome in report.outcomes):
         raise SystemExit(SOME_FAILED)
@@ -187,6 +189,8 @@ class _Run:
     in_folder: bool
     slowest: float = 0.0
     worked: bool = False
+    target: Target | None = None
+    """Whose turn it is."""
 
     def outcomes(self, dataset: Dataset, place: Callable[[str], Path]) -> Iterator[Outcome]:
         """What became of every output of a data set; of one that cannot be read, of itself."""
@@ -199,11 +203,19 @@ class _Run:
             yield problem[0]
         for number, target in enumerate(found):
             began = time.monotonic()
+            self.target = target
             outcome = Outcome(dataset.name, target.files, "failed", output=target.output, times=target.count)
             with self._told(outcome) as problem:
                 status = self._make(target, settings, brief=number > 0)
                 outcome = replace(outcome, status=status)
             yield replace(problem[0] if problem else outcome, seconds=round(time.monotonic() - began, 1))
+
+    def unfinished(self, dataset: Dataset) -> Outcome:
+        """Of a data set that the run did not get through: the output that it stopped in, where it kept something."""
+        target = self.target
+        if target is None or target.dataset != dataset.name or not begun(target.output):
+            return Outcome(dataset.name, dataset.files, "not begun")
+        return Outcome(dataset.name, target.files, "begun", output=target.output, times=target.count)
 
     def _settled(self, dataset: Dataset) -> dict[str, Any]:
         """The settings, ``--filter-scale auto`` a number: the same for all outputs of a data set."""

@@ -55,7 +55,7 @@ def fit(request: FitRequest) -> None:
         for name, files in request.series.items():
             years = time_range(request.time) if name != "target" else None
             series[name] = stack.enter_context(closing(open_source(files, names, time_range=years)))
-        notes = checks.check(series)
+        notes = [*checks.check(series), *checks.same_seasons(series, seasons)]
         hours, note = checks.same_hours(series["reference"], series["historical"])
         grid = checks.blocks(series, request.filter_scale, region)
         asked = fitting.Request(
@@ -110,9 +110,18 @@ def show(path: Path, console: Console | None = None) -> None:
         f"Blocks     {' x '.join(map(str, found.grid.shape))} of {found.filter_scale:g} degrees, {describe_extent(found.grid)}",
     )
     table = Table(
-        "variable", "units", "model - reference", "rms of blocks", "sd model / reference", "change of the model"
+        "variable",
+        "units",
+        "blocks",
+        "model - reference",
+        "rms of blocks",
+        "sd model / reference",
+        "change of the model",
     )
     for name, row in biases(found).items():
         change = "-" if row.change is None else f"{row.change:+.3g}"
-        table.add_row(name, VARIABLES[name].units, f"{row.mean:+.3g}", f"{row.rms:.3g}", f"{row.spread:.3f}", change)
+        blocks = f"{row.blocks} of {found.grid.lat.size * found.grid.lon.size}"
+        table.add_row(
+            name, VARIABLES[name].units, blocks, f"{row.mean:+.3g}", f"{row.rms:.3g}", f"{row.spread:.3f}", change
+        )
     console.print(table)

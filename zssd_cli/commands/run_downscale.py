@@ -185,6 +185,9 @@ def _announce(console: Console, planned: Plan) -> None:
     say(console, f"Input      {', '.join(source.variables)}; {span} ({source.calendar} calendar)")
     if job.adjustment is not None:
         say(console, f"Debiased   by {job.adjustment.attributes['zssd_debias']}")
+    for name, count in _unadjusted(job).items():
+        doubt = f"{name}: {count} blocks have input at the first time of which the bias file knows nothing; it is left out there"
+        say(Page(stderr=True), f"Doubt      {doubt}", style="bold yellow")
     for line in _partly(job):
         say(console, line)
     for line in _nearly_all_missing(job):
@@ -204,6 +207,16 @@ def _announce(console: Console, planned: Plan) -> None:
     )
     line = f"           {job.method.sampler_of(config)} with {job.method.steps_of(config)} steps, seed {config.seed}"
     say(console, line + (f", time noise {config.time_noise}" if config.time_noise != defaults.TIME_NOISE else ""))
+
+
+def _unadjusted(job: Job) -> dict[str, int]:
+    """Variable -> blocks of the output with input at the first time of which the adjustment knows nothing."""
+    found = {}
+    for name, regrid, known in zip(job.source.variables, job.regridders, job.first[0], strict=True):
+        if job.adjustment is not None:
+            lost = np.isfinite(regrid(job.source.fields(name, 0, 1))[0]) & np.isnan(known) & (job.domain.core > 0)
+            found[name] = int(lost.sum())
+    return {name: count for name, count in found.items() if count}
 
 
 def _partly(job: Job) -> list[str]:
@@ -236,7 +249,8 @@ def _nearly_all_missing(job: Job) -> list[str]:
 def _estimate(console: Console, planned: Plan, request: DownscaleRequest, said: tuple[str, ...]) -> None:
     job = planned.job
     found = inspect_source(planned.source, [str(path) for path in request.inputs])
-    console.print(table(found.variables))
+    if not request.brief:
+        console.print(table(found.variables))
     _warn(job, said)
     for problem in found.problems:
         if problem.startswith(REFUSED):
@@ -246,6 +260,8 @@ def _estimate(console: Console, planned: Plan, request: DownscaleRequest, said: 
     memory = estimate.memory(job) / 1e9
     disk = disk_needed(planned, request.layout)
     say(console, f"Dry run    {job.steps} network calls, {taken}, {memory:.1f} GB of memory, {disk}; nothing written")
+    if request.brief:
+        return
     based = f"{call.count} timed calls of the network on {cells} cells: the fastest, as if idle, and the median"
     say(console, f"           (time from {based})")
 

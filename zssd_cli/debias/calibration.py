@@ -11,9 +11,10 @@ import cftime
 import netCDF4
 import numpy as np
 
-from zssd_cli.debias.mapping import Kind, correction, interpolated
+from zssd_cli.debias.mapping import NODES, Kind, correction, interpolated
 from zssd_cli.debias.seasons import Decades, Seasons, decimal_year
 from zssd_cli.errors import ConfigError, InputError
+from zssd_cli.files import changed
 from zssd_cli.grids.latlon import LatLonGrid, describe_extent
 from zssd_cli.series.opening import reading
 from zssd_cli.times import format_time
@@ -50,6 +51,8 @@ class Calibration:
         Times of which quantiles were taken, (spans, seasons): the historical period, then the target's spans.
     sources
         ``reference``, ``historical`` and ``target`` -> source_id, experiment_id, period ...
+    changed
+        Moment of the file's last change.
     """
 
     path: Path
@@ -62,6 +65,7 @@ class Calibration:
     target: Decades | None
     counts: np.ndarray
     sources: Mapping[str, Mapping[str, str]]
+    changed: str
     _kept: dict[tuple[str, int, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -126,6 +130,13 @@ class Calibration:
             raise ConfigError(msg)
         return places
 
+    def check_times(self, times: Sequence[cftime.datetime]) -> None:
+        """Refuse dates that the file does not know, as :meth:`weights` does."""
+        # spans are of whole years; parts of the year are all known as a rule
+        looked = times if (self.counts == 0).any() else {time.year: time for time in reversed(times)}.values()
+        for time in looked:
+            self.weights(time)
+
     def _periods(self) -> str:
         return " and ".join(self.sources[name]["period"] for name in ("historical", "target") if name in self.sources)
 
@@ -141,6 +152,9 @@ class Calibration:
         if key not in self._kept:
             if len(self._kept) >= KEPT:
                 del self._kept[next(iter(self._kept))]
+            if changed(self.path) != self.changed:
+                msg = f"{self.path}: the bias file was changed since this run began with it; start anew, or bring the old one back."
+                raise InputError(msg)
             with reading(self.path), netCDF4.Dataset(self.path) as data:
                 model, slope, *both = (
                     np.ma.filled(data[f"{name}_{part}"][place].astype(np.float64), np.nan)
@@ -255,16 +269,17 @@ def load(path: Path) -> Calibration:
     if not path.is_file():
         msg = f"{path}: no such file; give what zssd debias fit has written."
         raise InputError(msg)
+    moment = changed(path)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     with reading(path), netCDF4.Dataset(path) as data:
         if getattr(data, "format", "") != FORMAT:
             msg = f"{path}: expected a file of zssd debias fit, got another NetCDF file (no format {FORMAT})."
             raise InputError(msg)
-        axes = [np.asarray(data[name][:], float) for name in ("lat", "lon", "lat_edges", "lon_edges")]
-        spans = [(float(start), float(end)) for start, end in np.asarray(data["span_years"][:], float)]
+        axes = [np.ma.filled(data[name][:].astype(float), np.nan) for name in ("lat", "lon", "lat_edges", "lon_edges")]
+        spans = [(float(start), float(end)) for start, end in np.ma.filled(data["span_years"][:].astype(float), np.nan)]
         names = [name.removesuffix("_reference") for name in data.variables if name.endswith("_reference")]
-        return Calibration(
+        found = Calibration(
             path=path.absolute(),
             sha256=sha256,
             grid=LatLonGrid(*axes),
@@ -273,6 +288,38 @@ def load(path: Path) -> Calibration:
             seasons=Seasons.parse(data.window),
             historical=Decades(tuple(spans[:1])),
             target=Decades(tuple(spans[1:])) if len(spans) > 1 else None,
-            counts=np.asarray(data["counts"][:]),
+            counts=np.ma.filled(data["counts"][:], 0),
             sources=json.loads(data.sources),
+            changed=moment,
         )
+        wrong = _contradiction(found, data)
+    if wrong is not None:
+        msg = f"{path}: {wrong}, unlike what zssd debias fit writes; fit it again."
+        raise InputError(msg)
+    return found
+
+
+def _contradiction(found: Calibration, data: netCDF4.Dataset) -> str | None:
+    """What a file says that cannot be, None where it holds together."""
+    grid, roles = found.grid, ["reference", "historical", *(["target"] if found.target is not None else [])]
+    sizes = {"lat": grid.lat.size, "lon": grid.lon.size, "quantile": NODES.size, "season": found.seasons.count}
+    sizes["span"] = len(found.middles)
+    for name in ("lat", "lon"):
+        centres, edges = getattr(grid, name), getattr(grid, f"{name}_edges")
+        if not np.allclose((edges[1:] + edges[:-1]) / 2, centres):
+            return f"{name} are not the middles of {name}_edges"
+    if not (np.diff(found.middles[1:]) > 0).all() or not np.isfinite(found.middles).all():
+        return "span_years are not numbers in ascending order"
+    for name in (f"{variable}_{part}" for variable in found.variables for part in _DIMS):
+        dims = _DIMS[name.rpartition("_")[2]]
+        if data[name].shape != tuple(sizes[dim] for dim in dims):
+            return f"{name} has the shape {data[name].shape}, expected {tuple(sizes[dim] for dim in dims)} ({', '.join(dims)})"
+    if found.counts.shape != (sizes["span"], sizes["season"]) or not found.variables:
+        return "counts or variables are missing"
+    if not isinstance(found.sources, dict) or any(_FACTS - {*found.sources.get(role, ())} for role in roles):
+        return f"sources lack {', '.join(sorted(_FACTS))} of {', '.join(roles)}"
+    return None
+
+
+_FACTS = {"period", "times", "calendar", "fields"}
+"""What is said of every source."""

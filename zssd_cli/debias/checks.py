@@ -8,15 +8,19 @@ import cftime
 import numpy as np
 
 from zssd_cli.debias.calibration import Calibration, load
+from zssd_cli.debias.seasons import Seasons
 from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.grids.extent import SLACK, cell_width, common_region, covered_region, scale_for
 from zssd_cli.grids.latlon import LatLonGrid, Region
 from zssd_cli.posterior.domain import make_domain
+from zssd_cli.series.interval import DAILY
 from zssd_cli.series.protocol import CoarseSeries
 from zssd_cli.times import format_time
 
 FEW_YEARS = 20
 """Fewer make quantiles of a season uncertain."""
+UNEVEN = 1.25
+"""Ratio of the shares of a series' times in a part of the year from which on its distribution there is taken for another."""
 ADJUSTED = "bias_adjustment"
 """Attribute of a source that says that it was adjusted already."""
 
@@ -56,6 +60,11 @@ def check(series: Mapping[str, Series]) -> list[str]:
         refuse_adjusted(one, f"--{name}")
     if "target" in series:
         _same(series["target"].attributes, historical.attributes, "--target", "--historical")
+    for name in ("historical", "target"):
+        model = series[name].attributes.get("source_id") if name in series else None
+        if model and model == reference.attributes.get("source_id"):
+            msg = f"--reference is of source_id {model}, as --{name}; expected a reanalysis. Give that as --reference."
+            raise InputError(msg)
     notes = [f"--{name}: {note}" for name, one in series.items() for note in one.notes]
     for name, one in series.items():
         years = len({time.year for time in one.times})
@@ -87,7 +96,9 @@ def _same(mine: Mapping[str, str], its: Mapping[str, str], what: str, of: str) -
 
 
 def same_hours(reference: CoarseSeries, historical: CoarseSeries) -> tuple[list[int], str | None]:
-    """Numbers of the reference's times at the hours that the model has; a note where it has others."""
+    """Numbers of the reference's times at the hours that the model has, all of daily means; a note where it has others."""
+    if historical.kind == DAILY:
+        return list(range(len(reference.times))), None
     hours = {(time.hour, time.minute) for time in historical.times}
     there = [n for n, time in enumerate(reference.times) if (time.hour, time.minute) in hours]
     found = {(reference.times[n].hour, reference.times[n].minute) for n in there}
@@ -99,6 +110,21 @@ def same_hours(reference: CoarseSeries, historical: CoarseSeries) -> tuple[list[
     ]
     note = f"--reference has the hours {shown[0]}, --historical {shown[1]}; the cycle of the day counts as bias"
     return list(range(len(reference.times))), note
+
+
+def same_seasons(series: Mapping[str, Series], seasons: Seasons) -> list[str]:
+    """Notes on series that hold more or less of a part of the year than the historical run: its distribution is of other dates."""
+    shares = {name: seasons.members(one.times).mean(1) for name, one in series.items()}
+    its, notes = shares.pop("historical"), []
+    for name, share in shares.items():
+        apart = np.maximum(share, its) / np.maximum(np.minimum(share, its), 1e-9)
+        worst = int(apart.argmax())
+        if apart[worst] > UNEVEN:
+            notes.append(
+                f"--{name} has {share[worst]:.1%} of its times in part {worst + 1} of {seasons.count} of the year, --historical "
+                f"{its[worst]:.1%}; the cycle of the year counts as bias. Give files of whole years"
+            )
+    return notes
 
 
 def blocks(series: Mapping[str, Series], step: float, region: Region | None) -> LatLonGrid:
@@ -169,8 +195,7 @@ def check_run(calibration: Calibration, source: CoarseSeries, filter_scale: floa
         )
         raise ConfigError(msg)
     refuse_adjusted(source, "The input")
-    for time in (source.times[0], source.times[-1]):
-        calibration.weights(time)
+    calibration.check_times(source.times)
     if not anyway:
         _of_one_kind(calibration, source)
 

@@ -23,12 +23,15 @@ class Bias:
         Ratio of the range from the 16th to the 84th percentile, model over reference.
     change
         Mean of the target's last decades minus the historical period's; None without a target.
+    blocks
+        How many are known in every part of the year.
     """
 
     mean: float
     rms: float
     spread: float
     change: float | None
+    blocks: int
 
 
 def biases(calibration: Calibration) -> dict[str, Bias]:
@@ -47,7 +50,9 @@ def biases(calibration: Calibration) -> dict[str, Bias]:
             apart = (first - reference).mean(1)
             ranges = [mean(values[:, high] - values[:, low], weights) for values in (first, reference)]
             change = mean((last - first).mean(1), weights) if calibration.target is not None else None
-            found[name] = Bias(mean(apart, weights), mean(apart**2, weights) ** 0.5, ranges[0] / ranges[1], change)
+            known = np.isfinite(first + last + reference).all(1)[calibration.counts.all(0)].all(0)
+            spread = ranges[0] / ranges[1]
+            found[name] = Bias(mean(apart, weights), mean(apart**2, weights) ** 0.5, spread, change, int(known.sum()))
     return found
 
 

@@ -24,6 +24,10 @@ SI = {
 """Unit -> what it is called in errors."""
 
 
+MOST = {"m/s": 1.0, "m**3/s": 10.0}
+"""Unit -> the largest number alone that is believed: gravel and karst, a field of large wells; 5 stands for 5 m/d, 50 for 50 gpm."""
+
+
 @lru_cache(maxsize=1)
 def _registry() -> Any:
     import pint  # noqa: PLC0415  a sixth of a second, and only files with units need it
@@ -60,15 +64,23 @@ def to_si(value: Any, wanted: str) -> Any:
     Raises
     ------
     ValueError
-        Text that is no number with a unit of the right kind.
+        Text that is no number with a unit of the right kind, yes or no, or a number alone that cannot be meant in SI.
     """
+    if isinstance(value, bool):
+        msg = f"expected {SI[wanted]}, got {value}"
+        raise ValueError(msg)  # noqa: TRY004  pydantic's
+    if isinstance(value, int | float) and abs(value) > MOST.get(wanted, float("inf")):
+        msg = f"expected {SI[wanted]}, got {value:g} without a unit, which is SI and more than {MOST[wanted]:g}; write the unit"
+        raise ValueError(msg)
     if not isinstance(value, str):
         return value
     match = _NUMBER.fullmatch(value)
     if match is None:
         msg = f"expected {SI[wanted]}, got {value[:40]!r}"
         raise ValueError(msg)
-    return float(match[1]) * (factor(match[2], wanted) if match[2].strip() else 1.0)
+    if not match[2].strip():
+        return to_si(float(match[1]), wanted)
+    return float(match[1]) * factor(match[2], wanted)
 
 
 _LENGTH, _TIME, _VELOCITY, _RATE = (BeforeValidator(partial(to_si, wanted=unit)) for unit in SI)

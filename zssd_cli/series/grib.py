@@ -16,9 +16,12 @@ from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+import numpy as np
 import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
 
 from zssd_cli.errors import InputError
 from zssd_cli.files import fingerprint
@@ -30,6 +33,7 @@ _LARGE, _BLOCK = 0x800000, 120
 """GRIB1 messages beyond 8 MB: the highest bit of the length says that it counts blocks of 120 bytes."""
 _GAP = 4096
 """Longest text between messages: headings of bulletins, and zeros to the end of a block."""
+_ENDS = ("longitudeOfFirstGridPointInDegrees", "longitudeOfLastGridPointInDegrees")
 _PATIENCE, _SLOWEST = 60.0, 1e6
 """Seconds, and bytes per second, that a child has to read a file."""
 
@@ -65,7 +69,7 @@ def _open_messages(path: Path, keys: dict[str, object], index: Path) -> xr.Datas
 
     options = {
         "filter_by_keys": keys,
-        "read_keys": ["stream", "uvRelativeToGrid"],
+        "read_keys": ["stream", "uvRelativeToGrid", *_ENDS],
         "indexpath": f"{index}.{{short_hash}}",
         "errors": "raise",
     }
@@ -75,7 +79,51 @@ def _open_messages(path: Path, keys: dict[str, object], index: Path) -> xr.Datas
         if isinstance(error, EOFError) or "no valid message" in str(error):
             return None
         raise
-    return dataset if dataset.data_vars else None
+    return dataset.map(_by_rows, keep_attrs=True) if dataset.data_vars else None
+
+
+def _by_rows(array: xr.DataArray) -> xr.DataArray:
+    """A field from west to east, row by row: cfgrib lays down all as if they were written so, but for the rows' order."""
+    by_columns, westward = (
+        array.attrs.get(f"GRIB_{key}") == 1 for key in ("jPointsAreConsecutive", "iScansNegatively")
+    )
+    if array["longitude"].ndim > 1 or array["longitude"].dims == array["latitude"].dims:
+        if by_columns:
+            # their coordinates are laid down with them, so that only neighbours are wrong
+            msg = f"points that follow each other along columns of a {array.attrs.get('GRIB_gridType')} grid are not read; convert it."
+            raise InputError(msg)
+        return array
+    variable = array.variable
+    if by_columns:
+        data = indexing.LazilyIndexedArray(_ByColumns(variable))
+        variable = xr.Variable(variable.dims, data, variable.attrs, variable.encoding)
+    if not westward:
+        return array.copy(data=variable._data)  # noqa: SLF001  still lazy
+    # cfgrib sorts the longitudes, be the first one east or west of Greenwich
+    first, last = (float(array.attrs[f"GRIB_{end}"]) for end in _ENDS)
+    east = np.round(first - (first - last) % 360 * np.linspace(1, 0, array.sizes["longitude"]), 6)
+    told = np.round(array["longitude"].values.astype(float), 6)
+    if not np.allclose(np.sort(east % 360), np.sort(told % 360), atol=1e-3):
+        msg = f"longitudes from {first:g} westward to {last:g} are not those that ecCodes tells; convert it, for instance with cdo."
+        raise InputError(msg)
+    turned = array.copy(data=variable.isel(longitude=slice(None, None, -1))._data)  # noqa: SLF001
+    return turned.assign_coords(longitude=("longitude", east, array["longitude"].attrs))
+
+
+class _ByColumns(BackendArray):
+    """A lazy array (..., rows, columns) of values that were written column by column."""
+
+    def __init__(self, written: xr.Variable) -> None:
+        self._written, self.shape, self.dtype = written, written.shape, written.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        """As xarray asks for it."""
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.BASIC, self._read)
+
+    def _read(self, key: tuple[int | slice, ...]) -> np.ndarray:
+        values = np.asarray(self._written[(*key[:-2], slice(None), slice(None))].values)
+        rows, columns = self.shape[-2:]
+        return values.reshape(*values.shape[:-2], columns, rows).swapaxes(-1, -2)[..., key[-2], key[-1]]
 
 
 @contextmanager

@@ -43,9 +43,13 @@ def _look(codes: Any, handle: int, keys: list[str], names: set[str], grids: set[
     if wanted:
         os.write(2, BEGIN)
     for key in keys:
-        _try(codes.codes_get, handle, key)
+        # the points of every row of a reduced grid
+        _try(codes.codes_get_array if key == "pl" else codes.codes_get, handle, key)
     if not wanted:
         return
+    if codes.codes_is_defined(handle, "alternativeRowScanning") and codes.codes_get(handle, "alternativeRowScanning"):
+        msg = "rows that are written to and fro (alternativeRowScanning), expected all in one direction"
+        raise ValueError(msg)
     grid = codes.codes_get_string(handle, "md5GridSection")
     for key in GEOGRAPHY if grid not in grids else ():
         _try(codes.codes_get_array, handle, key)

@@ -4,7 +4,7 @@ import logging
 import os
 import pkgutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,12 +78,14 @@ def started(workers: int, threads: int, devices: list[str] | None = None) -> Ite
     }  # fmt: skip
     spec = {k: {"cls": Nanny, "options": common | {"env": environment | own[k]}} for k in range(workers)}
     scheduler = {"cls": Scheduler, "options": host | {"dashboard": find_spec("bokeh") is not None}}
-    with (
-        dask.config.set({"distributed.worker.profile.enabled": False}),
-        SpecCluster(workers=spec, scheduler=scheduler, silence_logs=logging.CRITICAL) as cluster,
-        # a default client would be asked by whatever else here uses Dask
-        Client(cluster, set_as_default=False) as client,
-    ):
+    with dask.config.set({"distributed.worker.profile.enabled": False}), ExitStack() as stack:
+        try:
+            cluster = stack.enter_context(SpecCluster(workers=spec, scheduler=scheduler, silence_logs=logging.CRITICAL))
+            # a default client would be asked by whatever else here uses Dask
+            client = stack.enter_context(Client(cluster, set_as_default=False))
+        except (RuntimeError, OSError) as error:
+            msg = f"--workers {workers}: the processes did not start ({error}). Give fewer, or see what the machine has free."
+            raise ConfigError(msg) from error
         yield client
 
 
