@@ -80,6 +80,7 @@ def test_what_cannot_be_compared_is_refused_with_what_to_do(model):
         (series(grid, fields, variables=("si10",)), "needs msl in the input, got si10"),
         (series(narrow, fields[..., :16]), "at least 20 degrees of a great circle"),
         (series(grid, fields + np.nan), "without missing values"),
+        (series(grid, 0 * fields + 1e5), "hardly vary"),
     ]:
         with pytest.raises(ConfigError, match=reason) as problem:
             automatic_scale(given, prior)

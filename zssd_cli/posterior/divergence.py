@@ -90,6 +90,9 @@ def _shortest_right(bins: WavelengthBins, fields: np.ndarray, expected: np.ndarr
         raise ConfigError(msg)
     expected = np.where(np.isfinite(density), expected, np.nan)
     difference = decibels(bins.means(density)[0], bins.means(expected)[0])
+    if not np.isfinite(difference[long]).any():
+        msg = f"{OPTION}: the fields hardly vary along rows between 30 and 65 degrees; look at them with zssd inspect. {NUMBER}"
+        raise ConfigError(msg)
     wrong = np.flatnonzero((np.abs(difference - np.nanmean(difference[long])) > WITHIN_DB) & ~long)
     return float(bins.edges[wrong[-1] + 1] if wrong.size else bins.edges[0])
 
