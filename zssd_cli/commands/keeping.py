@@ -171,7 +171,8 @@ class Limit:
             return
         slowest = self._parts.slowest
         if len(self._parts) == self._at_first:
-            msg = f"--time-limit leaves no time for a batch, which takes up to {duration(slowest)}; give more."
+            takes = f", which takes up to {duration(slowest)}" if slowest else ""
+            msg = f"--time-limit leaves no time for a batch{takes}; give more."
             raise NoTime(msg)
         say(Page(stderr=True), f"Stopped    by --time-limit: a batch takes up to {duration(slowest)}")
         raise SystemExit(OUT_OF_TIME)
