@@ -89,7 +89,7 @@ def _unpaired() -> Suite:
 def _ablation() -> Suite:
     """A_high, the size of A_low's blocks and zeta of the paper's guidance, beside the guidances that have neither A_high nor zeta."""
     best = by_name("ucg").zeta_of(DownscaleConfig(filter_scale=defaults.FILTER_SCALE)) or 0.0
-    trials = {
+    trials: dict[str, dict[str, Any]] = {
         "analysis": {"guidance": "analysis"},
         "projection": {"guidance": "projection"},
         "ucg": {"guidance": "ucg"},

@@ -86,7 +86,7 @@ class Laid:
 
     def run(self, tick: Tick = lambda _: None, folder: Path | None = None) -> Iterator[Outcome]:
         """Draw and score one trial after the other; the output of one lies in ``folder`` (None: the system's) for a while."""
-        how = {"paired": True} if self.suite.paired else {"distributional": True}
+        how: dict[str, Any] = {"paired": True} if self.suite.paired else {"distributional": True}
         for trial, plan in self.plans:
             with tempfile.TemporaryDirectory(prefix="zssd-suite-", dir=folder) as holder:
                 drawn, started = Path(holder) / "out.nc", time.monotonic()

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from zssd_cli import __version__
 from zssd_cli.evaluation.baselines import TEXTBOOK
-from zssd_cli.evaluation.report import FIELDS, as_dict
+from zssd_cli.evaluation.report import FIELDS, as_dict, jsonable
 from zssd_cli.evaluation.results import OURS, Evaluation, Record
 from zssd_cli.evaluation.tables import SHORT, Column, empty, number
 from zssd_cli.evaluation.verdict import YARDSTICK
@@ -179,14 +179,8 @@ def as_json(suite: Suite, outcomes: Sequence[Outcome], left_out: dict[str, str],
     head = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "suite": suite.name, "zssd_version": __version__}
     table = [
         {"trial": line.trial, "variable": line.variable, "units": line.units, "system": line.system, "inferred": line.inferred}
-        | {c.score: _numbers(r) for c, r in zip(columns(suite), line.records, strict=True)}
+        | {c.score: r and (r.value, r.low, r.high) for c, r in zip(columns(suite), line.records, strict=True)}
         for line in lines(suite, outcomes)
     ]  # fmt: skip
-    return {**head, **extra, "left_out": left_out, "table": table, "trials": trials}
-
-
-def _numbers(record: Record | None) -> list[float | None] | None:
-    """Value, low and high."""
-    if record is None:
-        return None
-    return [v if math.isfinite(v) else None for v in (record.value, record.low, record.high)]
+    report = {**head, **extra, "left_out": left_out, "table": table, "trials": trials}
+    return dict(jsonable(report))
