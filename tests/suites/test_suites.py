@@ -78,9 +78,9 @@ def test_a_trial_is_what_one_does_by_hand(suite, fields, prior_file, name, given
         ours = cell(report, "x20", variable)
         for score in ("crps", "mae", "spread_skill", "lsd_db"):
             record = hand.find(score, variable)
-            assert ours[score] == pytest.approx([record.value, record.low, record.high], rel=2e-3), (variable, score)
+            assert ours[score] == pytest.approx([record.value, record.low, record.high], rel=2e-4), (variable, score)
         skill = hand.find("skill_crps", variable, versus="geostrophic" if textbook else "bilinear")
-        assert ours["skill_crps"] == pytest.approx([skill.value, skill.low, skill.high], rel=2e-3, abs=1e-4)
+        assert ours["skill_crps"] == pytest.approx([skill.value, skill.low, skill.high], rel=2e-4, abs=1e-4)
         other = "geostrophic" if textbook else "bicubic"
         assert cell(report, "x20", variable, other)["crps"][0] == pytest.approx(
             hand.find("crps", variable, other).value
