@@ -85,7 +85,7 @@ def test_a_trial_is_what_one_does_by_hand(suite, fields, prior_file, name, given
         assert cell(report, "x20", variable, other)["crps"][0] == pytest.approx(
             hand.find("crps", variable, other).value
         )
-    assert "x20: msl [Pa]" in done.out
+    assert "  msl [Pa]" in done.out
     assert "Done       x6, drawn in" in done.err
     if given is None:
         return
@@ -94,7 +94,7 @@ def test_a_trial_is_what_one_does_by_hand(suite, fields, prior_file, name, given
         assert {system for variable, system in shown if variable == wind} == {OURS, "geostrophic"}
     assert {system for variable, system in shown if variable == "msl"} == {OURS, "bilinear", "bicubic"}
     assert {trial["observed"][0] for trial in report["trials"]} == {"msl"}
-    assert "x20: u10* [m s-1]" in done.out
+    assert "  u10* [m s-1]" in done.out
     assert "* inferred from pressure" in done.out
 
 
@@ -120,6 +120,8 @@ def test_unpaired_against_a_reference_of_other_times(suite, model, fields, prior
     with (tmp_path / "s.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["trial"] for row in rows} == {"A_low off", "A_low 10"}
+    assert max(len(line) for line in done.out.split("quantile error:")[0].splitlines()) <= 80
+    assert "…" not in done.out
     assert any(row["score"] == "quantile_99_error" and row["system"] == "quantile_mapping" for row in rows)
 
 

@@ -20,7 +20,7 @@ def page(
         [line.trial, f"{line.variable}{' (inferred)' if line.inferred else ''} [{line.units}]", line.system, *line.cells(shown)]
         for line in table.lines(suite, outcomes)
     ]  # fmt: skip
-    heads = ["trial", "variable", "method", *(column.heading for column in shown)]
+    heads = ["trial", "variable", "method", *(column.one_line for column in shown)]
     notes = (f"Note: {note}" for note in table.notes(outcomes, left_out))
     parts = {
         "Scores": html_table(heads, rows, "Scores, and their intervals", wide=3, strong=OURS)

@@ -34,15 +34,15 @@ SKILL = Column("skill", "skill_crps", "1 - CRPS over bilinear's, and its 90 % in
 PAIRED = (
     Column("CRPS", "crps", "error of the whole ensemble; of a single field its MAE; 0 is best"),
     Column("MAE", "mae", "mean absolute error of the ensemble mean; 0 is best"),
-    Column("spread/skill", "spread_skill", "spread over error: 1 honest, below too narrow, above too wide"),
-    Column("LSD dB", "lsd_db", "power spectrum's typical distance from the truth's; 0 is best"),
+    Column("spread/\nskill", "spread_skill", "spread over error: 1 honest, below too narrow, above too wide"),
+    Column("LSD\ndB", "lsd_db", "power spectrum's typical distance from the truth's; 0 is best"),
     SKILL,
 )
 DISTRIBUTIONAL = (
-    Column("quantile error", "wasserstein", "mean over all quantiles of the error's size (Wasserstein distance); 0 is best"),
-    Column("P99 error", "quantile_99_error", "99th percentile less the reference's, and its 90 % interval", shown=with_range),
-    Column("P99.9 error", "quantile_99.9_error", "99.9th percentile less the reference's"),
-    Column("LSD dB", "lsd_db", "power spectrum's typical distance from the reference's; 0 is best"),
+    Column("quantile\nerror", "wasserstein", "mean over all quantiles of the error's size (Wasserstein distance); 0 is best"),
+    Column("P99\nerror", "quantile_99_error", "99th percentile less the reference's, and its 90 % interval", shown=with_range),
+    Column("P99.9\nerror", "quantile_99.9_error", "99.9th percentile less the reference's"),
+    Column("LSD\ndB", "lsd_db", "power spectrum's typical distance from the reference's; 0 is best"),
 )  # fmt: skip
 
 
@@ -89,7 +89,7 @@ def _record(found: Evaluation, column: Column, variable: str, system: str, textb
 
 def legend(suite: Suite) -> list[str]:
     """A line on every column, and on what is particular to the suite."""
-    told = [f"{c.heading}: {c.line}" for c in columns(suite)]
+    told = [f"{c.one_line}: {c.line}" for c in columns(suite)]
     if TEXTBOOK in suite.beside:
         told.append(
             f"* inferred from pressure: beside it, and in its skill, the {TEXTBOOK} wind of the same block means of pressure"
@@ -125,15 +125,17 @@ def title(suite: Suite) -> str:
 def as_table(suite: Suite, outcomes: Sequence[Outcome]) -> Table:
     """For a screen: a block of rows per trial and variable, the output's own in bold."""
     shown = columns(suite)
-    table, previous = empty(shown, title(suite), None), None
+    table, trial, variable = empty(shown, title(suite), None), "", ""
     for line in lines(suite, outcomes):
-        if previous != (line.trial, line.variable):
+        if line.trial != trial:
             table.add_section()
-            star = "*" if line.inferred else ""
-            table.add_row(Text(f"{line.trial}: {line.variable}{star} [{line.units}]", style="italic"))
-        previous = line.trial, line.variable
+            table.add_row(Text(line.trial, style="bold"))
+            trial, variable = line.trial, ""
+        if line.variable != variable:
+            table.add_row(Text(f"  {line.variable}{'*' if line.inferred else ''} [{line.units}]", style="italic"))
+            variable = line.variable
         style = "bold" if line.system == OURS else None
-        table.add_row(f"  {SHORT.get(line.system, line.system)}", *line.cells(shown), style=style)
+        table.add_row(f"    {SHORT.get(line.system, line.system)}", *line.cells(shown), style=style)
     return table
 
 
@@ -141,7 +143,7 @@ def as_markdown(suite: Suite, outcomes: Sequence[Outcome], left_out: dict[str, s
     """The table, a line on every column and trial, notes."""
     shown = columns(suite)
     text = [f"## {title(suite)}", ""]
-    text += [f"| trial | variable | method | {' | '.join(c.heading for c in shown)} |"]
+    text += [f"| trial | variable | method | {' | '.join(c.one_line for c in shown)} |"]
     text += ["|---|---|---|" + "---:|" * len(shown)]
     for line in lines(suite, outcomes):
         name = f"{line.variable}{' (inferred)' if line.inferred else ''} [{line.units}]"
