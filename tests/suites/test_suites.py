@@ -95,7 +95,7 @@ def test_a_trial_is_what_one_does_by_hand(suite, fields, prior_file, name, given
     assert {system for variable, system in shown if variable == "msl"} == {OURS, "bilinear", "bicubic"}
     assert {trial["observed"][0] for trial in report["trials"]} == {"msl"}
     assert "  u10* [m s-1]" in done.out
-    assert "* inferred from pressure" in done.out
+    assert "inferred (*): drawn from pressure alone" in done.out
 
 
 def test_unpaired_against_a_reference_of_other_times(suite, model, fields, prior_file, tmp_path):

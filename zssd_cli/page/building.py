@@ -179,7 +179,7 @@ def _viewer(scenes: Sequence[Scene]) -> str:
     )
     return (
         f'<div id="viewer" hidden><div class="tools">{chosen}{layers}{buttons}</div>'
-        '<div class="pair"><img id="under" alt=""><img id="over" alt=""></div>'
+        '<div class="pair"><img id="under" alt=""><img id="over" alt=""><span id="edge"></span></div>'
         '<label for="divide" class="soft">Line between left and right</label><input id="divide" type="range" min="0" max="100" value="50">'
         f'<p id="said" role="status"></p><p class="soft">{KEYS}</p></div><noscript>{_picture(first)}</noscript>'
     )
@@ -187,7 +187,8 @@ def _viewer(scenes: Sequence[Scene]) -> str:
 
 def _picture(scene: Scene) -> str:
     return (
-        f'<figure class="maps"><img src="{_source(scene)}" alt="{escape(scene.alt, quote=True)}">'
+        f'<figure class="maps"><div class="wide" tabindex="0" role="region" aria-label="{escape(f"Maps: {scene.variable}", quote=True)}">'
+        f'<img src="{_source(scene)}" alt="{escape(scene.alt, quote=True)}"></div>'
         f"<figcaption>{escape(scene.variable)}, {escape(scene.layer)}, {escape(scene.time)}</figcaption></figure>"
     )
 

@@ -92,7 +92,7 @@ def legend(suite: Suite) -> list[str]:
     told = [f"{c.one_line}: {c.line}" for c in columns(suite)]
     if TEXTBOOK in suite.beside:
         told.append(
-            f"* inferred from pressure: beside it, and in its skill, the {TEXTBOOK} wind of the same block means of pressure"
+            f"inferred (*): drawn from pressure alone; beside it, and in its skill, the {TEXTBOOK} wind of the same block means of pressure"
         )
     return told
 
