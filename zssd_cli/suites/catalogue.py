@@ -83,7 +83,7 @@ def _psl_only() -> Suite:
 def _unpaired() -> Suite:
     low = tuple(Trial(f"A_low {scale:g}", {"filter_scale": scale}) for scale in (2.5, 5.0, 10.0))
     trials = (Trial("A_low off", {"filter_scale": OWN}), *low)
-    return Suite("unpaired", trials, beside=("bilinear", MAPPED), paired=False)
+    return Suite("unpaired", trials, beside=("bilinear", MAPPED, TEXTBOOK), paired=False)
 
 
 def _ablation() -> Suite:

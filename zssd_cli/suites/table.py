@@ -75,7 +75,7 @@ def lines(suite: Suite, outcomes: Sequence[Outcome]) -> Iterator[Line]:
     for outcome in outcomes:
         found = outcome.evaluation
         for variable, units, system in found.listing:
-            textbook = suite.paired and variable in found.inferred
+            textbook = variable in found.inferred
             beside = [name for name in suite.beside if (name == TEXTBOOK) == textbook]
             if system == OURS or system in beside:
                 records = tuple(_record(found, c, variable, system, textbook) for c in columns(suite))
@@ -91,9 +91,8 @@ def legend(suite: Suite) -> list[str]:
     """A line on every column, and on what is particular to the suite."""
     told = [f"{c.one_line}: {c.line}" for c in columns(suite)]
     if TEXTBOOK in suite.beside:
-        told.append(
-            f"inferred (*): drawn from pressure alone; beside it, and in its skill, the {TEXTBOOK} wind of the same block means of pressure"
-        )
+        where = "beside it, and in its skill," if suite.paired else "beside it"
+        told.append(f"inferred (*): not in the input; {where} the {TEXTBOOK} wind of the pressure's block means")
     return told
 
 
