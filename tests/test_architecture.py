@@ -19,7 +19,7 @@ FLOORS = (
     {"posterior", "inversion", "page"},
     {"debias"},
     {"training", "api"},
-    {"workers"},
+    {"workers", "suites"},
     {"commands"},
     {"app"},
     {"__main__"},

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -140,3 +141,22 @@ def test_charts_with_gaps_zeros_and_constants(log) -> None:
     assert "nan" not in text
     assert "inf" not in text
     assert "&lt;b&gt;" in text
+
+
+def test_a_colour_means_the_same_system_in_all_charts() -> None:
+    """The second colour is the reference's alone: without a reference it is left out."""
+    x, y = np.array([1.0, 2.0]), np.array([1.0, 3.0])
+    for names, colours in (
+        (("zssd", "reference", "bilinear"), ("k0", "k1", "k2")),
+        (("zssd", "bilinear"), ("k0", "k2")),
+        (("zssd",), ("k0",)),
+    ):
+        text = figure(Chart("t", "x", "y", x, dict.fromkeys(names, y), "words"))
+        assert tuple(re.findall(r'<span class="key (k\d)">', text)) == colours
+        assert tuple(re.findall(r'<path class="curve (k\d)"', text)) == colours
+
+
+def test_ticks_of_pressure_are_whole_numbers() -> None:
+    text = figure(Chart("t", "x", "y", np.array([101500.0, 103500.0]), {"zssd": np.array([1.0, 2.0])}, "words"))
+    assert ">102000<" in text
+    assert "e+05<" not in text.partition("<details>")[0]

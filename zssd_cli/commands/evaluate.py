@@ -1,4 +1,4 @@
-"""``zssd evaluate``: score an output against a reanalysis of the same times."""
+"""``zssd evaluate``: score an output against a reanalysis of the same times, or run a suite of downscalings and score them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,11 +7,18 @@ import typer
 
 from zssd_cli.commands.shared import check_targets, listed_by
 
+SUITES = "With --suite"
+
 
 def evaluate(
-    output: Annotated[
-        Path, typer.Argument(metavar="OUT.nc", help="The file that zssd downscale wrote.", show_default=False)
-    ],
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="OUT.nc",
+            help="The file that zssd downscale wrote. With --suite: files, folders or quoted globs of 0.25 degree fields.",
+            show_default=False,
+        ),
+    ] = None,
     reference: Annotated[
         list[str] | None,
         typer.Option(
@@ -95,7 +102,11 @@ def evaluate(
     ] = None,
     region: Annotated[
         list[str] | None,
-        typer.Option(metavar="W,E,S,N", help="Also within a box or named region; repeat for more.", show_default=False),
+        typer.Option(
+            metavar="W,E,S,N",
+            help="Also within a box or named region; repeat for more. With --suite: only there.",
+            show_default=False,
+        ),
     ] = None,
     threshold: Annotated[
         list[str] | None,
@@ -114,6 +125,58 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="paired, psl-only, unpaired or ablation: downscale FILES in several ways and score each; docs/evaluate.md.",
+            rich_help_panel=SUITES,
+            show_default=False,
+        ),
+    ] = None,
+    gcm: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --suite unpaired: the climate model's files; the truth is --reference. Repeat for more.",
+            rich_help_panel=SUITES,
+            show_default=False,
+        ),
+    ] = None,
+    members: Annotated[
+        int | None, typer.Option(min=1, help="Draws; 4 unless given.", rich_help_panel=SUITES, show_default=False)
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(metavar="START/END", help="Times to downscale.", rich_help_panel=SUITES, show_default=False),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_FILE", help="Prior; that of zssd downscale.", rich_help_panel=SUITES, show_default=False
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="0 unless given.", rich_help_panel=SUITES, show_default=False)
+    ] = None,
+    guidance: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="analysis unless given; ablation has its own.",
+            rich_help_panel=SUITES,
+            show_default=False,
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help="Denoising steps; the guidance's own unless given.", rich_help_panel=SUITES, show_default=False
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be drawn and how long it takes.", rich_help_panel=SUITES)
+    ] = False,
 ) -> None:
     """Score an output against the truth: error, bias, extremes, ensemble and spectra, beside simple interpolations.
 
@@ -133,19 +196,37 @@ def evaluate(
     zssd evaluate new.nc --against old.nc -r era5.nc
 
     zssd evaluate ssp585.nc --historical hist.nc --coarse 'psl_ssp585_*.nc' --coarse-historical 'psl_hist_*.nc'
+
+    zssd evaluate --suite paired 'era5_*.nc' --region europe --members 8 --markdown table.md
+
+    zssd evaluate --suite unpaired --gcm 'psl_*.nc' -r 'era5_*.nc' --csv scores.csv
     """
-    from zssd_cli.commands import run_evaluate
+    from zssd_cli.commands import run_evaluate, run_suite
     from zssd_cli.series.listing import expand
 
-    run_evaluate.check_kind(reference, historical)
+    drawn = {"members": members, "time": time, "weights": weights, "seed": seed, "guidance": guidance, "steps": steps}
+    ours = {"gcm": gcm, **drawn, "dry-run": dry_run}
+    theirs = {
+        "against": against, "historical": historical, "coarse": coarse, "coarse-historical": coarse_historical, "scale": scale,
+        "paired": paired, "distributional": distributional, "by": by, "threshold": threshold, "plot": plot,
+    }  # fmt: skip
     targets = {"--json": json_file, "--csv": csv_file, "--markdown": markdown, "--html": html, "--plot": plot}
-    truth, now, then = listed_by(
-        {"--reference": reference, "--coarse": coarse, "--coarse-historical": coarse_historical}
-    )
+    where = run_evaluate.Targets(json_file, csv_file, markdown, html, plot)
+    given, model, truth, now, then = listed_by(
+        {"FILES": files, "--gcm": gcm, "--reference": reference, "--coarse": coarse, "--coarse-historical": coarse_historical}
+    )  # fmt: skip
     others = (*truth, *now, *then, *filter(None, (against, historical)))
+    if suite is not None:
+        run_suite.check(suite, given, model, truth, region, theirs)
+        check_targets(targets, lambda: expand((*given, *model, *truth)), overwrite=overwrite or dry_run)
+        settings = drawn | {"vars": variables, "region": region, "bootstrap": bootstrap, "block_days": block_days}
+        run_suite.execute(
+            suite, given or model, truth or None, where, settings | {"any_frequency": any_frequency}, dry_run=dry_run
+        )
+        return
+    output = run_evaluate.check_kind(given, reference, historical, ours)
     check_targets(targets, lambda: (output, *expand(others)), overwrite=overwrite)
     common = {"vars": variables, "scale": scale, "bootstrap": bootstrap, "block_days": block_days}
-    where = run_evaluate.Targets(json_file, csv_file, markdown, html, plot)
     if historical is not None:
         run_evaluate.change(
             output, historical, where, coarse_future=now or None, coarse_historical=then or None, **common

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,10 +37,25 @@ class Targets:
     plot: Path | None
 
 
-def check_kind(reference: Sequence[str] | None, historical: Path | None) -> None:
-    """Either a reference or an earlier period; else a :class:`ConfigError`."""
+def check_kind(
+    files: Sequence[str | Path], reference: Sequence[str] | None, historical: Path | None, of_suites: dict[str, Any]
+) -> Path:
+    """The one output, scored against either a reference or an earlier period; else a :class:`ConfigError`."""
+    refuse(of_suites, "only with --suite")
+    if len(files) != 1:
+        msg = f"expected one output, OUT.nc, got {len(files)}; --suite NAME takes several files and downscales them first."
+        raise ConfigError(msg)
     if bool(reference) == (historical is not None):
         msg = "expected either --reference (score) or --historical (change of climate), got both or none."
+        raise ConfigError(msg)
+    return Path(files[0])
+
+
+def refuse(options: Mapping[str, Any], why: str) -> None:
+    """A :class:`ConfigError` where one of these options (name -> value) was given."""
+    given = [f"--{name}" for name, value in options.items() if value not in (None, False, [])]
+    if given:
+        msg = f"{', '.join(given)}: {why}. Leave {'it' if len(given) == 1 else 'them'} out."
         raise ConfigError(msg)
 
 

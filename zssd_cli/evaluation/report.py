@@ -63,7 +63,7 @@ def as_dict(evaluation: Evaluation, **extra: Any) -> dict[str, Any]:
         "maps": [_maps(maps) for maps in evaluation.maps],
         "cycles": [asdict(cycle) for cycle in evaluation.cycles],
     }
-    return _plain(report)
+    return jsonable(report)
 
 
 def _row(row: Row) -> dict[str, Any]:
@@ -107,14 +107,14 @@ def rounded(field: np.ndarray) -> list[Any]:
     return [[None if not math.isfinite(v) else round(v, digits) for v in row] for row in field.tolist()]
 
 
-def _plain(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
     """Lists, dicts, numbers and texts; None for what is not finite."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return jsonable(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [jsonable(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -108,7 +108,8 @@ def title(evaluation: Evaluation) -> str:
     return f"{evaluation.kind.capitalize()} scores: {counts}, {evaluation.extent}{blocks}"
 
 
-def _empty(columns: tuple[Column, ...], heading: str, caption: str | None) -> Table:
+def empty(columns: tuple[Column, ...], heading: str, caption: str | None) -> Table:
+    """A table without rows for a screen: names, then these columns."""
     table = Table(
         title=heading,
         caption=caption,
@@ -152,7 +153,7 @@ def as_table(evaluation: Evaluation) -> Table:
     """A row per variable and system, the output's own rows in bold."""
     columns = shown_columns(evaluation)
     caption = "* inferred: not in the coarse input" if evaluation.inferred else None
-    table = _empty(columns, title(evaluation), caption)
+    table = empty(columns, title(evaluation), caption)
     previous = None
     for variable, units, system in evaluation.listing:
         if variable != previous:
@@ -174,7 +175,7 @@ def group_table(evaluation: Evaluation) -> Table | None:
     if len(evaluation.groups) < 2:
         return None
     columns = group_columns(evaluation)
-    table = _empty(columns, "By group, the output alone", None)
+    table = empty(columns, "By group, the output alone", None)
     for variable in evaluation.variables:
         table.add_section()
         table.add_row(Text(variable, style="italic"))

@@ -46,20 +46,25 @@ def page(
         "Scores": _scores(evaluation),
         "Maps": _viewer(scenes),
         "Errors by place": "".join(map(_picture, error_maps(evaluation))),
-        "Spectra": _charts(_spectra(evaluation.spectra)),
-        "Ensemble": _charts(_ranks(evaluation)),
-        "Distributions": _charts(_quantiles(evaluation.distributions)),
-        "Seasons and hours": _charts(_cycles(evaluation)),
+        "Spectra": charts(spectra(evaluation.spectra)),
+        "Ensemble": charts(_ranks(evaluation)),
+        "Distributions": charts(_quantiles(evaluation.distributions)),
+        "Seasons and hours": charts(_cycles(evaluation)),
         "Groups": _groups(evaluation),
         "What the scores mean": _meanings(evaluation),
         "Provenance": _provenance(evaluation, about or {}, command),
     }
+    return document(title(evaluation), _subtitle(evaluation), parts, scenes)
+
+
+def document(heading: str, subtitle: str, parts: Mapping[str, str], scenes: Sequence[Scene] = ()) -> str:
+    """A page of sections, name -> HTML; empty ones are left out."""
     parts = {name: part for name, part in parts.items() if part}
     anchors = {name: name.lower().replace(" ", "-") for name in parts}
     style, script = _asset("page.css"), _asset("page.js")
     return Template(_asset("page.html")).substitute(
-        title=escape(title(evaluation)),
-        subtitle=escape(_subtitle(evaluation)),
+        title=escape(heading),
+        subtitle=escape(subtitle),
         generator=f"zssd {__version__}",
         style=style, style_hash=_hash(style), script=script, script_hash=_hash(script),
         links=" ".join(f'<a href="#{anchors[name]}">{escape(name)}</a>' for name in parts),
@@ -97,13 +102,14 @@ def _subtitle(evaluation: Evaluation) -> str:
     return f"{where} Intervals: {drawn.level:.0%}, {drawn.blocks} blocks of {drawn.block} resampled {drawn.replicates} times."
 
 
-def _items(lines: Iterable[str], kind: str = "") -> str:
+def items(lines: Iterable[str], kind: str = "") -> str:
+    """A list of texts; nothing where there are none."""
     found = "".join(f"<li>{escape(plain(line))}</li>" for line in lines)
     return f'<ul class="{kind}">{found}</ul>' if found else ""
 
 
 def _verdict(evaluation: Evaluation) -> str:
-    return _items(evaluation.verdict, "verdict") + _items(f"Note: {note}" for note in evaluation.notes)
+    return items(evaluation.verdict, "verdict") + items(f"Note: {note}" for note in evaluation.notes)
 
 
 def _cell(column: Column, record: Record | None) -> str:
@@ -126,14 +132,14 @@ def _scores(evaluation: Evaluation) -> str:
         records = [evaluation.find(c.score, variable, system, "all", c.versus) for c in columns]
         cells = [_cell(c, r) for c, r in zip(columns, records, strict=True)]
         rows.append([f"{variable}{star} [{units}]", system, *cells])
-    systems = _items(f"{name}: {what}" for name, what in evaluation.systems.items())
+    systems = items(f"{name}: {what}" for name, what in evaluation.systems.items())
     heads = ["variable", "system", *(c.one_line for c in columns)]
-    legend = _items(f"{c.one_line}: {c.line}" for c in columns)
+    legend = items(f"{c.one_line}: {c.line}" for c in columns)
     return (
         table(heads, rows, "Scores, and their intervals", wide=2, strong=OURS)
         + legend
         + systems
-        + _items(difference_lines(evaluation))
+        + items(difference_lines(evaluation))
     )
 
 
@@ -173,7 +179,7 @@ def _viewer(scenes: Sequence[Scene]) -> str:
     )
     return (
         f'<div id="viewer" hidden><div class="tools">{chosen}{layers}{buttons}</div>'
-        '<div class="pair"><img id="under" alt=""><img id="over" alt=""></div>'
+        '<div class="pair"><img id="under" alt=""><img id="over" alt=""><span id="edge"></span></div>'
         '<label for="divide" class="soft">Line between left and right</label><input id="divide" type="range" min="0" max="100" value="50">'
         f'<p id="said" role="status"></p><p class="soft">{KEYS}</p></div><noscript>{_picture(first)}</noscript>'
     )
@@ -181,13 +187,15 @@ def _viewer(scenes: Sequence[Scene]) -> str:
 
 def _picture(scene: Scene) -> str:
     return (
-        f'<figure class="maps"><img src="{_source(scene)}" alt="{escape(scene.alt, quote=True)}">'
+        f'<figure class="maps"><div class="wide" tabindex="0" role="region" aria-label="{escape(f"Maps: {scene.variable}", quote=True)}">'
+        f'<img src="{_source(scene)}" alt="{escape(scene.alt, quote=True)}"></div>'
         f"<figcaption>{escape(scene.variable)}, {escape(scene.layer)}, {escape(scene.time)}</figcaption></figure>"
     )
 
 
-def _charts(charts: Iterable[Chart]) -> str:
-    drawn = "".join(map(figure, charts))
+def charts(several: Iterable[Chart]) -> str:
+    """Charts beside each other; nothing where there are none."""
+    drawn = "".join(map(figure, several))
     return f'<div class="charts">{drawn}</div>' if drawn else ""
 
 
@@ -199,8 +207,9 @@ def _ordered(curves: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def _spectra(spectra: Iterable[Spectra]) -> Iterable[Chart]:
-    for one in spectra:
+def spectra(found: Iterable[Spectra]) -> Iterable[Chart]:
+    """Power and coherence by wavelength."""
+    for one in found:
         x, power = np.asarray(one.wavelength, float), _ordered(one.power)
         if OURS in power and TRUTH in power:
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -314,11 +323,15 @@ def _provenance(evaluation: Evaluation, about: Mapping[str, Any], command: str) 
         "times": evaluation.times,
         "members": evaluation.members,
         "area": evaluation.extent,
-        "zssd": __version__,
-        **about,
     }
+    return provenance({**told, **about}, command)
+
+
+def provenance(told: Mapping[str, Any], command: str) -> str:
+    """Name -> text, which may come from strangers, and how to make the page again."""
     terms = "".join(
-        f"<dt>{escape(plain(name))}</dt><dd>{escape(masked(plain(what)))}</dd>" for name, what in told.items()
+        f"<dt>{escape(plain(name))}</dt><dd>{escape(masked(plain(what)))}</dd>"
+        for name, what in {"zssd": __version__, **told}.items()
     )
     again = (
         f'<h3>How to make this page again</h3><pre tabindex="0">{escape(masked(plain(command)))}</pre>'

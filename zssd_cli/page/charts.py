@@ -7,8 +7,10 @@ from html import escape
 
 import numpy as np
 
+from zssd_cli.evaluation.results import TRUTH
+
 WIDTH, HEIGHT = 460, 300
-LEFT, RIGHT, TOP, BOTTOM = 62, 14, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 74, 14, 12, 44
 MOST_ROWS = 40
 
 
@@ -53,11 +55,18 @@ class Chart:
 
 def figure(chart: Chart) -> str:
     """HTML of a chart with its table."""
-    names = [f'<span class="key k{k}">{escape(name)}</span>' for k, name in enumerate(chart.curves)]
+    names = [f'<span class="key k{k}">{escape(name)}</span>' for k, name in _numbered(chart)]
     return (
         f'<figure class="chart"><figcaption>{escape(chart.title)}</figcaption>{_svg(chart)}<p class="keys">{" ".join(names)}</p>'
         f"<p>{escape(chart.words)}</p><details><summary>Numbers of this chart</summary>{_table(chart)}</details></figure>"
     )
+
+
+def _numbered(chart: Chart) -> list[tuple[int, str]]:
+    """Number of the colour and name of every curve; 1 is the reference's alone, so that colours mean the same in all charts."""
+    first = list(chart.curves)
+    gap = len(first) > 1 and TRUTH not in first
+    return [(k + (1 if gap and k else 0), name) for k, name in enumerate(first)]
 
 
 @dataclass(frozen=True)
@@ -125,10 +134,10 @@ def _svg(chart: Chart) -> str:
         low, high = max(across.low, up.low), min(across.high, up.high)
         marks.append(f'<path class="level" d="M{across(low):.1f} {up(low):.1f}L{across(high):.1f} {up(high):.1f}"/>')
     shapes = [
-        _bars(chart.x, y, across, up, k, len(chart.curves))
+        _bars(chart.x, chart.curves[name], across, up, k, len(chart.curves))
         if chart.bars
-        else _line(chart, np.asarray(y, float), across, up, k)
-        for k, y in enumerate(chart.curves.values())
+        else _line(chart, np.asarray(chart.curves[name], float), across, up, k)
+        for k, name in _numbered(chart)
     ]
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{chart.title}. {chart.words}", quote=True)}">'
@@ -139,7 +148,8 @@ def _svg(chart: Chart) -> str:
 
 
 def _tick(x: float, y: float, value: float, anchor: str, line: str) -> str:
-    return f'<path class="grid" d="{line}"/><text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{value:.4g}</text>'
+    shown = f"{value:.0f}" if 1e4 <= abs(value) < 1e6 else f"{value:.4g}"
+    return f'<path class="grid" d="{line}"/><text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{shown}</text>'
 
 
 def _line(chart: Chart, y: np.ndarray, across: _Axis, up: _Axis, k: int) -> str:
@@ -188,7 +198,8 @@ def table(
     strong
         Rows with this heading are written bold.
     """
-    head = "".join(f'<th scope="col">{escape(one)}</th>' for one in heads)
+    sides = [' class="name"'] * wide + [""] * (len(heads) - wide)
+    head = "".join(f'<th scope="col"{side}>{escape(one)}</th>' for one, side in zip(heads, sides, strict=True))
     body = "".join(_row(row, wide, strong) for row in rows)
     label, caption = (
         escape(caption or "numbers", quote=True),

@@ -22,6 +22,7 @@
     const a = find(left.value), b = find(right.value);
     if (!a || !b) return;
     under.src = b.src; under.alt = b.alt; over.src = a.src; over.alt = a.alt;
+    get("edge").style.left = `${divide.value}%`;
     over.style.clipPath = `inset(0 ${100 - divide.value}% 0 0)`;
     divide.setAttribute("aria-valuetext", `${divide.value} percent ${left.value}, the rest ${right.value}`);
     said.textContent = `Left of the line: ${left.value}. Right of it: ${right.value}. ${variable.value}, ${time.value}.`;
