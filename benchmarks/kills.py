@@ -73,12 +73,18 @@ def commands(folder: Path) -> dict[str, tuple[list[str], Path]]:
         ),
         "plot": (["plot", str(folder / "fine.nc"), "-o"], "out.png"),
         "track": (["track", str(folder / "fine.nc"), "-o"], "tracks.csv"),
+        "inspect --json": (["inspect", str(coarse), "--thorough", "--json"], "inspect.json"),
         "debias fit": (
             ["debias", "fit", *fit, "--vars", "psl", "--region", "10,20,35,45", "--window", "month", "-o"], "bias.nc",
         ),
     }  # fmt: skip
+    # what is drawn or listed from an output is written anew without being told
+    anew = {"plot", "track", "inspect"}
     return {
-        name: ([*words, str(folder / "made" / target), "--overwrite"], folder / "made" / target)
+        name: (
+            [*words, str(folder / "made" / target), *([] if words[0] in anew else ["--overwrite"])],
+            folder / "made" / target,
+        )
         for name, (words, target) in found.items()
     }
 

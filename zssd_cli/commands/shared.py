@@ -3,11 +3,12 @@
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import Progress, ProgressColumn
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
 
 from zssd_cli.errors import ConfigError, OutputError
@@ -123,6 +124,14 @@ def say(console: Console, line: str, style: str | None = None) -> None:
 def bar(console: Console, *columns: ProgressColumn) -> Progress:
     """A bar on a terminal, nothing in a log file."""
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextmanager
+def waiting(console: Console, words: str) -> Iterator[None]:
+    """Words and a clock on a terminal while something runs whose length is not known."""
+    with bar(console, SpinnerColumn(), TextColumn(words), TimeElapsedColumn()) as progress:
+        progress.add_task("", total=None)
+        yield
 
 
 def folded(text: str) -> "Markdown":
