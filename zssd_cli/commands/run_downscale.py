@@ -27,7 +27,17 @@ from zssd_cli.commands.keeping import (
 )
 from zssd_cli.commands.laying import disk_needed, layout_lines
 from zssd_cli.commands.run_inspect import table
-from zssd_cli.commands.shared import Page, bar, check_picture, check_targets, command_line, named_files, say, waiting
+from zssd_cli.commands.shared import (
+    Page,
+    bar,
+    check_picture,
+    check_targets,
+    command_line,
+    named_files,
+    remarks_said,
+    say,
+    waiting,
+)
 from zssd_cli.files import ZARR
 from zssd_cli.grids.latlon import describe_centres
 from zssd_cli.outputs import zarr
@@ -150,7 +160,7 @@ def _draw(
         say(console, f"Resumed    {len(parts)} of {total_of(planned.job)} batches are finished")
     output, layout = request.output, request.layout
     create = zarr.create_store if output.suffix == ZARR else create_output
-    with bar(console, *BAR) as progress:
+    with bar(console, *BAR) as progress, remarks_said(Page(stderr=True)):
         task = progress.add_task("", total=planned.job.steps, completed=done)
 
         def tick(count: int) -> None:

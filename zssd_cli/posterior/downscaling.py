@@ -32,6 +32,7 @@ from zssd_cli.posterior.random import NoiseStream, noise_weights, window_around
 from zssd_cli.posterior.sampler import sample
 from zssd_cli.posterior.start import Start
 from zssd_cli.posterior.subdaily import Moments, Paths, moments
+from zssd_cli.posterior.together import Batch, Halving, Result, pieces
 from zssd_cli.posterior.windows import windowed
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.prior.denoiser import Conditions
@@ -138,41 +139,6 @@ class Job:
         return levels[levels <= self.gaussian_above]
 
 
-@dataclass(frozen=True)
-class Result:
-    """A finished batch of one time: members ``first_member`` to ``first_member + len``.
-
-    Attributes
-    ----------
-    time
-        Index of the time.
-    first_member
-        Number of the first member.
-    values
-        (members, C, lat, lon) on the output grid, canonical units, NaN where nothing was observed.
-    residual
-        Root mean square of y - A x per observed variable over the blocks of the output, by area, in standard deviations of the
-        variable, (observed,).
-    unobserved
-        Observed variable -> cells of the output grid that touch only blocks where it is missing and others are not,
-        boolean (lat, lon): drawn, not observed. Variables without such cells are left out.
-    """
-
-    time: int
-    first_member: int
-    values: np.ndarray
-    residual: np.ndarray
-    unobserved: dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Samples that are drawn together: every one of these times (indices) with every one of these members."""
-
-    times: range
-    members: range
-
-
 def prepare(
     source: CoarseSeries, prior: Prior, static: StaticFields, config: DownscaleConfig, region: Region | None,
     adjustment: Adjustment | None = None,
@@ -271,12 +237,7 @@ def _block_means(
 
 def batches(job: Job) -> Iterator[Batch]:
     """The job in pieces that are drawn together, in the order of their times and members."""
-    count, members = len(job.source.times), job.config.members
-    times_at_once = max(1, job.batch // members)
-    for start in range(0, count, times_at_once):
-        for first in range(0, members, job.batch):
-            times = range(start, min(start + times_at_once, count))
-            yield Batch(times, range(first, min(first + job.batch, members)))
+    return pieces(Batch(range(len(job.source.times)), range(job.config.members)), job.batch)
 
 
 def run(job: Job, tick: Callable[[int], None] = lambda _: None) -> Iterator[Result]:
@@ -303,7 +264,7 @@ def draw(
     paths = None
     if isinstance(job.source, Moments):
         paths = Paths(job.source, job.channels, climate, operator, job.config.seed, partial(observe, job))
-    times, observed = range(1), job.first
+    times, observed, together = range(1), job.first, Halving(job.batch)
     for batch in batches(job):
         if done(batch):
             continue
@@ -316,7 +277,7 @@ def draw(
             torch.as_tensor(observed).repeat_interleave(len(members), 0) if paths is None else paths(times, members)
         )
         values = values.to(job.static.device)
-        yield batch, list(_draw(job, operator, guidance, begin, unresolved, values, times, members, tick))
+        yield batch, together(batch, partial(_draw, job, operator, guidance, begin, unresolved, values, batch), tick)
 
 
 def read_before(source: CoarseSeries, start: int) -> None:
@@ -332,11 +293,12 @@ def _draw(
     begin: Start | None,
     unresolved: Callable[[float], Tensor | float] | None,
     values: Tensor,
-    indices: range,
-    members: range,
+    batch: Batch,
+    piece: Batch,
     tick: Callable[[int], None],
 ) -> Iterator[Result]:
-    """Sample times x members as one batch, guided by standardised block means, (times * members, observed, h, w)."""
+    """Sample a piece of a batch, guided by standardised block means of the whole batch, (times * members, observed, h, w)."""
+    values, indices, members = batch.cut(values, piece), piece.times, piece.members
     device, config, count = job.static.device, job.config, len(members)
     times = job.source.times[indices.start : indices.stop]
     observation = observing.make_observation(job.prior, job.source.variables, values, operator, config, unresolved)
