@@ -57,7 +57,7 @@ def commands(folder: Path) -> dict[str, tuple[list[str], Path]]:
         "reference": write(folder / "era.nc", ["psl"], dates(2000, 3, step=4), seed=1),
         "historical": write(folder / "hist.nc", ["psl"], dates(2000, *span), MODEL, seed=11, attributes=GCM),
         "target": write(
-            folder / "ssp.nc", ["psl"], dates(2050, *span), replace(MODEL, shift=9.0), seed=21, attributes=FUTURE
+            folder / "ssp.nc", ["psl"], dates(2050, *span), replace(MODEL, shift=2.0), seed=21, attributes=FUTURE
         ),
     }
     fit = [word for role, path in roles.items() for word in (f"--{role}", str(path))]

@@ -199,6 +199,17 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """A hidden folder beside ``path`` as long as the block runs; what a killed process leaves of it goes with :func:`clear_leftovers`."""
+    folder = _beside(followed(path), "part")
+    try:
+        folder.mkdir()
+        yield folder
+    finally:
+        _discard(folder)
+
+
+@contextmanager
 def atomic_pair(*paths: Path | None) -> Iterator[tuple[Path | None, ...]]:
     """As :func:`atomic_path` for files that belong together: all are whole before the first one gets its name."""
     with ExitStack() as stack:

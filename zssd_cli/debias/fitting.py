@@ -1,7 +1,6 @@
 """From three series (reference, historical run, run to adjust) to a file of quantiles."""
 
 import json
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from zssd_cli.debias.checks import Series, period
 from zssd_cli.debias.gathering import BlockMeans, gather
 from zssd_cli.debias.mapping import Kind
 from zssd_cli.debias.seasons import Decades, Seasons, decimal_year
-from zssd_cli.files import atomic_path, disk_errors
+from zssd_cli.files import atomic_path, disk_errors, scratch_folder
 from zssd_cli.grids.latlon import LatLonGrid
 from zssd_cli.times import now_utc
 from zssd_cli.variables import VARIABLES
@@ -78,10 +77,10 @@ def fit(request: Request, output: Path, tick: Tick = lambda _, __: None) -> None
         Called with the name of a series and the number of its times that were read, or with ``fit`` and a number of rows.
     """
     mapping.require()
-    with disk_errors(output), tempfile.TemporaryDirectory(prefix=".zssd-debias-", dir=output.parent) as folder:
+    with disk_errors(output), scratch_folder(output) as folder:
         means = {
             name: gather(
-                series, request.variables, request.grid, Path(folder) / name,
+                series, request.variables, request.grid, folder / name,
                 request.hours if name == "reference" else None, partial(tick, name),
             )
             for name, series in request.series.items()

@@ -50,6 +50,8 @@ SPACINGS: dict[str, Callable[[int], Tensor]] = {
 """Falling noise levels that end with 0, from pure noise on, by the number of steps."""
 NEARLY_ALL = 0.9
 """Share of the output's blocks without input from which on a variable is doubted, and not taken for observed."""
+ABSURD = 1e3
+"""Standard deviations that no weather and no plausible input reaches."""
 
 
 @dataclass(frozen=True)
@@ -328,13 +330,15 @@ def _draw(
         residual = (squares / area.sum((2, 3)).clamp(min=torch.finfo(field.dtype).tiny)).sqrt().cpu().numpy()
         mean, std = (s.to(device)[:, None, None] for s in (job.prior.mean, job.prior.std))
         rows, columns = job.domain.crop
-        finished = (field * std + mean)[:, :, rows][:, :, :, columns].cpu().numpy()
+        field = field[:, :, rows][:, :, :, columns]
+        farthest, finished = field.abs().amax((1, 2, 3)).cpu().numpy(), (field * std + mean).cpu().numpy()
     for k in range(len(times)):
         part = finished[k * count : (k + 1) * count]
-        if not np.isfinite(part).all():
+        # a value that is none is not less either
+        if not (np.isfinite(part).all() and (farthest[k * count : (k + 1) * count] < ABSURD).all()):
             msg = (
-                f"The sampling gave values that are not finite at {format_time(times[k])}. "
-                "Check the input's units, use more --steps, or a smaller --zeta."
+                f"The sampling gave values that are not finite, or beyond {ABSURD:g} standard deviations, at {format_time(times[k])}. "
+                "Check the input's units and the weights, use more --steps, or a smaller --zeta."
             )
             raise InputError(msg)
         unseen, drawn = _not_observed(job, values[k * count].isnan().cpu().numpy())
