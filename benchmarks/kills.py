@@ -57,7 +57,7 @@ def commands(folder: Path) -> dict[str, tuple[list[str], Path]]:
         "reference": write(folder / "era.nc", ["psl"], dates(2000, 3, step=4), seed=1),
         "historical": write(folder / "hist.nc", ["psl"], dates(2000, *span), MODEL, seed=11, attributes=GCM),
         "target": write(
-            folder / "ssp.nc", ["psl"], dates(2050, *span), replace(MODEL, shift=9.0), seed=21, attributes=FUTURE
+            folder / "ssp.nc", ["psl"], dates(2050, *span), replace(MODEL, shift=2.0), seed=21, attributes=FUTURE
         ),
     }
     fit = [word for role, path in roles.items() for word in (f"--{role}", str(path))]
@@ -73,12 +73,18 @@ def commands(folder: Path) -> dict[str, tuple[list[str], Path]]:
         ),
         "plot": (["plot", str(folder / "fine.nc"), "-o"], "out.png"),
         "track": (["track", str(folder / "fine.nc"), "-o"], "tracks.csv"),
+        "inspect --json": (["inspect", str(coarse), "--thorough", "--json"], "inspect.json"),
         "debias fit": (
             ["debias", "fit", *fit, "--vars", "psl", "--region", "10,20,35,45", "--window", "month", "-o"], "bias.nc",
         ),
     }  # fmt: skip
+    # what is drawn or listed from an output is written anew without being told
+    anew = {"plot", "track", "inspect"}
     return {
-        name: ([*words, str(folder / "made" / target), "--overwrite"], folder / "made" / target)
+        name: (
+            [*words, str(folder / "made" / target), *([] if words[0] in anew else ["--overwrite"])],
+            folder / "made" / target,
+        )
         for name, (words, target) in found.items()
     }
 

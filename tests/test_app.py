@@ -109,7 +109,7 @@ def test_module_and_command_are_the_same():
     ("error", "said"),
     [
         (InputError("in.nc: expected pressure in Pa,\n  got m."), "error: in.nc: expected pressure in Pa, got m."),
-        (MemoryError("Unable to allocate"), "error: not enough memory (Unable to allocate). Ask for a smaller"),
+        (MemoryError("Unable to allocate"), "error: not enough memory (Unable to allocate). Close other programs"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "error: not enough memory"),
         (OSError(errno.ENOSPC, "No space", "out.nc"), "error: no space left on the device of out.nc."),
         (OSError(errno.ENOSPC, "No space"), "error: no space left on the device of the output."),

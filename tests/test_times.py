@@ -1,12 +1,14 @@
 """Dates in every CF calendar."""
 
+from itertools import pairwise
+
 import cftime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from zssd_cli.errors import ConfigError
-from zssd_cli.times import format_time, parse_partial, year_day_fractions
+from zssd_cli.times import format_time, order, parse_partial, seconds_apart, year_day_fractions
 
 CALENDARS = ["standard", "proleptic_gregorian", "julian", "noleap", "all_leap", "360_day"]
 DAYS = {"noleap": 365, "all_leap": 366, "360_day": 360}
@@ -44,6 +46,35 @@ def test_fractions_lie_in_the_unit_interval_and_agree_with_the_day_of_the_year(c
     assert day == pytest.approx((hour * 3600 + minute * 60 + second) / 86400)
     if calendar in DAYS:
         assert year == pytest.approx((date.dayofyr - 1 + day) / DAYS[calendar], abs=1e-9)
+
+
+@st.composite
+def several(draw):
+    """Dates of one calendar, also around its gap of 1582, to the microsecond."""
+    calendar, start = (
+        draw(st.sampled_from(CALENDARS)),
+        draw(st.sampled_from(["1582-10-10", "0010-01-01", "2000-02-28"])),
+    )
+    days = st.floats(-2000, 2000, allow_nan=False)
+    numbers = draw(st.lists(days | st.integers(-2000, 2000), min_size=2, max_size=30))
+    units = f"days since {start if calendar != 'standard' else start.replace('10-10', '10-04')}"
+    return cftime.num2date(numbers, units, calendar)
+
+
+@given(several())
+def test_order_is_that_of_the_dates(dates):
+    assert sorted(dates, key=order) == sorted(dates)
+    assert len({order(date) for date in dates}) == len(set(dates))
+
+
+@given(several())
+def test_seconds_apart_are_those_of_subtraction(dates):
+    expected = [(later - earlier).total_seconds() for earlier, later in pairwise(dates)]
+    assert seconds_apart(dates).tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_less_than_two_dates_are_no_seconds_apart():
+    assert seconds_apart([]).tolist() == seconds_apart([cftime.datetime(2000, 1, 1)]).tolist() == []
 
 
 @given(st.sampled_from(CALENDARS), st.integers(1583, 3000), st.integers(1, 12), st.integers(1, 28), st.integers(0, 23))

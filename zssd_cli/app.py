@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from zssd_cli import __version__
-from zssd_cli.errors import ZssdError
+from zssd_cli.errors import OutOfMemory, ZssdError, is_out_of_memory
 from zssd_cli.text import masked, plain
 
 COMMANDS = {
@@ -34,6 +34,19 @@ COMMANDS = {
     "fetch-static": "zssd_cli.commands.fetch_static:fetch_static",
     "weights": "zssd_cli.commands.weights:app",
 }
+
+REMEDIES = {
+    "downscale": "Ask for a smaller --region or fewer --workers; --dry-run estimates what a run needs.",
+    "train": "Set a smaller batch, patch or network in --config.",
+    "invert": "Ask for fewer --members, or fewer cells in --domain.",
+    "debias": "Ask for a smaller --region or a shorter --time.",
+    "evaluate": "Ask for a smaller --region.",
+    "plot": "Ask for a smaller --region, fewer --members or a shorter --time.",
+}
+"""Where memory runs out, by command."""
+LEAST = {"inspect": 0.45e9, "plot": 0.45e9, "track": 0.45e9}
+"""Bytes of address space without which a command cannot even load its libraries; the others, which load torch, take LEAST_TORCH."""
+LEAST_TORCH = 1e9
 
 EXAMPLES = """\
 [bold]Examples[/bold]
@@ -128,8 +141,9 @@ def root(
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``zssd``: run the command line and leave by :class:`SystemExit`."""
     arguments, debug = _take_debug(sys.argv[1:] if arguments is None else arguments)
-    asked = _catch_signals()
+    asked, command = _catch_signals(), arguments[0] if arguments else ""
     try:
+        _check_address_space(command, arguments)
         if sorted(arguments) == ["--verbose", "--version"]:
             _show_details()
         app(arguments, prog_name="zssd")
@@ -148,19 +162,17 @@ def main(arguments: list[str] | None = None) -> None:
             _leave(128 + asked[0])
         if debug:
             traceback.print_exc()
-        _say(explain(error))
+        _say(explain(error, command))
         _leave(1)
 
 
-def explain(error: BaseException) -> str:
+def explain(error: BaseException, command: str = "") -> str:
     """Say in one line what went wrong and, where that is known, what to do."""
     if isinstance(error, ZssdError):
         return f"error: {error}"
-    if _is_out_of_memory(error):
-        return (
-            f"error: not enough memory ({str(error) or type(error).__name__})."
-            " Ask for a smaller --region, a shorter --time or fewer --members; --dry-run estimates what a run needs."
-        )
+    if is_out_of_memory(error):
+        remedy = REMEDIES.get(command, "Close other programs, or go to a machine with more.")
+        return f"error: not enough memory ({str(error) or type(error).__name__}). {remedy}"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"error: no space left on the device of {error.filename or 'the output'}. Free some or write elsewhere."
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
@@ -168,10 +180,22 @@ def explain(error: BaseException) -> str:
     return f"internal error: {type(error).__name__}: {error} (run again with --debug for the traceback, and report it)"
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Tell Python's own, CUDA's and, by its words, torch's error on the CPU, without importing torch."""
-    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return named or "can't allocate memory" in str(error)
+def _check_address_space(command: str, arguments: list[str]) -> None:
+    """Refuse a limit below which libraries end the process while they are loaded, without an error that could be explained."""
+    if command not in COMMANDS or {"-h", "--help"} & {*arguments}:
+        return
+    try:
+        import resource
+    except ImportError:
+        # no such limit on Windows
+        return
+    limit, least = resource.getrlimit(resource.RLIMIT_AS)[0], LEAST.get(command, LEAST_TORCH)
+    if limit != resource.RLIM_INFINITY and limit < least:
+        msg = (
+            f"not enough memory: zssd {command} takes {least / 1e9:g} GB of address space at least, got a limit of "
+            f"{limit / 1e9:.2g} GB (ulimit -v {limit // 1024}). Raise it with ulimit -v unlimited, or ask the batch system for more."
+        )
+        raise OutOfMemory(msg)
 
 
 def _take_debug(arguments: list[str]) -> tuple[list[str], bool]:

@@ -1,5 +1,7 @@
 """The errors that users see: one line that says what, expected, got and what to do."""
 
+import errno
+
 
 class ZssdError(Exception):
     """Anything that the user can mend. The command line prints it as one line and exits with code 1."""
@@ -41,5 +43,24 @@ class OutputError(ZssdError):
     """The output cannot be written."""
 
 
+class OutOfMemory(ZssdError):
+    """What was asked for does not fit into the memory."""
+
+
+class Remark(UserWarning):
+    """What the user should know of a run that goes on all the same."""
+
+
 class SolverError(ZssdError):
     """Equations that have no unique or no finite solution."""
+
+
+_NO_MEMORY = ("can't allocate memory", "can't start new thread", "failed to map segment from shared object")
+"""What torch, Python and the system's linker say."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell Python's own, CUDA's and, by their words, the errors of libraries, without importing torch."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    refused = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    return named or refused or any(words in str(error) for words in _NO_MEMORY)

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests.debias.made import GCM, MODEL, dates, write
 from zssd_cli import files
 from zssd_cli.commands.shared import check_targets
 from zssd_cli.errors import ConfigError, InputError, OutputError
@@ -76,6 +77,28 @@ def test_what_a_killed_run_left_is_swept_and_what_is_being_written_is_not(tmp_pa
     with atomic_path(tmp_path / "out.nc") as mine:
         check_targets({"-o": tmp_path / "out.nc"}, list)
         assert sorted(tmp_path.iterdir()) == sorted([mine, tmp_path / ".other.nc.12345678-1-12345678.part"])
+
+
+def test_the_scratch_of_a_killed_debias_fit_is_swept(tmp_path):
+    """Block means lie beside the output while they are gathered."""
+    roles = {
+        "reference": write(tmp_path / "era.nc", ["psl"], dates(2000, 1, step=4), seed=1),
+        "historical": write(tmp_path / "hist.nc", ["psl"], dates(2000, 3, "noleap", 4), MODEL, seed=11, attributes=GCM),
+    }
+    (tmp_path / "out").mkdir()
+    output = tmp_path / "out" / "bias.nc"
+    words = ["debias", "fit", *(w for role, path in roles.items() for w in (f"--{role}", str(path)))]
+    words += ["--vars", "psl", "--region", "10,20,35,45", "--window", "month", "-o", str(output)]
+    code = (
+        "import os, signal, sys\nfrom zssd_cli.app import main\nfrom zssd_cli.debias import fitting\n"
+        "fitting._quantiles = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\nmain(sys.argv[1:])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == -9, done.stderr
+    (left,) = output.parent.iterdir()
+    assert sorted(path.name for path in left.iterdir())
+    check_targets({"-o": output}, list)
+    assert list(output.parent.iterdir()) == []
 
 
 def test_what_another_machine_writes_stays_for_a_day(tmp_path):

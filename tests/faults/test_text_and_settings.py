@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 from rich.table import Table
 
-from tests.commands.conftest import toy_prior
+from tests.commands.conftest import FAST, toy_prior
 from zssd_cli.commands.shared import Page, command_line
 from zssd_cli.config import TrainConfig
 from zssd_cli.errors import ConfigError, InputError, WeightsError
@@ -151,6 +151,28 @@ def test_weights_that_are_not_finite(prior):
     write_safetensors(prior, tensors, meta)
     with pytest.raises(WeightsError, match="not finite"):
         load_prior(prior)
+
+
+@pytest.mark.parametrize("name", ["mean", "std", "zonal", "lags", "detail_std"])
+def test_weights_that_are_beyond_all_bounds(prior, name):
+    """Finite, and the output would be too: 1e35 Pa."""
+    tensors, meta = read_safetensors(prior)
+    tensors[name].view(-1)[0] = 2e35
+    write_safetensors(prior, tensors, meta)
+    with pytest.raises(WeightsError, match=f"{name} holds values beyond"):
+        load_prior(prior)
+
+
+def test_a_sample_that_no_weather_has_is_refused(zssd, model, prior, tmp_path):
+    """Weights within their bounds and the fields absurd: the mean is not that of pressure in Pa."""
+    tensors, meta = read_safetensors(prior)
+    tensors["mean"][0] = 1e8
+    write_safetensors(prior, tensors, meta)
+    out = tmp_path / "out.nc"
+    done = zssd("downscale", model(names=("psl", "uas")), *FAST, "--weights", prior, "-o", out, "-q")
+    assert done.code == 1
+    assert "beyond 1000 standard deviations, at 2010-01-01T00:00:00" in done.err
+    assert not out.exists()
 
 
 def test_a_damaged_static_file_is_one_line(tmp_path):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from zssd_cli.grids.latlon import Region, fine_grid
-from zssd_cli.posterior.downscaling import Result
 from zssd_cli.posterior.provenance import Observed, evidence, time_method
+from zssd_cli.posterior.together import Result
 
 
 @pytest.mark.parametrize(

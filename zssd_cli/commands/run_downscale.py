@@ -2,6 +2,7 @@
 
 import signal
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,17 @@ from zssd_cli.commands.keeping import (
 )
 from zssd_cli.commands.laying import disk_needed, layout_lines
 from zssd_cli.commands.run_inspect import table
-from zssd_cli.commands.shared import Page, bar, check_picture, check_targets, command_line, named_files, say
+from zssd_cli.commands.shared import (
+    Page,
+    bar,
+    check_picture,
+    check_targets,
+    command_line,
+    named_files,
+    remarks_said,
+    say,
+    waiting,
+)
 from zssd_cli.files import ZARR
 from zssd_cli.grids.latlon import describe_centres
 from zssd_cli.outputs import zarr
@@ -107,7 +118,9 @@ def execute(request: DownscaleRequest, settings: dict[str, Any], started: float 
         check_begun(request.output, resume=request.resume, overwrite=request.overwrite)
     crew = Crew(request.workers, request.scheduler, request.inputs, settings)
     crew.prepare(request.output if request.resume else None)
-    with stopped_by(signal.SIGUSR1), plan(request.inputs, **settings) as planned:
+    with stopped_by(signal.SIGUSR1), ExitStack() as opened:
+        with waiting(console, "Opening"):
+            planned = opened.enter_context(plan(request.inputs, **settings))
         request.layout.check(planned.job.config.members)
         if not request.brief:
             _announce(console, planned)
@@ -147,7 +160,7 @@ def _draw(
         say(console, f"Resumed    {len(parts)} of {total_of(planned.job)} batches are finished")
     output, layout = request.output, request.layout
     create = zarr.create_store if output.suffix == ZARR else create_output
-    with bar(console, *BAR) as progress:
+    with bar(console, *BAR) as progress, remarks_said(Page(stderr=True)):
         task = progress.add_task("", total=planned.job.steps, completed=done)
 
         def tick(count: int) -> None:

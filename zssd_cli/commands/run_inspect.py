@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from zssd_cli.commands.shared import Page, bar, check_picture, check_targets, listed, say
+from zssd_cli.commands.shared import Page, bar, check_picture, check_targets, listed, say, waiting
 from zssd_cli.errors import InputError, ZssdError
 from zssd_cli.files import atomic_path
 from zssd_cli.grids.cells import Cells
@@ -37,7 +37,9 @@ def execute(inputs: tuple[str, ...], json_file: Path | None, plot: Path | None, 
     page = Page(stderr=json_file == STDOUT)
     picture = False
     try:
-        with closing(_opened(files)) as source:
+        with waiting(Page(stderr=True), "Opening"):
+            opened = _opened(files)
+        with closing(opened) as source:
             found = _look(source, inputs, thorough=thorough)
             if plot is not None:
                 picture, found = _drawn(source, plot, found)

@@ -2,15 +2,17 @@
 
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import Progress, ProgressColumn
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
 
-from zssd_cli.errors import ConfigError, OutputError
+from zssd_cli.errors import ConfigError, OutputError, Remark
 from zssd_cli.files import check_target, clear_leftovers
 from zssd_cli.text import masked, plain
 
@@ -123,6 +125,31 @@ def say(console: Console, line: str, style: str | None = None) -> None:
 def bar(console: Console, *columns: ProgressColumn) -> Progress:
     """A bar on a terminal, nothing in a log file."""
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextmanager
+def waiting(console: Console, words: str) -> Iterator[None]:
+    """Words and a clock on a terminal while something runs whose length is not known."""
+    with bar(console, SpinnerColumn(), TextColumn(words), TimeElapsedColumn()) as progress:
+        progress.add_task("", total=None)
+        yield
+
+
+@contextmanager
+def remarks_said(console: Console) -> Iterator[None]:
+    """Every :class:`Remark` is a line; other warnings are what they were."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, Remark):
+                say(console, f"Note       {message}", style="yellow")
+            else:
+                others(message, category, *where, **more)
+
+        warnings.simplefilter("always", Remark)
+        warnings.showwarning = show
+        yield
 
 
 def folded(text: str) -> "Markdown":

@@ -32,6 +32,7 @@ from zssd_cli.posterior.random import NoiseStream, noise_weights, window_around
 from zssd_cli.posterior.sampler import sample
 from zssd_cli.posterior.start import Start
 from zssd_cli.posterior.subdaily import Moments, Paths, moments
+from zssd_cli.posterior.together import Batch, Halving, Result, pieces
 from zssd_cli.posterior.windows import windowed
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.prior.denoiser import Conditions
@@ -49,6 +50,8 @@ SPACINGS: dict[str, Callable[[int], Tensor]] = {
 """Falling noise levels that end with 0, from pure noise on, by the number of steps."""
 NEARLY_ALL = 0.9
 """Share of the output's blocks without input from which on a variable is doubted, and not taken for observed."""
+ABSURD = 1e3
+"""Standard deviations that no weather and no plausible input reaches."""
 
 
 @dataclass(frozen=True)
@@ -136,41 +139,6 @@ class Job:
         """Falling noise levels that are walked, from where the network takes over to 0."""
         levels = SPACINGS[self.method.spacing_of(self.config)](self.method.steps_of(self.config))
         return levels[levels <= self.gaussian_above]
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished batch of one time: members ``first_member`` to ``first_member + len``.
-
-    Attributes
-    ----------
-    time
-        Index of the time.
-    first_member
-        Number of the first member.
-    values
-        (members, C, lat, lon) on the output grid, canonical units, NaN where nothing was observed.
-    residual
-        Root mean square of y - A x per observed variable over the blocks of the output, by area, in standard deviations of the
-        variable, (observed,).
-    unobserved
-        Observed variable -> cells of the output grid that touch only blocks where it is missing and others are not,
-        boolean (lat, lon): drawn, not observed. Variables without such cells are left out.
-    """
-
-    time: int
-    first_member: int
-    values: np.ndarray
-    residual: np.ndarray
-    unobserved: dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Samples that are drawn together: every one of these times (indices) with every one of these members."""
-
-    times: range
-    members: range
 
 
 def prepare(
@@ -271,12 +239,7 @@ def _block_means(
 
 def batches(job: Job) -> Iterator[Batch]:
     """The job in pieces that are drawn together, in the order of their times and members."""
-    count, members = len(job.source.times), job.config.members
-    times_at_once = max(1, job.batch // members)
-    for start in range(0, count, times_at_once):
-        for first in range(0, members, job.batch):
-            times = range(start, min(start + times_at_once, count))
-            yield Batch(times, range(first, min(first + job.batch, members)))
+    return pieces(Batch(range(len(job.source.times)), range(job.config.members)), job.batch)
 
 
 def run(job: Job, tick: Callable[[int], None] = lambda _: None) -> Iterator[Result]:
@@ -303,7 +266,7 @@ def draw(
     paths = None
     if isinstance(job.source, Moments):
         paths = Paths(job.source, job.channels, climate, operator, job.config.seed, partial(observe, job))
-    times, observed = range(1), job.first
+    times, observed, together = range(1), job.first, Halving(job.batch)
     for batch in batches(job):
         if done(batch):
             continue
@@ -316,7 +279,7 @@ def draw(
             torch.as_tensor(observed).repeat_interleave(len(members), 0) if paths is None else paths(times, members)
         )
         values = values.to(job.static.device)
-        yield batch, list(_draw(job, operator, guidance, begin, unresolved, values, times, members, tick))
+        yield batch, together(batch, partial(_draw, job, operator, guidance, begin, unresolved, values, batch), tick)
 
 
 def read_before(source: CoarseSeries, start: int) -> None:
@@ -332,11 +295,12 @@ def _draw(
     begin: Start | None,
     unresolved: Callable[[float], Tensor | float] | None,
     values: Tensor,
-    indices: range,
-    members: range,
+    batch: Batch,
+    piece: Batch,
     tick: Callable[[int], None],
 ) -> Iterator[Result]:
-    """Sample times x members as one batch, guided by standardised block means, (times * members, observed, h, w)."""
+    """Sample a piece of a batch, guided by standardised block means of the whole batch, (times * members, observed, h, w)."""
+    values, indices, members = batch.cut(values, piece), piece.times, piece.members
     device, config, count = job.static.device, job.config, len(members)
     times = job.source.times[indices.start : indices.stop]
     observation = observing.make_observation(job.prior, job.source.variables, values, operator, config, unresolved)
@@ -366,13 +330,15 @@ def _draw(
         residual = (squares / area.sum((2, 3)).clamp(min=torch.finfo(field.dtype).tiny)).sqrt().cpu().numpy()
         mean, std = (s.to(device)[:, None, None] for s in (job.prior.mean, job.prior.std))
         rows, columns = job.domain.crop
-        finished = (field * std + mean)[:, :, rows][:, :, :, columns].cpu().numpy()
+        field = field[:, :, rows][:, :, :, columns]
+        farthest, finished = field.abs().amax((1, 2, 3)).cpu().numpy(), (field * std + mean).cpu().numpy()
     for k in range(len(times)):
         part = finished[k * count : (k + 1) * count]
-        if not np.isfinite(part).all():
+        # a value that is none is not less either
+        if not (np.isfinite(part).all() and (farthest[k * count : (k + 1) * count] < ABSURD).all()):
             msg = (
-                f"The sampling gave values that are not finite at {format_time(times[k])}. "
-                "Check the input's units, use more --steps, or a smaller --zeta."
+                f"The sampling gave values that are not finite, or beyond {ABSURD:g} standard deviations, at {format_time(times[k])}. "
+                "Check the input's units and the weights, use more --steps, or a smaller --zeta."
             )
             raise InputError(msg)
         unseen, drawn = _not_observed(job, values[k * count].isnan().cpu().numpy())

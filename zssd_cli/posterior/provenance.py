@@ -10,8 +10,9 @@ import torch
 
 from zssd_cli import __version__
 from zssd_cli.grids.latlon import describe_centres
-from zssd_cli.posterior.downscaling import Job, Result
+from zssd_cli.posterior.downscaling import Job
 from zssd_cli.posterior.observing import COMPONENTS, SPEED
+from zssd_cli.posterior.together import Result
 from zssd_cli.times import format_time, now_utc
 from zssd_cli.variables import VARIABLES
 

@@ -16,7 +16,8 @@ from zssd_cli.errors import ConfigError
 from zssd_cli.files import changed, fingerprint
 from zssd_cli.outputs.parts import Parts
 from zssd_cli.outputs.sink import Contents
-from zssd_cli.posterior.downscaling import Batch, Job, Result, batches, draw, read_before
+from zssd_cli.posterior.downscaling import Job, batches, draw, read_before
+from zssd_cli.posterior.together import Batch, Result
 from zssd_cli.series.doubts import Watch
 from zssd_cli.times import now_utc
 

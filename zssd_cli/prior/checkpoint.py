@@ -33,6 +33,8 @@ from zssd_cli.variables import lookup
 FORMAT = "zssd-prior-2"
 LONGEST_HEADER = 10_000_000
 """Characters of the JSON in a header."""
+LARGEST = {"mean": 1e9, "std": 1e9, "zonal": 1e3, "lags": 1e3, "detail_std": 1e3}
+"""Size that no value of a tensor has; the last three are in standard deviations."""
 BALANCE_SHAPES = {
     "coefficients": (len(WINDS), SURFACES, TERMS),
     "slopes": (band_centres().size, len(WINDS), 2),
@@ -217,10 +219,7 @@ def load_prior(path: Path, device: str | torch.device = "cpu") -> Prior:
             msg = "scales or covariances do not fit the variables"
             raise ValueError(msg)  # noqa: TRY301
         balance = _balance(tensors, header.variables)
-        broken = [key for key, tensor in tensors.items() if not tensor.isfinite().all()]
-        if broken:
-            msg = f"{broken[0]} holds values that are not finite"
-            raise ValueError(msg)  # noqa: TRY301
+        _check_values(tensors)
     except (KeyError, ValueError, RuntimeError, TypeError, ValidationError) as error:
         reason = " ".join(str(error).split())[:200]
         msg = f"{path}: the weights are damaged or of another version ({reason}). Fetch them again or train anew."
@@ -229,6 +228,16 @@ def load_prior(path: Path, device: str | torch.device = "cpu") -> Prior:
     denoiser.detail_std.copy_(detail_std)
     denoiser.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Prior(denoiser, mean, std, zonal, lags, header, balance)
+
+
+def _check_values(tensors: Mapping[str, Tensor]) -> None:
+    for key, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            msg = f"{key} holds values that are not finite"
+            raise ValueError(msg)
+        if tensor.numel() and tensor.abs().max() > LARGEST.get(key, torch.inf):
+            msg = f"{key} holds values beyond {LARGEST[key]:g}"
+            raise ValueError(msg)
 
 
 def _balance(tensors: dict[str, Tensor], variables: tuple[str, ...]) -> Balance | None:

@@ -1,6 +1,6 @@
 """The times that all variables share, and a table of those that one lacks: they are left out, never interpolated."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import cftime
 
@@ -8,7 +8,7 @@ from zssd_cli.errors import InputError
 from zssd_cli.series.drs import Range
 from zssd_cli.series.joining import VariableSeries
 from zssd_cli.series.timeline import in_range, spans, usual_step
-from zssd_cli.times import format_time
+from zssd_cli.times import format_time, order
 
 
 def common_times(
@@ -21,7 +21,7 @@ def common_times(
     InputError
         There is none; in strict mode: a variable lacks one, although it would be a step of its own series.
     """
-    common = set(series[0].places).intersection(*(one.places for one in series[1:]))
+    common = [date for date in series[0].places if all(date in one.places for one in series[1:])]
     if not common:
         spans_ = "; ".join(
             f"{one.variable.name} {format_time(min(one.places))}..{format_time(max(one.places))}" for one in series
@@ -31,7 +31,8 @@ def common_times(
         msg = f"The variables have no time in common ({spans_}{why}); give files of the same times or fewer variables."
         raise InputError(msg)
     times = _within(common, asked)
-    every = _within(set().union(*(one.places for one in series)), asked) if len(series) > 1 else times
+    alike = all(len(one.places) == len(common) for one in series)
+    every = times if alike else _within(sorted(set().union(*(one.places for one in series)), key=order), asked)
     if len(every) > len(times):
         head = f"{len(every) - len(times)} of {len(every)} times are left out because not every variable has them"
         rows = list(_rows(series, every))
@@ -43,15 +44,14 @@ def common_times(
     return times
 
 
-def _within(dates: Collection[cftime.datetime], asked: Range) -> tuple[cftime.datetime, ...]:
-    ordered = tuple(sorted(dates))
-    return tuple(ordered[k] for k in in_range(ordered, asked))
+def _within(dates: Sequence[cftime.datetime], asked: Range) -> tuple[cftime.datetime, ...]:
+    return tuple(dates[k] for k in in_range(tuple(dates), asked))
 
 
 def _rows(series: Sequence[VariableSeries], every: Sequence[cftime.datetime]) -> Iterator[tuple[str, bool]]:
     """Per variable, what it lacks of all dates, and whether these would be steps of its own regular series."""
     for one in series:
-        name, own = one.variable.name, sorted(one.places)
+        name, own = one.variable.name, tuple(one.places)
         absent = [date for date in every if date not in one.places]
         step = usual_step(own)
         steps = [date for date in absent if step is None or not (date - own[0]) % step]

@@ -11,7 +11,7 @@ import numpy as np
 from zssd_cli.errors import BadField, EmptyField, InputError, MissingValues
 from zssd_cli.series.protocol import FieldSource
 from zssd_cli.series.timeline import gaps_and_step, is_unknown, short, spans, usual_step
-from zssd_cli.times import format_time
+from zssd_cli.times import format_time, order
 
 __all__ = [
     "Coverage", "Faults", "check_first_fields", "coverage", "faults", "refuse_lacking", "short", "spans", "usual_step", "whole_field",
@@ -52,10 +52,15 @@ def coverage(source: FieldSource) -> tuple[Coverage, ...]:
     every: dict[cftime.datetime, Path] = {}
     for dates in held.values():
         every = dates | every
+    if any(len(dates) < len(every) for dates in held.values()):
+        every = {date: every[date] for date in sorted(every, key=order)}
     rows = []
     for name in (*source.variables, *source.missing):
         dates = held.get(name, {})
-        lacking = {date: every[date] for date in sorted(every.keys() - dates.keys())}
+        # a date is slow to look up, which is left out where the answer is all or none
+        lacking = every if not dates else {}
+        if 0 < len(dates) < len(every):
+            lacking = {date: path for date, path in every.items() if date not in dates}
         times = tuple(dates)
         gaps, step = gaps_and_step(times)
         rows.append(Coverage(name, len(set(dates.values())), times, lacking, gaps, step))

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from zssd_cli.series.timeline import spacing_name
+from zssd_cli.times import seconds_apart
 
 HOURS = {"1hr": 1.0, "3hr": 3.0, "6hr": 6.0, "12hr": 12.0, "day": 24.0, "mon": 730.0, "yr": 8760.0}
 _EVEN = 1.4
@@ -317,8 +318,8 @@ def _days_apart(dates: tuple[cftime.datetime, ...]) -> float | None:
     """Hours between times that are whole days apart and nearly evenly: pentads, dekads, weeks, seasons; None for others."""
     if len(dates) < 3:
         return None
-    hours = [(b - a).total_seconds() / 3600 for a, b in zip(dates[:-1], dates[1:], strict=True)]
-    even = min(hours) >= DAY and max(hours) <= _EVEN * min(hours)
+    hours = seconds_apart(dates) / 3600
+    even = hours.min() >= DAY and hours.max() <= _EVEN * hours.min()
     return float(np.median(hours)) if even else None
 
 

@@ -19,13 +19,13 @@ from zssd_cli.series.leaving import LeftOut
 from zssd_cli.series.listing import Listed
 from zssd_cli.series.pieces import Piece, find_piece
 from zssd_cli.series.timeline import to_calendar
-from zssd_cli.times import format_time
+from zssd_cli.times import format_time, order, seconds_apart
 from zssd_cli.variables import Variable
 
 
 @dataclass(frozen=True, eq=False)
 class VariableSeries:
-    """One variable over all files: its pieces and, per date, the piece and the position in it."""
+    """One variable over all files: its pieces and, per date in order, the piece and the position in it."""
 
     pieces: tuple[Piece, ...]
     places: dict[cftime.datetime, tuple[int, int]]
@@ -75,7 +75,7 @@ class VariableSeries:
     @cached_property
     def interval(self) -> Interval:
         """Over which time its fields are averaged."""
-        return interval_of([piece.evidence for piece in self.pieces], tuple(sorted(self.places)))
+        return interval_of([piece.evidence for piece in self.pieces], tuple(self.places))
 
 
 def collect(
@@ -164,13 +164,13 @@ def join(pieces: list[Piece], variable: Variable, calendar: str, notes: list[str
         if not same_place(mine[0].layout, piece.layout):
             raise InputError(_elsewhere(mine[0], piece))
         dates = to_calendar(piece.times, calendar)
-        if any(later < earlier for earlier, later in zip(dates[:-1], dates[1:], strict=True)):
+        if (seconds_apart(dates) < 0).any():
             notes.append(f"{piece.path.name}: the time axis is not in order and was sorted")
         for position, date in enumerate(dates):
             if date in places:
                 raise InputError(_twice(mine[places[date][0]], piece, date))
             places[date] = (number, position)
-    return VariableSeries(tuple(mine), places)
+    return VariableSeries(tuple(mine), {date: places[date] for date in sorted(places, key=order)})
 
 
 def _twice(first: Piece, other: Piece, date: cftime.datetime) -> str:

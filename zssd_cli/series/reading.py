@@ -181,7 +181,7 @@ class Source:
     def held(self, variable: str) -> dict[cftime.datetime, Path]:
         """Every date at which the files hold a variable, sorted, also those that other variables lack, and its file."""
         series = self._of(variable)
-        return {date: series.pieces[number].path for date, (number, _) in sorted(series.places.items())}
+        return {date: series.pieces[number].path for date, (number, _) in series.places.items()}
 
     def file(self, variable: str, date: cftime.datetime) -> Path:
         """The file that holds a variable at a date of :meth:`held`."""

@@ -1,5 +1,6 @@
 """One sorted axis of dates over many files in any calendar, and how far apart its steps are."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
@@ -7,7 +8,7 @@ import cftime
 import numpy as np
 
 from zssd_cli.errors import InputError, OutsideRange
-from zssd_cli.times import format_time, parse_partial
+from zssd_cli.times import format_time, parse_partial, seconds_apart
 
 _REAL_WORLD = {"standard", "gregorian", "proleptic_gregorian"}
 _SPACINGS = ((1 / 24, "1hr"), (3 / 24, "3hr"), (6 / 24, "6hr"), (12 / 24, "12hr"), (1.0, "day"))
@@ -69,28 +70,25 @@ def in_range(dates: tuple[cftime.datetime, ...], time_range: tuple[str | None, s
         No date lies in the range.
     """
     first, last = time_range
-    keep = np.ones(len(dates), dtype=bool)
+    begin, end = 0, len(dates)
     like = {"calendar": dates[0].calendar, "has_year_zero": dates[0].has_year_zero}
     if first is not None:
-        begin = parse_partial(first, **like)
-        keep &= np.array([date >= begin for date in dates])
+        begin = bisect_left(dates, parse_partial(first, **like))
     if last is not None:
-        end = parse_partial(last, **like, end=True)
-        keep &= np.array([date <= end for date in dates])
-    if not keep.any():
+        end = bisect_right(dates, parse_partial(last, **like, end=True))
+    if begin >= end:
         asked = f"{first or 'the beginning'} to {last or 'the end'}"
         span = f"{format_time(dates[0])} to {format_time(dates[-1])}"
         msg = f"No time step lies in the range {asked}: the files run from {span}; choose another range."
         raise OutsideRange(msg)
-    return np.flatnonzero(keep)
+    return np.arange(begin, end)
 
 
 def spacing_name(dates: tuple[cftime.datetime, ...]) -> str | None:
     """CMIP6 frequency (1hr, 3hr, 6hr, 12hr, day, mon, yr) from the median spacing of sorted dates, else None."""
     if len(dates) < 2:
         return None
-    days = [(later - earlier).total_seconds() / 86400 for earlier, later in zip(dates[:-1], dates[1:], strict=True)]
-    usual = float(np.median(days))
+    usual = float(np.median(seconds_apart(dates))) / 86400
     for length, name in _SPACINGS:
         if abs(usual - length) < 0.02 * length:
             return name
@@ -103,14 +101,14 @@ def gaps_and_step(times: Sequence[cftime.datetime]) -> tuple[tuple[cftime.dateti
     """Dates that are absent between the first and the last of a regular series, and its step."""
     if len(times) < 3:
         return (), None
-    seconds = np.array([(b - a).total_seconds() for a, b in zip(times[:-1], times[1:], strict=True)])
+    seconds = seconds_apart(times)
     usual = float(np.median(seconds))
     if np.isclose(seconds, usual).mean() < _REGULAR:
         return (), None
     step = timedelta(seconds=usual)
     gaps = []
-    for start, length in zip(times[:-1], seconds, strict=True):
-        gaps += [start + k * step for k in range(1, round(length / usual))]
+    for place in np.flatnonzero(np.rint(seconds / usual) > 1).tolist():
+        gaps += [times[place] + k * step for k in range(1, round(seconds[place] / usual))]
     return tuple(gaps), step
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from zssd_cli.api import Plan
 from zssd_cli.errors import ConfigError, ZssdError
 from zssd_cli.outputs.parts import Parts
-from zssd_cli.posterior.downscaling import Batch, batches
+from zssd_cli.posterior.downscaling import batches
 from zssd_cli.posterior.resuming import all_doubts, name_of
+from zssd_cli.posterior.together import Batch
 from zssd_cli.workers.task import Work, draw_batch
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ import torch
 
 from zssd_cli.api import Plan, plan
 from zssd_cli.errors import ConfigError, ZssdError
-from zssd_cli.posterior.downscaling import Batch
 from zssd_cli.posterior.resuming import MOMENT, Drawing, of_inputs
+from zssd_cli.posterior.together import Batch
 
 _ONE = threading.Lock()
 """A worker with several threads draws one batch at a time: neither the NetCDF library nor a job is made for more."""
