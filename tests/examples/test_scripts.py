@@ -185,7 +185,7 @@ def test_a_study(world):
     late = run | {"since": "hours since 2050-01-01 00:00:00", "attributes": {"experiment_id": "ssp585"}}
     Model(folder)("future.nc", **late, change=lambda values: values + 800.0)
     fine = {"lat": np.arange(35.0, 55.1, 0.25), "lon": np.arange(-5.0, 15.1, 0.25)}
-    Model(folder)("era5.nc", ("psl", "uas", "vas"), hours=hours, **fine)
+    Model(folder)("era5.nc", ("psl", "uas", "vas"), hours=hours, attributes={"source_id": "TOY-REANALYSIS"}, **fine)
     toy = world.toy.replace("--region 0,10,40,50 ", "")
     at = {
         "HIST": "hist.nc", "FUTURE": "future.nc", "ERA5": "era5.nc", "REGION": "0,10,40,50", "YEARS": "2010", "MEMBERS": "2",
