@@ -253,9 +253,11 @@ def test_threads_that_wait_sleep_unless_the_user_says_otherwise(monkeypatch, giv
     seen = {}
     if given is None:
         monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+        monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     else:
         monkeypatch.setenv("OMP_WAIT_POLICY", given)
     monkeypatch.setattr("zssd_cli.app.main", lambda: seen.update(os.environ))
     monkeypatch.setattr(os, "environ", os.environ.copy())
     __main__.main()
     assert seen["OMP_WAIT_POLICY"] == (given or "PASSIVE")
+    assert seen.get("GOMP_SPINCOUNT") == (None if given else "3000")

@@ -8,8 +8,10 @@ def main() -> None:
     """Entry point; what is typed and done is :mod:`zssd_cli.app`'s."""
     before = signal.signal(signal.SIGINT, signal.SIG_DFL) if signal.getsignal(signal.SIGINT) != signal.SIG_IGN else None
     # torch's threads wait for each other hundreds of times in a network call: where other processes keep the cores busy they must
-    # sleep, not spin (docs/benchmarks.md). OpenMP reads this when torch is imported
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # sleep soon, not spin (docs/benchmarks.md). OpenMP reads this when torch is imported
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     from zssd_cli import app
 
     if before is not None:
