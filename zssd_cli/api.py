@@ -167,7 +167,7 @@ def plan(
 ) -> Iterator[Plan]:
     """Open everything and check that it fits; parameters and errors as of :func:`downscale`."""
     automatic = settings.get("filter_scale") == AUTO
-    config = checked_config(settings | ({"filter_scale": defaults.FILTER_SCALE} if automatic else {}))
+    config = checked_config(settings)
     by_name(config.guidance)
     path, sha256 = registry.locate(None if weights is None else str(weights), offline=offline)
     prior = checkpoint.load_prior(path, pick_device(device))
@@ -266,8 +266,13 @@ def load_prior(weights: str | Path | None = None, *, device: str = defaults.AUTO
 
 
 def checked_config(settings: Mapping[str, Any]) -> DownscaleConfig:
-    """Settings of the engine; a wrong one is a :class:`ConfigError` that names the option."""
+    """Settings of the engine; a wrong one is a :class:`ConfigError` that names the option.
+
+    A filter scale of ``auto`` is the default's until the input is known.
+    """
     given = dict(settings)
+    if isinstance(given.get("filter_scale"), str):
+        given["filter_scale"] = parse_scale(given["filter_scale"])
     if isinstance(given.get("obs_error"), str):
         given["obs_error"] = parse_errors(given["obs_error"])
     try:
@@ -280,6 +285,15 @@ def checked_config(settings: Mapping[str, Any]) -> DownscaleConfig:
             msg = f"--{option}: there is no such option, expected one of {known}."
         else:
             msg = f"--{option}: {first['msg'].removeprefix('Value error, ')}, got {first['input']!r}."
+        raise ConfigError(msg) from error
+
+
+def parse_scale(text: str) -> float:
+    """``2.5`` as a number, ``auto`` as the default."""
+    try:
+        return defaults.FILTER_SCALE if text == AUTO else float(text)
+    except ValueError as error:
+        msg = f"--filter-scale: expected degrees such as 2.5, or {AUTO}, got {text!r}."
         raise ConfigError(msg) from error
 
 

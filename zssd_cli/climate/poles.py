@@ -49,20 +49,19 @@ class PolarWaves:
         self._turn = torch.as_tensor(np.exp(1j * np.sign(self._lat)[:, None] * east), dtype=torch.complex64)
         if self.rows.size:
             count = self._bands[0].own.vectors.shape[-1]
-            self._scalars = [channel for channel in range(count) if channel not in self._winds]
-            groups = [[channel] for channel in self._scalars] + ([self._winds] if self._winds else [])
-            self._factors = [self._factor(group) for group in groups]
+            self._scalars = {channel: self._factor([channel]) for channel in range(count) if channel not in self._winds}
+            self._flow = self._factor(self._winds) if self._winds else None
 
     def __call__(self, fields: Tensor) -> Tensor:
         """Scaled, (B, C, H, W), in place."""
         if not self.rows.size:
             return fields
         part = fields[:, :, self.rows]
-        for channel, factor in zip(self._scalars, self._factors, strict=False):
+        for channel, factor in self._scalars.items():
             part[:, channel] = self._scaled(part[:, channel].to(torch.complex64), factor).real
-        if self._winds:
+        if self._flow is not None:
             turn, (u, v) = self._turn.to(fields.device), self._winds
-            wind = self._scaled(torch.complex(part[:, u], part[:, v]) * turn, self._factors[-1]) * turn.conj()
+            wind = self._scaled(torch.complex(part[:, u], part[:, v]) * turn, self._flow) * turn.conj()
             part[:, u], part[:, v] = wind.real, wind.imag
         fields[:, :, self.rows] = part
         return fields

@@ -291,7 +291,7 @@ def downscale(
     settings = {
         "vars": variables, "region": region, "time": time, "weights": weights, "static": static, "device": device,
         "offline": offline, "strict": strict, "debias": debias, "debias_anyway": debias_anyway,
-        "filter_scale": _number(filter_scale), "members": members, "seed": seed, "guidance": guidance, "sampler": sampler,
+        "filter_scale": filter_scale, "members": members, "seed": seed, "guidance": guidance, "sampler": sampler,
         "steps": steps, "spacing": spacing, "obs_error": obs_error, "time_noise": time_noise,
         "products": products, "zeta": zeta, "regridder": regridder, "any_frequency": any_frequency, "precision": precision,
         "subdaily": subdaily,
@@ -301,11 +301,3 @@ def downscale(
         keep_spread=keep_spread, pack=pack, dry_run=dry_run, plot=plot, quiet=quiet, workers=workers, scheduler=scheduler,
     )  # fmt: skip
     run_archive.execute(request, settings, output, years, run_archive.Many(split, report, form))
-
-
-def _number(text: str) -> float | str:
-    """``2.5`` as a number; other words as they are, for the engine to know or refuse."""
-    try:
-        return float(text)
-    except ValueError:
-        return text

@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from zssd_cli import api, defaults
+from zssd_cli import api
 from zssd_cli.commands import run_downscale
 from zssd_cli.commands.archive_report import Outcome, Report, summary
 from zssd_cli.commands.keeping import OUT_OF_TIME, NoTime, parse_limit, stopped_by
@@ -138,8 +138,7 @@ def _checked(request: DownscaleRequest, settings: dict[str, Any], many: Many) ->
         raise ConfigError(msg)
     check_targets({"--report": many.report}, lambda: ())
     own = inspect.signature(api.plan).parameters
-    given = settings | ({"filter_scale": defaults.FILTER_SCALE} if settings["filter_scale"] == AUTO else {})
-    api.checked_config({key: value for key, value in given.items() if key not in own})
+    api.checked_config({key: value for key, value in settings.items() if key not in own})
     api.time_range(settings["time"])
     if settings["region"] is not None:
         parse_region(settings["region"])
