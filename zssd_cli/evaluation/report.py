@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -123,10 +124,15 @@ def as_csv(evaluation: Evaluation) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(FIELDS)
+    writer.writerows(csv_rows(evaluation))
+    return text.getvalue()
+
+
+def csv_rows(evaluation: Evaluation) -> Iterator[list[Any]]:
+    """The records' FIELDS; nothing where a number is not finite."""
     for record in evaluation.records:
         values = (getattr(record, field) for field in FIELDS)
-        writer.writerow(["" if isinstance(v, float) and not math.isfinite(v) else v for v in values])
-    return text.getvalue()
+        yield ["" if isinstance(v, float) and not math.isfinite(v) else v for v in values]
 
 
 def as_markdown(evaluation: Evaluation) -> str:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from zssd_cli import __version__
 from zssd_cli.evaluation.baselines import TEXTBOOK
-from zssd_cli.evaluation.report import FIELDS, as_dict, jsonable
+from zssd_cli.evaluation.report import FIELDS, as_dict, csv_rows, jsonable
 from zssd_cli.evaluation.results import OURS, Evaluation, Record
 from zssd_cli.evaluation.tables import SHORT, Column, empty, number
 from zssd_cli.evaluation.verdict import YARDSTICK
@@ -158,10 +158,7 @@ def as_csv(outcomes: Sequence[Outcome]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("trial", *FIELDS))
     for outcome in outcomes:
-        for record in outcome.evaluation.records:
-            values = (getattr(record, name) for name in FIELDS)
-            written = ["" if isinstance(v, float) and not math.isfinite(v) else v for v in values]
-            writer.writerow([outcome.trial.name, *written])
+        writer.writerows([outcome.trial.name, *row] for row in csv_rows(outcome.evaluation))
     return text.getvalue()
 
 
