@@ -68,11 +68,19 @@ done
 
 # 2. The work. --resume leaves whole outputs as they are, goes on with begun ones and makes the others. It runs beside this
 # script, so that signals to the script alone reach it: Slurm's and a batch system's, or Ctrl-C, which bash keeps from it.
-trap 'kill -USR1 "$process"' USR1
-trap 'kill -TERM "$process"' TERM INT HUP
+# A signal that comes while zssd is being started waits in $early: bash's child would lose it.
+process='' early=''
+# shellcheck disable=SC2317  # called by the traps
+pass() { if [ -n "$process" ]; then kill "-$1" "$process" 2> /dev/null || true; else early=$1; fi; }
+trap 'pass USR1' USR1
+trap 'pass TERM' TERM INT HUP
 zssd downscale "$archive" -o "$out/" --vars "$vars" --resume --report "$report" \
     ${years:+--years "$years"} ${split:+--split "$split"} ${limit:+--time-limit "$limit"} "${options[@]}" &
 process=$!
+if [ -n "$early" ]; then
+    sleep 1
+    kill "-$early" "$process" 2> /dev/null || true
+fi
 code=0
 wait "$process" || code=$?
 # a trapped signal ends the first wait at once; the second one waits for zssd to end

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.commands.conftest import Model, prior_file  # noqa: F401  a fixture
+from tests.examples.conftest import early_signal
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ROOT = EXAMPLES.parent
@@ -157,6 +158,15 @@ def test_a_signal_to_the_archive_script_alone_reaches_zssd(world, number, said, 
 def test_slurms_warning_reaches_zssd_and_the_task_goes_back(world):
     returned, out = signalled(world, signal.SIGUSR1, "slurm/downscale.sbatch", **TASK)
     assert (returned, "stopped by USR1" in out, "ended with 138" in out) == (0, True, True)
+    assert (world.folder / "requeued").read_text() == "requeue 7_5\n"
+
+
+def test_a_signal_while_zssd_is_being_started(world):
+    world.zssd.write_text(WAITS)
+    done = world("archive.sh", "cmip6", "fi ne", **early_signal(world.folder, signal.SIGTERM, "process"))
+    assert done.returncode == 143, done.stderr
+    done = world("slurm/downscale.sbatch", **TASK, **early_signal(world.folder, signal.SIGUSR1, "process"))
+    assert (done.returncode, "ended with 138" in done.stdout) == (0, True), done.stderr
     assert (world.folder / "requeued").read_text() == "requeue 7_5\n"
 
 

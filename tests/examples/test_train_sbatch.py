@@ -1,5 +1,6 @@
 """The Slurm example with stand-ins for torchrun and scontrol: what it runs, and what it does when the time is up."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -7,6 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from tests.examples.conftest import early_signal
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "slurm" / "train.sbatch"
 STAND_IN = """#!/bin/bash
@@ -20,9 +23,10 @@ exit {code}
 
 @pytest.fixture
 def job(tmp_path):
-    """Start the script in a folder with the stand-ins."""
+    """Start the script in a folder with the stand-ins; what still runs at the end of the test is killed."""
+    started = []
 
-    def start(code=0, tenths=18_000):
+    def start(code=0, tenths=18_000, **variables):
         for name, text in (
             ("python", STAND_IN.format(code=code, tenths=tenths)),
             ("scontrol", '#!/bin/bash\necho "$@" > requeued\n'),
@@ -30,11 +34,18 @@ def job(tmp_path):
             (tmp_path / name).write_text(text)
             (tmp_path / name).chmod(0o755)
         environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "ERA5": "/data", "SLURM_JOB_ID": "42"}
-        return subprocess.Popen(
-            ["bash", SCRIPT], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        process = subprocess.Popen(
+            ["bash", SCRIPT], cwd=tmp_path, env=environment | variables, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        started.append(process)
+        return process
 
-    return start
+    yield start
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def test_what_it_runs_and_how_it_ends(job, tmp_path):
@@ -62,3 +73,9 @@ def test_a_warning_stops_the_training_saves_and_requeues(job, tmp_path):
     assert (tmp_path / "state").read_text() == "saved\n"
     assert (tmp_path / "requeued").read_text() == "requeue 42\n"
     assert "back into the queue" in text
+
+
+def test_a_warning_while_the_training_is_being_started(job, tmp_path):
+    process = job(**early_signal(tmp_path, signal.SIGUSR1, "training"))
+    text, _ = process.communicate(timeout=300)
+    assert (process.returncode, (tmp_path / "requeued").read_text()) == (0, "requeue 42\n"), text
