@@ -1,5 +1,12 @@
-"""The page in a real browser, where one is installed: maps flip by button and key, the line moves, the console stays empty."""
+"""The page in a real browser, where one is installed: maps flip by button and key, the line moves, the console stays empty.
 
+Where ``AXE_CORE`` names axe.min.js of the npm package axe-core, the page is looked at by it, too:
+``npm install --prefix /tmp/axe axe-core`` and ``AXE_CORE=/tmp/axe/node_modules/axe-core/axe.min.js``.
+"""
+
+import html
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -31,6 +38,15 @@ window.addEventListener("load", () => {
   const out = document.createElement("p"); out.textContent = "DRIVEN " + said.join(", "); document.body.append(out);
 });
 """
+LOOK = """
+axe.run(document).then((result) => {
+  const out = document.createElement("pre");
+  out.textContent = "AXE " + JSON.stringify({
+    rules: result.passes.length, violations: result.violations.map((one) => [one.id, one.nodes.map((node) => node.target)]),
+  });
+  document.body.append(out);
+});
+"""
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +58,18 @@ def report(tmp_path_factory) -> Path:
     return path
 
 
-def browse(path: Path) -> subprocess.CompletedProcess:
+def scripted(report: Path, name: str, *scripts: str) -> Path:
+    """The page with scripts of the test at its end, which its own policy forbids."""
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", report.read_text())
+    ending = "".join("<script>" + script.replace("</script>", r"<\/script>") + "</script>" for script in scripts)
+    path = report.with_name(name)
+    path.write_text(text.replace("</body>", ending + "</body>"))
+    return path
+
+
+def browse(path: Path, *options: str) -> subprocess.CompletedProcess:
     command = [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={path.parent / 'profile'}"]
-    command += ["--virtual-time-budget=5000", "--enable-logging=stderr", "--dump-dom", path.as_uri()]
+    command += ["--virtual-time-budget=5000", "--enable-logging=stderr", "--dump-dom", *options, path.as_uri()]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -55,9 +80,20 @@ def test_no_word_on_the_console(report) -> None:
 
 
 def test_maps_flip(report) -> None:
-    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", report.read_text())
-    driven = report.with_name("driven.html")
-    driven.write_text(text.replace("</body>", f"<script>{DRIVE}</script></body>"))
+    driven = scripted(report, "driven.html", DRIVE)
     (said,) = re.findall(r"<p>DRIVEN (.*?)</p>", browse(driven).stdout)
     expected = "shown true, button true, time true, key true, back true, clip inset(0px 80% 0px 0px), alt true"
     assert said == expected
+
+
+@pytest.mark.skipif("AXE_CORE" not in os.environ, reason="AXE_CORE names no axe.min.js")
+@pytest.mark.parametrize(
+    "option", ["--window-size=1400,900", "--window-size=500,800", "--blink-settings=preferredColorScheme=0"]
+)
+def test_axe_finds_nothing(report, option) -> None:
+    """Wide, narrow and dark."""
+    path = scripted(report, "axe.html", Path(os.environ["AXE_CORE"]).read_text(), LOOK)
+    (found,) = re.findall(r"<pre>AXE (.*?)</pre>", browse(path, option).stdout, re.DOTALL)
+    result = json.loads(html.unescape(found))
+    assert result["violations"] == []
+    assert result["rules"] > 20
