@@ -3,6 +3,9 @@
 import errno
 import json
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -198,3 +201,20 @@ def test_the_number_of_a_write_error_is_found(tmp_path, monkeypatch, text, numbe
     with pytest.raises(OSError, match=r"p\.safetensors") as caught:
         write_safetensors(tmp_path / "p.safetensors", {}, {})
     assert caught.value.errno == number
+
+
+def test_the_shipped_priors_are_read_without_torchs_compiler():
+    """It is imported by operations on tensors without storage, and takes seconds."""
+    code = """
+import sys
+from pathlib import Path
+from zssd_cli.inversion.checkpoint import load_latent_prior
+from zssd_cli.prior.checkpoint import load_prior
+load_prior(Path("weights/analyses-msl-u10-v10.safetensors"))
+load_latent_prior(Path("weights/darcy-grf.safetensors"))
+print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "[]\n", done.stderr

@@ -1,17 +1,18 @@
 """Latent priors on disk: one safetensors file, networks and whitening in half precision, settings in the header."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
-from torch import Tensor, nn
+from torch import Tensor
 
 from zssd_cli.errors import WeightsError
 from zssd_cli.files import atomic_path
 from zssd_cli.inversion.config import AutoencoderConfig, FieldsConfig, FlowConfig
 from zssd_cli.inversion.latent_prior import LatentPrior, Whitening, new_networks
-from zssd_cli.prior.checkpoint import check_fits, read_header, read_safetensors, write_safetensors
+from zssd_cli.prior.checkpoint import assemble, read_header, read_safetensors, write_safetensors
 
 FORMAT = "zssd-latent-prior-1"
 
@@ -67,20 +68,17 @@ def _assemble(tensors: dict[str, Tensor], header: LatentHeader) -> LatentPrior:
         msg = f"{broken[0]} holds values that are not finite"
         raise ValueError(msg)
     binary, side = header.fields.kind == "bimaterial", header.fields.cells
-    for prefix, which in (("autoencoder.", 0), ("flow.", 1)):
-        state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        check_fits(state, lambda i=which: new_networks(header.autoencoder, header.network, side, binary=binary)[i])  # type: ignore[misc]
-    networks = new_networks(header.autoencoder, header.network, side, binary=binary)
-    for prefix, network in zip(("autoencoder.", "flow."), networks, strict=True):
-        _load(network, {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    autoencoder, flow = (
+        {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        for prefix in ("autoencoder.", "flow.")
+    )
+    make = partial(new_networks, header.autoencoder, header.network, side, binary=binary)
+    networks = assemble(autoencoder, lambda: make()[0]), assemble(flow, lambda: make()[1])
+    for network in networks:
+        network.to(next(iter(tensors.values())).device).eval().requires_grad_(False)
     whitening = Whitening(tensors["whitening.mean"], tensors["whitening.root"])
     count, texture = whitening.mean.numel(), None if binary else tensors["texture"]
     if whitening.root.shape != (count, count) or (texture is not None and texture.shape != (side, side // 2 + 1)):
         msg = "whitening or texture do not fit the networks"
         raise ValueError(msg)
     return LatentPrior(*networks, whitening, texture, side, header.chain_steps)
-
-
-def _load(network: nn.Module, state: dict[str, Tensor]) -> None:
-    network.load_state_dict(state)
-    network.to(next(iter(state.values())).device).eval().requires_grad_(False)

@@ -28,7 +28,7 @@ from torch.utils.checkpoint import checkpoint
 
 from zssd_cli.inversion.autoencoder import FACTOR, Autoencoder, Residual
 from zssd_cli.inversion.config import AutoencoderConfig, FlowConfig
-from zssd_cli.prior.unet import rms_norm, start_at_zero
+from zssd_cli.prior.unet import HERE, rms_norm, start_at_zero
 
 
 class FlowBlock(nn.Module):
@@ -69,7 +69,8 @@ class Flow(nn.Module):
     def __init__(self, latent: int, side: int, config: FlowConfig) -> None:
         super().__init__()
         width, embedding = config.width, config.embedding
-        self.register_buffer("frequencies", torch.linspace(0, math.log(32.0), embedding // 2).exp(), persistent=False)
+        frequencies = torch.linspace(0, math.log(32.0), embedding // 2, device=HERE).exp()
+        self.register_buffer("frequencies", frequencies, persistent=False)
         self.embed = nn.Sequential(nn.Linear(embedding, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         self.place = nn.Parameter(torch.zeros(width, side, side))
         self.stem = nn.Conv2d(latent, width, 3, padding=1)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -30,6 +30,7 @@ from zssd_cli.prior.denoiser import Denoiser
 from zssd_cli.prior.unet import DETAILS, UNet
 from zssd_cli.variables import lookup
 
+Network = TypeVar("Network", bound=nn.Module)
 FORMAT = "zssd-prior-2"
 LONGEST_HEADER = 10_000_000
 """Characters of the JSON in a header."""
@@ -94,20 +95,23 @@ def read_header(meta: dict[str, str]) -> Any:
         raise ValueError(msg) from None
 
 
-def check_fits(tensors: Mapping[str, Tensor], make: Callable[[], nn.Module]) -> None:
-    """Refuse tensors that are not those of a network, before memory for it is taken.
+def assemble(tensors: Mapping[str, Tensor], make: Callable[[], Network]) -> Network:
+    """A network of tensors that were read, which takes no memory of its own.
 
     Raises
     ------
     ValueError
-        Another name, number or shape.
+        Another name, number or shape than those of the network.
     """
     with torch.device("meta"):
-        expected = {name: tensor.shape for name, tensor in make().state_dict().items()}
+        network = make()
+    expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
     other = expected.keys() ^ tensors.keys() or {n for n, s in expected.items() if tensors[n].shape != s}
     if other:
         msg = f"its network is not the one that its header describes, such as {min(other)}"
         raise ValueError(msg)
+    network.load_state_dict(tensors, assign=True)
+    return network
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -207,9 +211,7 @@ def load_prior(path: Path, device: str | torch.device = "cpu") -> Prior:
     try:
         header = PriorHeader.model_validate(read_header(meta))
         state = {k[8:]: v.float() for k, v in tensors.items() if k.startswith("network.")}
-        check_fits(state, lambda: UNet(len(header.variables), header.network))
-        network = UNet(len(header.variables), header.network)
-        network.load_state_dict(state)
+        network = assemble(state, lambda: UNet(len(header.variables), header.network))
         mean, std, zonal, lags = (tensors[k].float() for k in ("mean", "std", "zonal", "lags"))
         count = len(header.variables)
         detail_std = tensors["detail_std"].float()

@@ -18,6 +18,8 @@ from zssd_cli.config import UNetConfig
 
 DETAILS = 3
 """Bands of detail that the network sees beside the field, see :func:`zssd_cli.prior.denoiser.details`."""
+HERE = "cpu"
+"""For tensors that are made with a value, even while the rest is made on "meta": torch imports its compiler, seconds, for those there."""
 STATIC_CHANNELS = ("height", "land_fraction", "sin_latitude", "cos_latitude")
 
 
@@ -105,7 +107,7 @@ class TimeTokens(nn.Module):
         super().__init__()
         self.year = nn.Linear(2 * self.HARMONICS, token)
         self.day = nn.Linear(2 * self.HARMONICS, token)
-        self.unknown = nn.Parameter(torch.randn(3, token))
+        self.unknown = nn.Parameter(torch.randn(3, token, device=HERE))
 
     def forward(self, time: Tensor) -> Tensor:
         """(B, 2) fractions in [0, 1) or NaN -> (B, 3, token)."""
@@ -143,7 +145,8 @@ class UNet(nn.Module):
         super().__init__()
         ch, emb, blocks, depth = config.channels, config.embedding, config.blocks, len(config.channels) - 1
         self.stride, self.variables = 2**depth, variables
-        self.register_buffer("frequencies", torch.linspace(0, math.log(64.0), emb // 4).exp(), persistent=False)
+        frequencies = torch.linspace(0, math.log(64.0), emb // 4, device=HERE).exp()
+        self.register_buffer("frequencies", frequencies, persistent=False)
         self.embed = nn.Sequential(nn.Linear(emb // 2, emb), nn.SiLU(), nn.Linear(emb, emb), nn.SiLU())
         self.absent = nn.Linear(variables, emb, bias=False)
         start_at_zero(self.absent)
