@@ -13,7 +13,9 @@ def main() -> None:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     from zssd_cli import app
+    from zssd_cli.buffers import keep_buffers
 
+    keep_buffers()
     if before is not None:
         signal.signal(signal.SIGINT, before)
     app.main()

@@ -54,7 +54,8 @@ def start_at_zero(layer: nn.Linear | nn.Conv2d) -> None:
 
 def rms_norm(x: Tensor) -> Tensor:
     """Unit mean square over channels at every pixel, (B, C, H, W)."""
-    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-4)
+    size = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    return x * torch.rsqrt(size.square() / x.shape[1] + 1e-4)
 
 
 class Block(nn.Module):

@@ -4,11 +4,10 @@ What is sent is small: where the files are, the keywords of :func:`zssd_cli.api.
 settings come out otherwise (another torch, another processor, other weights) draws nothing.
 """
 
-import ctypes
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,15 +17,13 @@ import numpy as np
 import torch
 
 from zssd_cli.api import Plan, plan
+from zssd_cli.buffers import keep_buffers
 from zssd_cli.errors import ConfigError, ZssdError
 from zssd_cli.posterior.resuming import MOMENT, Drawing, of_inputs
 from zssd_cli.posterior.together import Batch
 
 _ONE = threading.Lock()
 """A worker with several threads draws one batch at a time: neither the NetCDF library nor a job is made for more."""
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Parameters of glibc's mallopt (malloc.h)."""
 
 Answer = tuple[dict[str, np.ndarray], dict[str, Any]] | ZssdError
 """Arrays and notes of a batch, or what is wrong: an error that is returned is neither logged nor tried again."""
@@ -92,7 +89,7 @@ def _opened(work: Work) -> Drawing:
     """The job, opened in this process and kept open."""
     try:
         with ExitStack() as stack:
-            _keep_buffers()
+            keep_buffers()
             planned = stack.enter_context(plan(work.inputs, **dict(work.settings)))
             _check(planned, work)
             job = replace(planned.job, batch=work.batch, call_cells=work.call_cells)
@@ -106,18 +103,6 @@ def _opened(work: Work) -> Drawing:
 
 
 _KEPT: list[ExitStack] = []
-
-
-def _keep_buffers() -> None:
-    """Let glibc keep up to 256 MB of freed memory, as it does in a process of its own.
-
-    Dask's nanny sets MALLOC_TRIM_THRESHOLD_ to 64 kB, which gives every buffer of the network back at once and takes it
-    again from the kernel: two fifths of a worker's time (``benchmarks/workers.py``). Another C library is left as it is.
-    """
-    with suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_TRIM_THRESHOLD, 256 << 20)
-        mallopt(M_MMAP_THRESHOLD, 32 << 20)
 
 
 def _check(planned: Plan, work: Work) -> None:
