@@ -1,6 +1,6 @@
 """How many denoising steps: scores of fewer or more beside the default's, same fields and noise.
 
-python benchmarks/steps.py [--steps 8,12,20] [--given msl+u10+v10 --given msl] [--held-out] [--members 8] [--scale 5]
+python benchmarks/steps.py [--steps dpmpp_2m:20,dpmpp_2m:12,7] [--given msl+u10+v10 --given msl] [--held-out] [--members 8] [--scale 5]
 
 Boxes of 40 x 40 degrees of a training field (IFS 2025-02-12, low-passed as in the training), on which numbers are chosen, or with
 --held-out of one that no training saw. Means over boxes and variables: CRPS over that of the first number of steps, spread over
@@ -45,12 +45,14 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", help="name or file of the prior; the default prior else")
-    parser.add_argument("--steps", default="20,16,12,10,8,6")
+    parser.add_argument(
+        "--steps", default="dpmpp_2m:20,dpmpp_2m:12,8,7,6,5", help="numbers, each with its sampler: if another"
+    )
     parser.add_argument("--given", action="append", help="observed variables, joined by +")
     parser.add_argument("--held-out", action="store_true")
     parser.add_argument("--members", type=int, default=8)
     parser.add_argument("--scale", type=float, default=5.0)
-    parser.add_argument("--spacing", choices=("karras", "log-snr"))
+    parser.add_argument("--spacing", choices=("karras", "log-snr", "long"))
     options = parser.parse_args()
     setting = open_prior(options.weights)
     lowpass = training_lowpass(setting.prior)
@@ -59,10 +61,12 @@ def main() -> None:
         table = Table("steps", "calls", "CPU s", "CRPS ratio: msl u10 v10 wind", "largest in a box", "spread/skill: msl u10 v10",
                       "LSD dB", "worst dB", title=f"given {given}, {options.scale:g} degrees")  # fmt: skip
         first: list[Scores] = []
-        for steps in map(int, options.steps.split(",")):
+        for row in options.steps.split(","):
+            sampler, _, steps = row.rpartition(":")
             config = DownscaleConfig(
-                members=options.members, filter_scale=options.scale, steps=steps, spacing=options.spacing
-            )
+                members=options.members, filter_scale=options.scale, steps=int(steps), sampler=sampler or None,
+                spacing=options.spacing,
+            )  # fmt: skip
             found = [scored(setting, field, tuple(given.split("+")), config) for field in fields]
             scores = [one[0] for one in found]
             first = first or scores
@@ -73,7 +77,7 @@ def main() -> None:
             }
             calls, seconds = (np.mean([one[k] for one in found]) for k in (1, 2))
             table.add_row(
-                str(steps), f"{calls:.0f}", f"{seconds:.2f}", " ".join(f"{np.mean(ratios[name]):.3f}" for name in ratios),
+                row, f"{calls:.0f}", f"{seconds:.2f}", " ".join(f"{np.mean(ratios[name]):.3f}" for name in ratios),
                 f"{max(map(max, ratios.values())):.3f}",
                 " ".join(f"{np.mean([one[name]['spread_skill'] for one in scores]):.2f}" for name in names),
                 f"{np.mean([one[name]['lsd_db'] for one in scores for name in names]):.2f}",

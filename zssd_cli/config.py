@@ -153,12 +153,15 @@ class DownscaleConfig(_Strict):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = defaults.SEED
     guidance: str = defaults.GUIDANCE
     """Name of a file of :mod:`zssd_cli.posterior.guidance`."""
-    sampler: Literal["dpmpp_2m", "dpmpp_2m_sde", "ddim", "ddpm"] | None = None
+    sampler: Literal["dpmpp_2m", "dpmpp_2m_long", "dpmpp_2m_sde", "ddim", "ddpm"] | None = None
     """None: the guidance's own."""
     steps: Annotated[int, Field(ge=2, le=10_000)] | None = None
     """Denoising steps per sample; None: the guidance's own."""
-    spacing: Literal["karras", "log-snr"] | None = None
-    """Noise levels: Karras et al. (2022), or uniform in log sigma. None: karras, for ``ddpm`` those of its own schedule."""
+    spacing: Literal["karras", "log-snr", "long"] | None = None
+    """Noise levels: Karras et al. (2022), uniform in log sigma, or that with a last step to 0 as long as the others.
+
+    None: karras; long for ``dpmpp_2m_long``, for ``ddpm`` those of its own schedule.
+    """
     obs_error: _Error | dict[str, _Error] = defaults.OBS_ERROR
     """Standard deviation of the error of the block means, in standard deviations of each variable; for all or by name."""
     products: Annotated[int, Field(ge=2, le=50)] = defaults.PRODUCTS

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from zssd_cli.posterior.sampler import SAMPLERS, sample
-from zssd_cli.prior.noise import ddpm_sigmas, karras_sigmas, log_snr_sigmas
+from zssd_cli.prior.noise import ddpm_sigmas, karras_sigmas, log_snr_sigmas, long_sigmas
 
 MEAN = torch.tensor([1.5, -0.5], dtype=torch.float64)
 COVARIANCE = torch.tensor([[2.0, 0.7], [0.7, 0.5]], dtype=torch.float64)
@@ -35,6 +35,7 @@ def last(steps):
         ("ddim", karras_sigmas(300), 0.03),
         ("dpmpp_2m", karras_sigmas(40), 0.03),
         ("dpmpp_2m", log_snr_sigmas(40), 0.03),
+        ("dpmpp_2m_long", long_sigmas(60), 0.03),
         ("dpmpp_2m_sde", karras_sigmas(100), 0.03),
         ("dpmpp_2m_sde", log_snr_sigmas(100), 0.03),
         ("ddim", log_snr_sigmas(300), 0.03),
@@ -68,13 +69,30 @@ def flow_error(sampler, steps):
 def test_order_of_the_error():
     """First order: half the step, half the error; second order: a quarter."""
     first = [flow_error("ddim", steps) for steps in (40, 80)]
-    second = [flow_error("dpmpp_2m", steps) for steps in (40, 80)]
     assert 1.7 < first[0] / first[1] < 2.3
-    assert 3.3 < second[0] / second[1] < 4.8
-    assert second[0] < 0.2 * first[0]
+    for sampler in ("dpmpp_2m", "dpmpp_2m_long"):
+        second = [flow_error(sampler, steps) for steps in (40, 80)]
+        assert 3.3 < second[0] / second[1] < 4.8
+        assert second[0] < 0.2 * first[0]
 
 
-@pytest.mark.parametrize(("sampler", "calls"), [("ddim", 1), ("dpmpp_2m", 1), ("ddpm", 10), ("dpmpp_2m_sde", 10)])
+def lost(sampler, variance):
+    """Decibels of power that six long steps take from a Gaussian of a variance, from a field with the first level's noise."""
+    levels = long_sigmas(7)[1:]
+    start = torch.tensor(variance, dtype=torch.float64).sqrt() * source(2000)()
+    steps = sample(lambda x, s, _: x * variance / (variance + s**2), source(2000, 1), levels, sampler, start)
+    return -10 * math.log10(float(last(steps).square().mean()) / variance)
+
+
+def test_long_steps_keep_the_power_of_fine_scales():
+    assert max(abs(lost("dpmpp_2m_long", variance)) for variance in (1e-4, 1e-3, 1e-2, 0.1, 1.0, 3.0)) < 2
+    assert lost("dpmpp_2m", 1e-4) > 3.5
+    assert lost("ddim", 1e-2) > 3
+
+
+@pytest.mark.parametrize(
+    ("sampler", "calls"), [("ddim", 1), ("dpmpp_2m", 1), ("dpmpp_2m_long", 1), ("ddpm", 10), ("dpmpp_2m_sde", 10)]
+)
 def test_how_often_noise_is_drawn(sampler, calls):
     made, draw = [], source(3)
 

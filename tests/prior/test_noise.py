@@ -5,9 +5,17 @@ import math
 import pytest
 import torch
 
-from zssd_cli.prior.noise import SIGMA_MAX, SIGMA_MIN, ddpm_sigmas, karras_sigmas, log_snr_sigmas, training_sigmas
+from zssd_cli.prior.noise import (
+    SIGMA_MAX,
+    SIGMA_MIN,
+    ddpm_sigmas,
+    karras_sigmas,
+    log_snr_sigmas,
+    long_sigmas,
+    training_sigmas,
+)
 
-SCHEDULES = {"karras": karras_sigmas, "log-snr": log_snr_sigmas, "ddpm": ddpm_sigmas}
+SCHEDULES = {"karras": karras_sigmas, "log-snr": log_snr_sigmas, "long": long_sigmas, "ddpm": ddpm_sigmas}
 
 
 @pytest.mark.parametrize("steps", [2, 3, 20, 250, 1000])
@@ -35,6 +43,13 @@ def test_karras_is_uniform_in_the_seventh_root_and_log_snr_in_the_logarithm():
     torch.testing.assert_close(root.diff(), root.diff()[:1].expand(10), rtol=1e-9, atol=0)
     log = log_snr_sigmas(11)[:-1].log()
     torch.testing.assert_close(log.diff(), log.diff()[:1].expand(10), rtol=1e-9, atol=0)
+
+
+def test_the_long_levels_leave_a_last_step_as_long_as_the_others():
+    log = long_sigmas(7)[:-1].log()
+    torch.testing.assert_close(log.diff(), log.diff()[:1].expand(6), rtol=1e-9, atol=0)
+    assert float((log[-1] + log.diff()[-1]).exp()) == pytest.approx(SIGMA_MIN)
+    assert float(log[0].exp()) == pytest.approx(SIGMA_MAX)
 
 
 def test_ddpm_is_the_schedule_of_ho_et_al():

@@ -131,7 +131,8 @@ def downscale(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="dpmpp_2m, dpmpp_2m_sde, ddim or ddpm; default dpmpp_2m (ucg, dps: ddpm).",
+            help="dpmpp_2m, dpmpp_2m_long (for few steps), dpmpp_2m_sde, ddim or ddpm; "
+            "default of analysis dpmpp_2m_long, of mmps and projection dpmpp_2m, of ucg and dps ddpm.",
             show_default=False,
             rich_help_panel="Method",
         ),
@@ -141,7 +142,7 @@ def downscale(
         typer.Option(
             min=2,
             metavar="N",
-            help="Denoising steps per field; default 12 (mmps, projection: 20; ucg, dps: 1000).",
+            help="Denoising steps per field; default 7 (mmps, projection: 20; ucg, dps: 1000).",
             show_default=False,
             rich_help_panel="Method",
         ),
@@ -150,7 +151,7 @@ def downscale(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Noise levels: karras or log-snr; default karras (ddpm: its own).",
+            help="Noise levels: karras, log-snr or long; default karras (dpmpp_2m_long: long; ddpm: its own).",
             show_default=False,
             rich_help_panel="Method",
         ),

@@ -36,7 +36,7 @@ from zssd_cli.posterior.together import Batch, Halving, Result, pieces
 from zssd_cli.posterior.windows import windowed
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.prior.denoiser import Conditions
-from zssd_cli.prior.noise import ddpm_sigmas, karras_sigmas, log_snr_sigmas
+from zssd_cli.prior.noise import ddpm_sigmas, karras_sigmas, log_snr_sigmas, long_sigmas
 from zssd_cli.series.interval import DAILY
 from zssd_cli.series.protocol import CoarseSeries
 from zssd_cli.static import StaticFields
@@ -46,6 +46,7 @@ SPACINGS: dict[str, Callable[[int], Tensor]] = {
     "ddpm": ddpm_sigmas,
     "karras": karras_sigmas,
     "log-snr": log_snr_sigmas,
+    "long": long_sigmas,
 }
 """Falling noise levels that end with 0, from pure noise on, by the number of steps."""
 NEARLY_ALL = 0.9

@@ -27,6 +27,12 @@ def log_snr_sigmas(steps: int, sigma_min: float = SIGMA_MIN, sigma_max: float = 
     return torch.cat([levels, torch.zeros(1, dtype=torch.float64)])
 
 
+def long_sigmas(steps: int, sigma_min: float = SIGMA_MIN, sigma_max: float = SIGMA_MAX) -> Tensor:
+    """As :func:`log_snr_sigmas`, but ``sigma_min`` is where one step more would end; and a final 0, shape (steps + 1,)."""
+    levels = log_snr_sigmas(steps + 1, sigma_min, sigma_max)
+    return torch.cat([levels[:-2], levels[-1:]])
+
+
 def ddpm_sigmas(steps: int = 1000, beta_min: float = 1e-4, beta_max: float = 0.02) -> Tensor:
     """Sigma of Ho et al.'s (2020) linear beta schedule from the noisiest level down, and a final 0, shape (steps + 1,).
 

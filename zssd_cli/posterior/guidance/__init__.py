@@ -134,6 +134,9 @@ class Setup:
     gaussian_above: float
 
 
+OWN_SPACING = {"ddpm": "ddpm", "dpmpp_2m_long": "long"}
+
+
 @dataclass(frozen=True)
 class Method:
     """A guidance: how it is made, what it needs, what it costs.
@@ -184,8 +187,8 @@ class Method:
         return config.sampler or self.sampler
 
     def spacing_of(self, config: DownscaleConfig) -> str:
-        """The spacing of the noise levels; ``ddpm`` has its own."""
-        return config.spacing or ("ddpm" if self.sampler_of(config) == "ddpm" else "karras")
+        """The spacing of the noise levels: some samplers have their own."""
+        return config.spacing or OWN_SPACING.get(self.sampler_of(config), "karras")
 
 
 def by_name(name: str) -> Method:

@@ -308,4 +308,11 @@ def make(setup: Setup) -> Guidance:
     return sequential(Analysis(setup.lags, setup.signs, setup.bands))
 
 
-METHOD = Method(make, steps=12, exact=True, increment=0.12, gains=lambda levels: 1 + int((levels >= FAR).sum()))
+METHOD = Method(
+    make,
+    steps=7,
+    sampler="dpmpp_2m_long",
+    exact=True,
+    increment=0.12,
+    gains=lambda levels: 1 + int((levels >= FAR).sum()),
+)
