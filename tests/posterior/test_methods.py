@@ -35,7 +35,7 @@ def test_the_guidances_that_there_are():
 @pytest.mark.parametrize(
     ("name", "steps", "sampler", "spacing", "stepwise", "exact", "backward"),
     [
-        ("analysis", 7, "dpmpp_2m_long", "long", False, True, 0),
+        ("analysis", 8, "dpmpp_2m_long", "long", False, True, 0),
         ("mmps", 20, "dpmpp_2m", "karras", False, True, 4),
         ("projection", 20, "dpmpp_2m", "karras", False, False, 0),
         ("ucg", 1000, "ddpm", "ddpm", True, False, 1),

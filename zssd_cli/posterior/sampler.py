@@ -21,9 +21,9 @@ from torch import Tensor
 from zssd_cli.posterior.guidance import GuidedDenoise
 
 SAMPLERS = ("dpmpp_2m", "dpmpp_2m_long", "dpmpp_2m_sde", "ddim", "ddpm")
-FURTHER = 0.04
+FURTHER = 0.05
 """The published half of the way from the D before, and so much more, times the square of the step in log sigma."""
-BEYOND = 0.5
+BEYOND = 0.25
 """The way that is followed in the last step. Both by the spectra of a training field (``benchmarks/steps.py``)."""
 
 
