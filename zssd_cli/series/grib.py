@@ -10,7 +10,6 @@ import logging
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -24,7 +23,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from zssd_cli.errors import InputError
-from zssd_cli.files import fingerprint
+from zssd_cli.files import fingerprint, temporary_folder
 from zssd_cli.variables import Variable
 
 AGAIN = "download or write it again."
@@ -52,8 +51,8 @@ def open_grib(path: Path, variables: Sequence[Variable]) -> tuple[xr.Dataset, ..
     keys = [{"shortName": name} | _level_keys(variable) for variable in variables for name in variable.grib]
     names = tuple(sorted({str(key["shortName"]) for key in keys}))
     check_messages(path, names, fingerprint(path))
-    with tempfile.TemporaryDirectory(prefix="zssd-grib-") as folder, _silent():
-        opened = [_open_messages(path, key, Path(folder) / "index") for key in keys]
+    with temporary_folder("zssd-grib") as folder, _silent():
+        opened = [_open_messages(path, key, folder / "index") for key in keys]
     return tuple(dataset for dataset in opened if dataset is not None)
 
 
@@ -168,7 +167,7 @@ def _read_by_child(path: Path, names: tuple[str, ...]) -> subprocess.CompletedPr
     keys = [key.partition(":")[0] for key in (*dataset.INDEX_KEYS, *dataset.GRID_TYPE_KEYS)]
     script, limit = Path(__file__).with_name("gribcheck.py"), _PATIENCE + path.stat().st_size / _SLOWEST
     command = [sys.executable, "-P", str(script), str(path.resolve()), json.dumps(names), json.dumps(keys)]
-    with tempfile.TemporaryDirectory(prefix="zssd-grib-") as folder:
+    with temporary_folder("zssd-grib") as folder:
         try:
             return subprocess.run(  # noqa: S603  this interpreter and our own file
                 command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=limit, check=False,
