@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.conftest import Model, prior_file
+from tests.commands.conftest import Model
 from tests.fuzz.makers import groundwater, latent
 from zssd_cli import watchdog
 from zssd_cli.app import main

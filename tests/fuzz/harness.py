@@ -22,6 +22,7 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 
+from zssd_cli import watchdog
 from zssd_cli.app import main
 
 PATIENCE = 30.0
@@ -57,12 +58,12 @@ def run_cases(
             )
             child.start()
         there.close()
-        waiting = _listen(here, child, waiting, tally, report)
+        waiting = _listen(here, child, waiting, tally, report, folder)
     return tally
 
 
 def _listen(
-    here: Connection, child: multiprocessing.Process, waiting: range, tally: Tally, report: Report
+    here: Connection, child: multiprocessing.Process, waiting: range, tally: Tally, report: Report, folder: Path
 ) -> range:  # fmt: skip
     """Take down what a child says; the cases after the one that ended it."""
     for case in waiting:
@@ -70,13 +71,15 @@ def _listen(
         try:
             if _answers(here, child):
                 code, fault = here.recv()
-                tally.codes[code] = tally.codes.get(code, 0) + 1
             else:
                 child.kill()
                 fault, ended = f"hangs: more than {PATIENCE:g} s of the processor, or {WAIT:g} s", True
         except EOFError:
             child.join()
-            fault, ended = f"the process ends with {child.exitcode}", True
+            code, ended = child.exitcode, True
+            fault = _ended(code, folder / str(case))
+        if code is not None and not (ended and fault):
+            tally.codes[code] = tally.codes.get(code, 0) + 1
         if fault:
             tally.faults[case] = fault
         report(case, fault)
@@ -85,6 +88,18 @@ def _listen(
             return waiting[waiting.index(case) + 1 :]
     child.join()
     return range(0)
+
+
+def _ended(code: int | None, place: Path) -> str:
+    """What is wrong with a child that ended: nothing where it stopped itself with a reason, as openings that never end are."""
+    shown, scratch = place.with_name("shown.txt"), place.with_name(place.name + ".tmp")
+    last = shown.read_text(errors="replace").strip().splitlines()[-1:] if shown.is_file() else []
+    left = [path.name for path in (*place.glob("*out*"), *scratch.glob("*")) if "torchinductor_" not in path.name]
+    for folder in (place, scratch):
+        shutil.rmtree(folder, ignore_errors=True)
+    if code != 1 or not last or not last[0].startswith("zssd: error: "):
+        return f"the process ends with {code}"
+    return f"leaves {', '.join(left)}" if left else ""
 
 
 def _answers(here: Connection, child: multiprocessing.Process) -> bool:
@@ -108,6 +123,7 @@ def _processor(child: multiprocessing.Process) -> float:
 def _child(there: Connection, make: Make, cases: range, folder: Path, seed: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    watchdog.LIMIT = PATIENCE / 6
     for case in cases:
         place = folder / str(case)
         shutil.rmtree(place, ignore_errors=True)

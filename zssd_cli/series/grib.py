@@ -32,6 +32,8 @@ _LARGE, _BLOCK = 0x800000, 120
 """GRIB1 messages beyond 8 MB: the highest bit of the length says that it counts blocks of 120 bytes."""
 _GAP = 4096
 """Longest text between messages: headings of bulletins, and zeros to the end of a block."""
+_LOOK = 1 << 24
+"""Bytes in which the next message is looked for, to say what lies before it."""
 _ENDS = ("longitudeOfFirstGridPointInDegrees", "longitudeOfLastGridPointInDegrees")
 _PATIENCE, _SLOWEST = 60.0, 1e6
 """Seconds, and bytes per second, that a child has to read a file."""
@@ -224,9 +226,10 @@ def _next_message(stream: BinaryIO, at: int, size: int) -> int | None:
         while text and not between.strip(b"\x00") and (between := stream.read(1 << 20)):
             text = not between.strip(b"\x00")
     if not text or (found < 0 and gap.strip(b"\x00\r\n\x03\x01 ") != b""):
-        msg = (
-            f"is truncated or damaged: {min(size - at, len(gap))} bytes from byte {at} on belong to no message; {AGAIN}"
-        )
+        stream.seek(at)
+        lost = stream.read(_LOOK).partition(b"GRIB")[0]
+        what = "are the end of a message whose beginning is missing" if _END in lost else "belong to no message"
+        msg = f"is truncated or damaged: {len(lost)} bytes from byte {at} on {what}; {AGAIN}"
         raise InputError(msg)
     return at + found if found >= 0 else None
 
