@@ -54,7 +54,7 @@ def run_cases(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             child = multiprocessing.get_context("fork").Process(
-                target=_child, args=(there, make, waiting, folder, seed)
+                target=_child, args=(here, there, make, waiting, folder, seed)
             )
             child.start()
         there.close()
@@ -120,7 +120,9 @@ def _processor(child: multiprocessing.Process) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _child(there: Connection, make: Make, cases: range, folder: Path, seed: int) -> None:
+def _child(here: Connection, there: Connection, make: Make, cases: range, folder: Path, seed: int) -> None:
+    # so that it ends with its parent
+    here.close()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     watchdog.LIMIT = PATIENCE / 6
