@@ -69,11 +69,11 @@ def _listen(
     for case in waiting:
         code, fault, ended = None, "", False
         try:
-            if _answers(here, child):
+            if not (hanging := _hangs(here, child)):
                 code, fault = here.recv()
             else:
                 child.kill()
-                fault, ended = f"hangs: more than {PATIENCE:g} s of the processor, or {WAIT:g} s", True
+                fault, ended = hanging, True
         except EOFError:
             child.join()
             code, ended = child.exitcode, True
@@ -102,13 +102,14 @@ def _ended(code: int | None, place: Path) -> str:
     return f"leaves {', '.join(left)}" if left else ""
 
 
-def _answers(here: Connection, child: multiprocessing.Process) -> bool:
-    """Whether a case ends within its time."""
+def _hangs(here: Connection, child: multiprocessing.Process) -> str:
+    """Nothing where a case ends within its time."""
     began, used = time.monotonic(), _processor(child)
     while not here.poll(1.0):
-        if _processor(child) - used > PATIENCE or time.monotonic() - began > WAIT:
-            return False
-    return True
+        took, waited = _processor(child) - used, time.monotonic() - began
+        if took > PATIENCE or waited > WAIT:
+            return f"hangs: {took:.0f} s of the processor in {waited:.0f} s"
+    return ""
 
 
 def _processor(child: multiprocessing.Process) -> float:
