@@ -88,8 +88,9 @@ LARGEST = {"m": 1e9, "s": 1e12, "m/s": 1e3, "m**3/s": 1e9}
 """Unit -> what no aquifer exceeds, whatever it is written in: beyond, results would be numbers that mean nothing."""
 
 
-def _within(unit: str, **low: float) -> Any:
-    return Field(allow_inf_nan=False, le=LARGEST[unit], **(low or {"ge": -LARGEST[unit]}))
+def _within(unit: str, *, gt: float | None = None, ge: float | None = None) -> Any:
+    least = -LARGEST[unit] if gt is None and ge is None else ge
+    return Field(allow_inf_nan=False, le=LARGEST[unit], gt=gt, ge=least)
 
 
 Length = Annotated[float, _LENGTH, _within("m")]
