@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.conftest import Model
+from tests.commands.conftest import Model, toy_prior
 from tests.fuzz.makers import groundwater, latent
 from zssd_cli import watchdog
 from zssd_cli.app import main
 from zssd_cli.files import atomic_folder, atomic_path, scratch_folder
+from zssd_cli.prior.checkpoint import save_prior
+from zssd_cli.static import load_static
 
 pytestmark = pytest.mark.skipif(not hasattr(time, "pthread_getcpuclockid"), reason="the system tells no thread's time")
 PACKAGE = Path(watchdog.__file__).parent
@@ -39,6 +41,7 @@ def forked(work, said, limit=0.3, after=None):
         for stream in (1, 2):
             os.dup2(target, stream)
         watchdog.LIMIT, watchdog.PATIENCE = limit, 0.5
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         try:
             watchdog.sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115  pytest has put another there
             work()
@@ -71,13 +74,14 @@ def burn():
         "downscale SOUND --static FILE -o OUT.nc",
     ],
 )
-def test_every_command_ends(words, endless, tmp_path, prior_file):
+def test_every_command_ends(words, endless, tmp_path):
     wells, domain = groundwater(tmp_path)
     sound = Model(tmp_path)("sound.nc", ("psl", "uas", "vas"))
     names = {"FILE": endless, "DOMAIN": domain, "LATENT": latent(tmp_path), "SOUND": sound}
     (made := tmp_path / "made").mkdir()
     typed = [str(names.get(word, word)).replace("OUT", str(made / "out")) for word in words.split()]
-    typed += ["--weights", str(prior_file)] if typed[0] == "downscale" else []
+    save_prior(tmp_path / "toy.safetensors", toy_prior(load_static().sha256))
+    typed += ["--weights", str(tmp_path / "toy.safetensors")] if typed[0] == "downscale" else []
     code, said = forked(lambda: main(typed), tmp_path / "said.txt")
     assert code == 1, said
     last = said.strip().splitlines()[-1]
@@ -116,7 +120,6 @@ def test_a_signal_is_heard_meanwhile(number, code, word, endless, tmp_path):
         time.sleep(1.0)
         os.kill(child, number)
 
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     ended, said = forked(lambda: main(["inspect", str(endless)]), tmp_path / "said.txt", 600.0, send)
     assert (ended, said.strip().splitlines()[-1]) == (code, f"zssd: {word}")
 

@@ -2,7 +2,7 @@
 
 import random
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from tests.commands.test_train import TINY_YAML
 from tests.fuzz.harness import Make
 from tests.fuzz.mutate import WORDS, damaged, reworded, write_damaged_text
 from tests.worlds import write_world
-from zssd_cli.climate import covariance
 from zssd_cli.grids.latlon import Region
 from zssd_cli.inversion.checkpoint import LatentHeader, save_latent_prior
 from zssd_cli.inversion.config import AutoencoderConfig, FieldsConfig, FlowConfig
@@ -39,22 +38,9 @@ def downscale(given: Path, place: Path, weights: Path) -> list[str]:
 
 @cache
 def toy(folder: Path) -> Path:
-    """The toy prior of downscaling; what is drawn from it is diagonalised once, as it hangs on no file that is damaged."""
+    """The toy prior of downscaling."""
     save_prior(folder / "toy.safetensors", toy_prior(load_static().sha256))
-    covariance.band_spectrum = _remembered
     return folder / "toy.safetensors"
-
-
-_SPECTRA: dict[bytes, covariance.BandSpectrum] = {}
-_diagonalise = covariance.band_spectrum
-
-
-def _remembered(lags: torch.Tensor, red: Sequence[int] = ()) -> covariance.BandSpectrum:
-    """Two thirds of the time of a case whose input can be read; a third of it is left."""
-    key = lags.numpy().tobytes() + bytes(red)
-    if key not in _SPECTRA:
-        _SPECTRA[key] = _diagonalise(lags, red=red)
-    return _SPECTRA[key]
 
 
 @cache
