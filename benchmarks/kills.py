@@ -9,14 +9,18 @@ end a run that nobody kills must succeed, and nothing half-written may be left.
 """
 
 import argparse
+import multiprocessing
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -26,12 +30,15 @@ import torch
 import xarray as xr
 
 from tests.commands.conftest import FAST, Model, toy_prior
+from tests.commands.test_archive import NAME
 from tests.commands.test_train import TINY_YAML
+from tests.commands.test_train_latent import SETTINGS
 from tests.debias.made import FUTURE, GCM, MODEL, dates, write
 from tests.fuzz.makers import groundwater, latent
 from tests.worlds import write_world
 from zssd_cli.app import main
 from zssd_cli.grids.latlon import Region
+from zssd_cli.prior import registry
 from zssd_cli.prior.checkpoint import read_safetensors, save_prior
 from zssd_cli.static import load_static
 
@@ -39,8 +46,11 @@ OLD = "precious"
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
-def commands(folder: Path) -> dict[str, tuple[list[str], Path]]:
-    """What to type and the target, by name."""
+FETCHED = "darcy-grf"
+
+
+def commands(folder: Path) -> dict[str, tuple[list[str], list[Path]]]:
+    """What to type and the targets, by name."""
     save_prior(folder / "toy.safetensors", toy_prior(load_static().sha256))
     coarse = Model(folder)("in.nc", ("psl", "uas", "vas"), hours=[6.0 * k for k in range(3)])
     weights = ["--weights", str(folder / "toy.safetensors")]
@@ -60,6 +70,13 @@ def commands(folder: Path) -> dict[str, tuple[list[str], Path]]:
             folder / "ssp.nc", ["psl"], dates(2050, *span), replace(MODEL, shift=2.0), seed=21, attributes=FUTURE
         ),
     }
+    (folder / "latent.yaml").write_text(SETTINGS.replace("_steps: 2", "_steps: 30") + "checkpoint_minutes: 0.0005\n")
+    archive, runs = Model(folder / "archive"), ("r1i1p1f1", "r2i1p1f1")
+    archive.folder.mkdir()
+    for run in runs:
+        name = NAME.format("psl", run, "201001010000-201001010600")
+        archive(name, hours=(0.0, 6.0), attributes={"variant_label": run})
+    serve(folder)
     fit = [word for role, path in roles.items() for word in (f"--{role}", str(path))]
     found = {
         "downscale to NetCDF": ([*draw, "-o"], "out.nc"),
@@ -77,16 +94,49 @@ def commands(folder: Path) -> dict[str, tuple[list[str], Path]]:
         "debias fit": (
             ["debias", "fit", *fit, "--vars", "psl", "--region", "10,20,35,45", "--window", "month", "-o"], "bias.nc",
         ),
+        "train, latent": (["train", "--config", str(folder / "latent.yaml"), "-o"], "latent.safetensors"),
     }  # fmt: skip
     # what is drawn or listed from an output is written anew without being told
     anew = {"plot", "track", "inspect"}
-    return {
+    made = folder / "made"
+    one = {
         name: (
-            [*words, str(folder / "made" / target), *([] if words[0] in anew else ["--overwrite"])],
-            folder / "made" / target,
+            [*words, str(made / target), *([] if words[0] in anew else ["--overwrite"])],
+            [made / target],
         )
         for name, (words, target) in found.items()
     }
+    outputs = [made / f"TOY-ESM_ssp245_{run}_gn_201001010000-201001010600.nc" for run in runs]
+    many = ["downscale", str(archive.folder), *FAST, *weights, "-q", "-o", f"{made}/", "--overwrite"]
+    fetched = (["weights", "fetch", FETCHED], [made / f"{FETCHED}.safetensors"])
+    return one | {"downscale to a folder": (many, outputs), "weights fetch": fetched}
+
+
+def serve(folder: Path) -> None:
+    """A server of this machine that takes a second for the prior, which is not shipped; the cache is the folder of outputs."""
+    data = (registry.shipped_folder() / f"{FETCHED}.safetensors").read_bytes()
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            with suppress(OSError):
+                for at in range(0, len(data), len(data) // 50):
+                    self.wfile.write(data[at : at + len(data) // 50])
+                    time.sleep(0.02)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    multiprocessing.get_context("fork").Process(target=server.serve_forever, daemon=True).start()
+    (folder / "unshipped").mkdir()
+    shutil.copy(registry.shipped_folder() / "registry.toml", folder / "unshipped")
+    registry.shipped_folder = lambda: folder / "unshipped"
+    os.environ |= {"ZSSD_WEIGHTS_URL": f"http://127.0.0.1:{server.server_port}/", "ZSSD_CACHE": str(folder / "made")}
+    for proxy in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        os.environ.pop(proxy, None)
 
 
 def spawn(words: list[str], *, wait: bool = False) -> int:
@@ -125,51 +175,60 @@ def whole(path: Path) -> bool:
     return bool(text) and text.endswith(("}\n", "}", "\n"))
 
 
-def attack(words: list[str], target: Path, kills: int, rng: random.Random) -> tuple[dict[str, int], float]:
+def attack(words: list[str], targets: list[Path], kills: int, rng: random.Random) -> tuple[dict[str, int], float]:
     """Counts of what was seen over all signals, and the seconds of a whole run."""
     names = "killed", "finished first", "old kept", "new whole", "faults", "half-written after SIGKILL"
     counts = dict.fromkeys(names, 0)
+    folder, is_store, before = targets[0].parent, targets[0].suffix == ".zarr", set[Path]()
+
+    def bring_back() -> None:
+        for target in targets:
+            if not is_store:
+                target.write_text(OLD)
+
     spawn(words, wait=True)
+    bring_back()
     began = time.monotonic()
     if code := spawn(words, wait=True):
         sys.exit(f"{' '.join(words)}: exit code {code}")
     length = time.monotonic() - began
-    folder, is_store, before = target.parent, target.suffix == ".zarr", set[Path]()
     for number in SIGNALS:
         for _ in range(kills):
-            if not is_store:
-                target.write_text(OLD)
+            bring_back()
             child = spawn(words)
             time.sleep(rng.uniform(0.0, length))
             os.kill(child, number)
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             counts["killed" if code else "finished first"] += 1
-            old = not is_store and target.read_text(errors="replace") == OLD
-            counts["old kept" if old else "new whole"] += 1
-            half = [path for path in folder.iterdir() if path.name.endswith((".part", ".old"))]
-            fault = "" if old or whole(target) else "the target is half-written"
+            new = [target for target in targets if is_store or target.read_bytes() != OLD.encode()]
+            counts["new whole" if len(new) == len(targets) else "old kept"] += 1
+            half = half_written(folder)
+            fault = "" if all(whole(target) for target in new) else "a target is half-written"
             if number == signal.SIGKILL:
                 counts["half-written after SIGKILL"] += bool(half)
-                before |= set(half)
-            elif set(half) - before:
-                fault = f"leaves {set(half) - before}"
+            elif half - before:
+                fault = f"leaves {half - before}"
             elif code not in (0, 128 + number, -number):
                 fault = f"exit code {code}"
             if fault:
                 counts["faults"] += 1
                 print(f"  {number.name}: {fault}", flush=True)
-            if half:
-                before |= set(half)
+            before |= half
     for resumed in folder.glob("*.parts"):
         print(f"  stays to go on from: {resumed.name}", flush=True)
     if code := spawn(words, wait=True):
         counts["faults"] += 1
         print(f"  the run after the kills: exit code {code}", flush=True)
-    left = [path.name for path in folder.iterdir() if path != target]
+    left = [path.name for path in folder.iterdir() if path not in targets]
     if left:
         print(f"  left after that: {', '.join(left)}", flush=True)
         counts["faults"] += any(name.endswith((".part", ".old")) for name in left)
     return counts, length
+
+
+def half_written(folder: Path) -> set[Path]:
+    """What is not whole: our temporary names, and pooch's in a cache (which are swept after a day)."""
+    return {path for path in folder.iterdir() if path.name.endswith((".part", ".old")) or path.name.startswith("tmp")}
 
 
 def run() -> None:
@@ -183,16 +242,15 @@ def run() -> None:
     faults = 0
     with tempfile.TemporaryDirectory(prefix="zssd-kills-") as name:
         (Path(name) / "made").mkdir()
-        for command, (words, target) in commands(Path(name)).items():
+        for command, (words, targets) in commands(Path(name)).items():
             if options.only and not any(command.startswith(wanted) for wanted in options.only):
                 continue
-            counts, length = attack(words, target, options.kills, random.Random(f"{options.seed} {command}"))
+            counts, length = attack(words, targets, options.kills, random.Random(f"{options.seed} {command}"))
             faults += counts["faults"]
             told = ", ".join(f"{what} {count}" for what, count in counts.items())
             print(f"{command} ({length:.1f} s, {3 * options.kills} signals): {told}", flush=True)
-            for left in target.parent.iterdir():
-                if left.is_file():
-                    left.unlink()
+            for left in (Path(name) / "made").iterdir():
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
     sys.exit(1 if faults else 0)
 
 

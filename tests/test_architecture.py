@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1] / "zssd_cli"
 FLOORS = (
     {"errors", "timing", "defaults", "text"},
     {"discovery", "files", "times", "variables", "config"},
-    {"grids", "settings_file"},
+    {"grids", "settings_file", "watchdog"},
     {"static", "operators", "climate", "outputs"},
     {"series", "prior", "pictures", "tracking"},
     {"evaluation"},

@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from zssd_cli import __version__
-from zssd_cli.errors import OutOfMemory, ZssdError, is_out_of_memory
+from zssd_cli.errors import STOPPED, OutOfMemory, ZssdError, is_out_of_memory
 from zssd_cli.text import masked, plain
 
 COMMANDS = {
@@ -234,9 +234,8 @@ def _let_signals_go() -> None:
 
 def _say_stop(code: Any) -> None:
     """Say which signal ended a command; others have said why they leave."""
-    words = {130: "interrupted", 143: "terminated by SIGTERM", 129: "terminated by SIGHUP"}
-    if code in words:
-        _say(words[code])
+    if code in STOPPED:
+        _say(STOPPED[code])
 
 
 def _say(message: str) -> None:

@@ -2,6 +2,9 @@
 
 import errno
 
+STOPPED = {130: "interrupted", 143: "terminated by SIGTERM", 129: "terminated by SIGHUP"}
+"""What is said by exit codes of signals."""
+
 
 class ZssdError(Exception):
     """Anything that the user can mend. The command line prints it as one line and exits with code 1."""

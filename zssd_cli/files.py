@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -25,6 +26,8 @@ STALE = 24 * 3600.0
 """Seconds without a change after which what another machine has half written is taken for abandoned."""
 SAMPLES, SAMPLE = 9, 1 << 16
 """Pieces of a file that tell whether it was changed, and bytes of a piece."""
+_UNFINISHED: set[Path] = set()
+"""What this process has half written now."""
 
 
 def check_target(path: Path, option: str, inputs: Iterable[Path] = ()) -> None:
@@ -100,14 +103,12 @@ def write_safely(path: Path, data: bytes) -> None:
     """Write a file that is whole and on the disk, or not there, whatever happens to the machine."""
     path = followed(path)
     temporary = path.with_name(f".{path.name}.part")
-    try:
+    with _vanishing(temporary):
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     sync(path.parent)
 
 
@@ -170,26 +171,31 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path = followed(Path(path))
     # named before it is made: a signal that comes in between must find what to remove
     temporary = _beside(path, "part")
-    try:
+    with _vanishing(temporary):
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         yield temporary
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def scratch_folder(path: Path) -> Iterator[Path]:
     """A folder beside ``path`` for as long as the block lasts; of a killed process :func:`clear_leftovers` removes it."""
     folder = _beside(followed(path), "part")
-    try:
-        folder.mkdir()
+    with _vanishing(folder):
+        folder.mkdir(0o700)
         yield folder
-    finally:
-        _discard(folder)
+
+
+@contextmanager
+def temporary_folder(name: str) -> Iterator[Path]:
+    """A private folder among the machine's temporary files; those that killed processes left of this name are removed first."""
+    path = Path(tempfile.gettempdir()) / name
+    clear_leftovers(path)
+    with scratch_folder(path) as folder:
+        yield folder
 
 
 @contextmanager
@@ -197,16 +203,19 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """As :func:`atomic_path` for a folder; what was there goes when the new one is whole."""
     path = followed(path)
     temporary, old = (_beside(path, end) for end in ("part", "old"))
-    try:
+    with _vanishing(temporary):
         temporary.mkdir()
         yield temporary
-        if path.exists():
-            path.rename(old)
-        temporary.rename(path)
-        sync(path.parent)
-    finally:
-        for left in (temporary, old):
-            _discard(left)
+        try:
+            if path.exists():
+                path.rename(old)
+            temporary.rename(path)
+            sync(path.parent)
+        finally:
+            if old.exists() and not path.exists():
+                # a signal came between the two names
+                old.rename(path)
+            _discard(old)
 
 
 @contextmanager
@@ -214,6 +223,24 @@ def atomic_pair(*paths: Path | None) -> Iterator[tuple[Path | None, ...]]:
     """As :func:`atomic_path` for files that belong together: all are whole before the first one gets its name."""
     with ExitStack() as stack:
         yield tuple(None if path is None else stack.enter_context(atomic_path(path)) for path in paths)
+
+
+@contextmanager
+def _vanishing(path: Path) -> Iterator[None]:
+    """Nothing stays of ``path`` after the block, nor where the process ends within it by :func:`discard_unfinished`."""
+    _UNFINISHED.add(path)
+    try:
+        yield
+    finally:
+        _discard(path)
+        _UNFINISHED.discard(path)
+
+
+def discard_unfinished() -> None:
+    """Remove what this process has half written, where no block can end any more."""
+    for path in tuple(_UNFINISHED):
+        with suppress(OSError):
+            _discard(path)
 
 
 def clear_leftovers(path: Path) -> None:

@@ -21,6 +21,7 @@ from zssd_cli.errors import ConfigError, InputError, OutputError, ZssdError
 from zssd_cli.files import atomic_path, disk_errors
 from zssd_cli.grids.conservative import latitude_weights, longitude_weights
 from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid, fine_grid
+from zssd_cli.watchdog import watched
 
 BUILTIN = Path(__file__).parent / "data" / "static_builtin_025.nc"
 HASH_ATTRIBUTE = "zssd_static_sha256"
@@ -326,7 +327,8 @@ def _open(path: Path) -> Iterator[netCDF4.Dataset]:
         msg = f"{path}: expected a NetCDF file, got {got}; check the path."
         raise InputError(msg)
     try:
-        data = netCDF4.Dataset(path)
+        with watched(Path(path)):
+            data = netCDF4.Dataset(path)
     except (OSError, RuntimeError, ValueError) as error:
         msg = (
             f"{path} is not a readable NetCDF file ({getattr(error, 'strerror', None) or error}). For GRIB, convert it first: "

@@ -1,7 +1,14 @@
 """GRIB that is cut off or damaged: one line, nothing dropped in silence, no process ended by ecCodes."""
 
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+
 import pytest
 
+from zssd_cli import files
 from zssd_cli.errors import InputError
 from zssd_cli.series import grib
 from zssd_cli.series.reading import open_source
@@ -56,7 +63,9 @@ def test_a_truncated_file(tmp_path, whole, capfd, share):
 def test_a_message_that_lost_its_beginning_or_its_end(tmp_path, whole):
     data = whole.read_bytes()
     length = len(data) // 9
-    assert "belong to no message" in refused(tmp_path / "b.grib", data[: 3 * length] + b"GRIX" + data[3 * length + 4 :])
+    assert "whose beginning is missing" in refused(
+        tmp_path / "b.grib", data[: 3 * length] + b"GRIX" + data[3 * length + 4 :]
+    )
     assert "message 1 does not end with 7777" in refused(
         tmp_path / "c.grib", data[: length - 4] + b"7778" + data[length:]
     )
@@ -71,6 +80,48 @@ def test_padding_and_headings_between_messages_are_no_damage(tmp_path, whole):
     assert "belong to no message" in refused(tmp_path / "far.grib", data[:length] + b"\x00" * 5000 + data[length:])
     path.write_bytes(heading + data[:length] + b"\x00" * 3000 + data[length:] + b"\x00" * 10_000)
     assert sum(grib.walk(path)) == 9
+
+
+def test_a_message_without_its_beginning_is_no_padding(tmp_path, whole):
+    data = whole.read_bytes()
+    length = len(data) // 9
+    said = refused(tmp_path / "tail.grib", data[:length] + data[length + 30 :])
+    assert f"{length - 30} bytes from byte {length} on are the end of a message whose beginning is missing" in said
+
+
+def left_by(process, folder):
+    """A folder as a reading of GRIB has while it lasts, of a process of this number."""
+    with files.temporary_folder("zssd-grib") as made:
+        name = made.name.replace(f"-{os.getpid():x}-", f"-{process:x}-")
+    (folder / name).mkdir()
+    (folder / name / "index").write_text("index")
+    return folder / name
+
+
+def test_what_a_killed_reading_left_is_swept_by_the_next(tmp_path, whole, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    dead, alive = left_by(gone.pid, tmp_path), left_by(os.getppid(), tmp_path)
+    other = tmp_path / "zssd-grib-notes"
+    other.mkdir()
+    open_source([whole], ["msl"]).close()
+    assert {path for path in tmp_path.iterdir()} == {alive, other}
+    assert not dead.exists()
+
+
+def test_a_killed_reading_leaves_what_the_next_finds(tmp_path, whole):
+    """A real one, by its name: private, and with the number of its process."""
+    child = os.fork()
+    if child == 0:
+        tempfile.tempdir = str(tmp_path)
+        with files.temporary_folder("zssd-grib") as folder:
+            assert folder.stat().st_mode & 0o777 == 0o700
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert [f"-{child:x}-" in path.name for path in tmp_path.iterdir()] == [True]
+    files.clear_leftovers(tmp_path / "zssd-grib")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_child_that_ends_is_one_line(tmp_path, whole, monkeypatch):

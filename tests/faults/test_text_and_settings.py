@@ -101,6 +101,23 @@ def test_counts_have_bounds(make, content):
         make.model_validate(content)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"size": [320, "9" * 40]},
+        {"origin": [1e30, 0]},
+        {"thickness": 1e10},
+        {"anisotropy": 1e20},
+        {"recharge": "1e30 m/s"},
+        {"wells": [{"x": 1, "y": 1, "rate": "1e40 gpm"}]},
+        {"boundaries": {"west": {"head": -1e12}}},
+    ],
+)
+def test_extents_and_amounts_have_bounds(content):
+    with pytest.raises(ValidationError, match="less than or equal|greater than or equal"):
+        DomainConfig.model_validate({"size": [640, 640]} | content)
+
+
 def test_a_pipe_of_settings_is_not_opened(tmp_path):
     os.mkfifo(tmp_path / "x.yaml")
     with pytest.raises(ConfigError, match="no regular file"):

@@ -14,15 +14,18 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import netCDF4
 import numpy as np
+import torch
 
+from zssd_cli import watchdog
 from zssd_cli.app import main
+from zssd_cli.climate import covariance
 
 PATIENCE = 30.0
 """Seconds of the processor that a case may take."""
@@ -53,30 +56,32 @@ def run_cases(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             child = multiprocessing.get_context("fork").Process(
-                target=_child, args=(there, make, waiting, folder, seed)
+                target=_child, args=(here, there, make, waiting, folder, seed)
             )
             child.start()
         there.close()
-        waiting = _listen(here, child, waiting, tally, report)
+        waiting = _listen(here, child, waiting, tally, report, folder)
     return tally
 
 
 def _listen(
-    here: Connection, child: multiprocessing.Process, waiting: range, tally: Tally, report: Report
+    here: Connection, child: multiprocessing.Process, waiting: range, tally: Tally, report: Report, folder: Path
 ) -> range:  # fmt: skip
     """Take down what a child says; the cases after the one that ended it."""
     for case in waiting:
         code, fault, ended = None, "", False
         try:
-            if _answers(here, child):
+            if not (hanging := _hangs(here, child)):
                 code, fault = here.recv()
-                tally.codes[code] = tally.codes.get(code, 0) + 1
             else:
                 child.kill()
-                fault, ended = f"hangs: more than {PATIENCE:g} s of the processor, or {WAIT:g} s", True
+                fault, ended = hanging, True
         except EOFError:
             child.join()
-            fault, ended = f"the process ends with {child.exitcode}", True
+            code, ended = child.exitcode, True
+            fault = _ended(code, folder / str(case))
+        if code is not None and not (ended and fault):
+            tally.codes[code] = tally.codes.get(code, 0) + 1
         if fault:
             tally.faults[case] = fault
         report(case, fault)
@@ -87,13 +92,26 @@ def _listen(
     return range(0)
 
 
-def _answers(here: Connection, child: multiprocessing.Process) -> bool:
-    """Whether a case ends within its time."""
+def _ended(code: int | None, place: Path) -> str:
+    """What is wrong with a child that ended: nothing where it stopped itself with a reason, as openings that never end are."""
+    shown, scratch = place.with_name("shown.txt"), place.with_name(place.name + ".tmp")
+    last = shown.read_text(errors="replace").strip().splitlines()[-1:] if shown.is_file() else []
+    left = [path.name for path in (*place.glob("*out*"), *scratch.glob("*")) if "torchinductor_" not in path.name]
+    for folder in (place, scratch):
+        shutil.rmtree(folder, ignore_errors=True)
+    if code != 1 or not last or not last[0].startswith("zssd: error: "):
+        return f"the process ends with {code}"
+    return f"leaves {', '.join(left)}" if left else ""
+
+
+def _hangs(here: Connection, child: multiprocessing.Process) -> str:
+    """Nothing where a case ends within its time."""
     began, used = time.monotonic(), _processor(child)
     while not here.poll(1.0):
-        if _processor(child) - used > PATIENCE or time.monotonic() - began > WAIT:
-            return False
-    return True
+        took, waited = _processor(child) - used, time.monotonic() - began
+        if took > PATIENCE or waited > WAIT:
+            return f"hangs: {took:.0f} s of the processor in {waited:.0f} s"
+    return ""
 
 
 def _processor(child: multiprocessing.Process) -> float:
@@ -105,9 +123,12 @@ def _processor(child: multiprocessing.Process) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _child(there: Connection, make: Make, cases: range, folder: Path, seed: int) -> None:
+def _child(here: Connection, there: Connection, make: Make, cases: range, folder: Path, seed: int) -> None:
+    # so that it ends with its parent
+    here.close()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    watchdog.LIMIT, covariance.band_spectrum = PATIENCE / 6, _remembered
     for case in cases:
         place = folder / str(case)
         shutil.rmtree(place, ignore_errors=True)
@@ -115,6 +136,18 @@ def _child(there: Connection, make: Make, cases: range, folder: Path, seed: int)
         there.send(run_case(make, place, random.Random(f"{seed}-{case}")))
         shutil.rmtree(place)
     there.close()
+
+
+_SPECTRA: dict[bytes, covariance.BandSpectrum] = {}
+_diagonalise = covariance.band_spectrum
+
+
+def _remembered(lags: torch.Tensor, red: Sequence[int] = ()) -> covariance.BandSpectrum:
+    """The same for the same prior, whatever file is damaged: a third of the time of a case whose input can be read."""
+    key = lags.numpy().tobytes() + bytes(red)
+    if key not in _SPECTRA:
+        _SPECTRA[key] = _diagonalise(lags, red=red)
+    return _SPECTRA[key]
 
 
 def run_case(make: Make, place: Path, rng: random.Random) -> tuple[int, str]:

@@ -202,7 +202,7 @@ def safetensors(folder: Path) -> Make:
         if rng.random() < 0.6:
             length = int.from_bytes(data[:8], "little")
             text = reworded(data[8 : 8 + length].decode(), rng).encode("utf-8", "surrogatepass")
-            told = len(text) if rng.random() < 0.95 else rng.choice((0, 1, 2**40, 2**63, len(text) - 1))
+            told = len(text) if rng.random() < 0.95 else rng.choice((0, 1, 2**40, 2**63, max(len(text) - 1, 0)))
             path.write_bytes(told.to_bytes(8, "little") + text + data[8 + length :])
         else:
             path.write_bytes(damaged(data, rng, head=5000))

@@ -19,6 +19,7 @@ from zssd_cli.series.listing import expand
 from zssd_cli.series.reading import Source, open_source
 from zssd_cli.tracking.detection import Criteria, detect
 from zssd_cli.tracking.stitching import Linking, Stitcher, Track, compare, read_best_tracks, write_csv
+from zssd_cli.watchdog import watched
 
 Fields = tuple[np.ndarray, np.ndarray | None]
 COLUMNS = TextColumn("Tracking"), BarColumn(), MofNCompleteColumn(), TextColumn("times, left"), TimeRemainingColumn()
@@ -112,7 +113,7 @@ def _open(files: Sequence[Path]) -> OutputFile | Source:
 
 def _is_ours(path: Path) -> bool:
     try:
-        with netCDF4.Dataset(path) as data:
+        with watched(path), netCDF4.Dataset(path) as data:
             return "member" in data.dimensions or KEPT in data.ncattrs()
     except OSError:
         return False

@@ -18,6 +18,7 @@ from zssd_cli.files import changed
 from zssd_cli.grids.latlon import LatLonGrid, describe_extent
 from zssd_cli.series.opening import reading
 from zssd_cli.times import format_time
+from zssd_cli.watchdog import watched
 
 FORMAT = "zssd-debias-1"
 METHOD = "quantile delta mapping (Cannon, Sobie and Murdock 2015)"
@@ -155,7 +156,7 @@ class Calibration:
             if changed(self.path) != self.changed:
                 msg = f"{self.path}: the bias file was changed since this run began with it; start anew, or bring the old one back."
                 raise InputError(msg)
-            with reading(self.path), netCDF4.Dataset(self.path) as data:
+            with reading(self.path), watched(self.path), netCDF4.Dataset(self.path) as data:
                 model, slope, *both = (
                     np.ma.filled(data[f"{name}_{part}"][place].astype(np.float64), np.nan)
                     for part, place in (
@@ -272,7 +273,7 @@ def load(path: Path) -> Calibration:
     moment = changed(path)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    with reading(path), netCDF4.Dataset(path) as data:
+    with reading(path), watched(path), netCDF4.Dataset(path) as data:
         if getattr(data, "format", "") != FORMAT:
             msg = f"{path}: expected a file of zssd debias fit, got another NetCDF file (no format {FORMAT})."
             raise InputError(msg)

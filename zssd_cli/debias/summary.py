@@ -7,6 +7,7 @@ import numpy as np
 
 from zssd_cli.debias.calibration import HISTORICAL, Calibration
 from zssd_cli.series.opening import reading
+from zssd_cli.watchdog import watched
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Bias:
 def biases(calibration: Calibration) -> dict[str, Bias]:
     """By variable."""
     found = {}
-    with reading(calibration.path), netCDF4.Dataset(calibration.path) as data:
+    with reading(calibration.path), watched(calibration.path), netCDF4.Dataset(calibration.path) as data:
         nodes = np.asarray(data["quantile"][:])
         low, high = (int(np.abs(nodes - level).argmin()) for level in (0.16, 0.84))
         for name in calibration.variables:

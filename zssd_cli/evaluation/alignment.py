@@ -18,6 +18,7 @@ from zssd_cli.series.protocol import Series
 from zssd_cli.series.stamps import decode
 from zssd_cli.series.units import check_plausible, convert, infer_units, plausible_units
 from zssd_cli.variables import VARIABLES
+from zssd_cli.watchdog import watched
 
 COLUMNS_ROUND = round(360 / FINE_STEP)
 LAYOUTS = ({"time", "member", "lat", "lon"}, {"time", "lat", "lon"})
@@ -111,7 +112,8 @@ def open_output(path: str | Path | xr.Dataset) -> OutputFile:
         raise InputError(msg)
     try:
         engine = "zarr" if store else "netcdf4"
-        data = xr.open_dataset(path, engine=engine, chunks=None, decode_times=False, cache=False)
+        with watched(path):
+            data = xr.open_dataset(path, engine=engine, chunks=None, decode_times=False, cache=False)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or one_line(error)
         msg = f"{path} is not a readable {'Zarr store' if store else 'NetCDF file'} ({reason}). Give the file that zssd downscale wrote."

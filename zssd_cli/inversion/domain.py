@@ -26,7 +26,7 @@ from zssd_cli.inversion.quantities import (
 )
 from zssd_cli.settings_file import read_settings_file
 
-_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Positive = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=2, le=4096)]
 _Place = tuple[Length, Length]
 _Polygon = Annotated[tuple[_Place, ...], Field(min_length=3)]

@@ -84,13 +84,19 @@ def to_si(value: Any, wanted: str) -> Any:
 
 
 _LENGTH, _TIME, _VELOCITY, _RATE = (BeforeValidator(partial(to_si, wanted=unit)) for unit in SI)
-_FINITE = Field(allow_inf_nan=False)
-_POSITIVE, _NOT_NEGATIVE = Field(allow_inf_nan=False, gt=0), Field(allow_inf_nan=False, ge=0)
+LARGEST = {"m": 1e9, "s": 1e12, "m/s": 1e3, "m**3/s": 1e9}
+"""Unit -> what no aquifer exceeds, whatever it is written in: beyond, results would be numbers that mean nothing."""
 
-Length = Annotated[float, _LENGTH, _FINITE]
-NotNegativeLength = Annotated[float, _LENGTH, _NOT_NEGATIVE]
-PositiveLength = Annotated[float, _LENGTH, _POSITIVE]
-PositiveTime = Annotated[float, _TIME, _POSITIVE]
-Velocity = Annotated[float, _VELOCITY, _FINITE]
-PositiveVelocity = Annotated[float, _VELOCITY, _POSITIVE]
-Rate = Annotated[float, _RATE, _FINITE]
+
+def _within(unit: str, *, gt: float | None = None, ge: float | None = None) -> Any:
+    least = -LARGEST[unit] if gt is None and ge is None else ge
+    return Field(allow_inf_nan=False, le=LARGEST[unit], gt=gt, ge=least)
+
+
+Length = Annotated[float, _LENGTH, _within("m")]
+NotNegativeLength = Annotated[float, _LENGTH, _within("m", ge=0)]
+PositiveLength = Annotated[float, _LENGTH, _within("m", gt=0)]
+PositiveTime = Annotated[float, _TIME, _within("s", gt=0)]
+Velocity = Annotated[float, _VELOCITY, _within("m/s")]
+PositiveVelocity = Annotated[float, _VELOCITY, _within("m/s", gt=0)]
+Rate = Annotated[float, _RATE, _within("m**3/s")]

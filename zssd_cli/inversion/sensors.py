@@ -13,6 +13,7 @@ from zssd_cli.errors import InputError
 from zssd_cli.inversion.flow import Sensors
 from zssd_cli.inversion.problem import FlowProblem, LogK
 from zssd_cli.inversion.quantities import factor
+from zssd_cli.watchdog import watched
 
 SMALLEST_ERROR = 1e-6
 """Metres; less is a slip, and no arithmetic resolves it."""
@@ -221,7 +222,7 @@ def _number(path: Path, text: str, name: str, index: int) -> float:
 def _read_netcdf(path: Path, wanted: tuple[str, ...]) -> tuple[dict[str, np.ndarray], list[str]]:
     notes: list[str] = []
     try:
-        with xr.open_dataset(path, decode_times=False) as data:
+        with watched(path), xr.open_dataset(path, decode_times=False) as data:
             found = [str(name) for name in data.variables]
             wanted = (*wanted, *_optional(path, found))
             _check_columns(path, found, wanted)

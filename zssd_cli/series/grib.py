@@ -10,7 +10,6 @@ import logging
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -24,7 +23,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from zssd_cli.errors import InputError
-from zssd_cli.files import fingerprint
+from zssd_cli.files import fingerprint, temporary_folder
 from zssd_cli.variables import Variable
 
 AGAIN = "download or write it again."
@@ -33,6 +32,8 @@ _LARGE, _BLOCK = 0x800000, 120
 """GRIB1 messages beyond 8 MB: the highest bit of the length says that it counts blocks of 120 bytes."""
 _GAP = 4096
 """Longest text between messages: headings of bulletins, and zeros to the end of a block."""
+_LOOK = 1 << 24
+"""Bytes in which the next message is looked for, to say what lies before it."""
 _ENDS = ("longitudeOfFirstGridPointInDegrees", "longitudeOfLastGridPointInDegrees")
 _PATIENCE, _SLOWEST = 60.0, 1e6
 """Seconds, and bytes per second, that a child has to read a file."""
@@ -52,8 +53,8 @@ def open_grib(path: Path, variables: Sequence[Variable]) -> tuple[xr.Dataset, ..
     keys = [{"shortName": name} | _level_keys(variable) for variable in variables for name in variable.grib]
     names = tuple(sorted({str(key["shortName"]) for key in keys}))
     check_messages(path, names, fingerprint(path))
-    with tempfile.TemporaryDirectory(prefix="zssd-grib-") as folder, _silent():
-        opened = [_open_messages(path, key, Path(folder) / "index") for key in keys]
+    with temporary_folder("zssd-grib") as folder, _silent():
+        opened = [_open_messages(path, key, folder / "index") for key in keys]
     return tuple(dataset for dataset in opened if dataset is not None)
 
 
@@ -168,7 +169,7 @@ def _read_by_child(path: Path, names: tuple[str, ...]) -> subprocess.CompletedPr
     keys = [key.partition(":")[0] for key in (*dataset.INDEX_KEYS, *dataset.GRID_TYPE_KEYS)]
     script, limit = Path(__file__).with_name("gribcheck.py"), _PATIENCE + path.stat().st_size / _SLOWEST
     command = [sys.executable, "-P", str(script), str(path.resolve()), json.dumps(names), json.dumps(keys)]
-    with tempfile.TemporaryDirectory(prefix="zssd-grib-") as folder:
+    with temporary_folder("zssd-grib") as folder:
         try:
             return subprocess.run(  # noqa: S603  this interpreter and our own file
                 command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=limit, check=False,
@@ -225,9 +226,10 @@ def _next_message(stream: BinaryIO, at: int, size: int) -> int | None:
         while text and not between.strip(b"\x00") and (between := stream.read(1 << 20)):
             text = not between.strip(b"\x00")
     if not text or (found < 0 and gap.strip(b"\x00\r\n\x03\x01 ") != b""):
-        msg = (
-            f"is truncated or damaged: {min(size - at, len(gap))} bytes from byte {at} on belong to no message; {AGAIN}"
-        )
+        stream.seek(at)
+        lost = stream.read(_LOOK).partition(b"GRIB")[0]
+        what = "are the end of a message whose beginning is missing" if _END in lost else "belong to no message"
+        msg = f"is truncated or damaged: {len(lost)} bytes from byte {at} on {what}; {AGAIN}"
         raise InputError(msg)
     return at + found if found >= 0 else None
 

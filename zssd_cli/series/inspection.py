@@ -19,6 +19,7 @@ from zssd_cli.series.reading import Source
 from zssd_cli.series.units import line
 from zssd_cli.times import format_time
 from zssd_cli.variables import VARIABLES
+from zssd_cli.watchdog import watched
 
 REFUSED = "cannot be used"
 """How a problem begins that stops zssd downscale."""
@@ -264,7 +265,7 @@ def headers(files: Sequence[Path]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for path in files:
         try:
-            with xr.open_dataset(path, decode_times=False, engine="netcdf4") as dataset:
+            with watched(path), xr.open_dataset(path, decode_times=False, engine="netcdf4") as dataset:
                 found[str(path)] = [
                     f"{name}({', '.join(map(str, array.dims))}) {array.attrs.get('units', '')}".strip()
                     for name, array in dataset.variables.items()

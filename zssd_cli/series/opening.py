@@ -17,6 +17,7 @@ from zssd_cli.series.classic import missing_bytes
 from zssd_cli.series.contact import is_opendap, refuse_foreign, refuse_opendap, refuse_other_formats
 from zssd_cli.series.grib import open_grib
 from zssd_cli.variables import Variable
+from zssd_cli.watchdog import watched
 
 _LONGEST = 300
 _STORAGE = {"scale_factor", "add_offset", "_FillValue", "missing_value"}
@@ -84,12 +85,13 @@ def open_datasets(path: Path, variables: Sequence[Variable]) -> tuple[xr.Dataset
         if refuse_other_formats(path) == b"GRIB":
             return open_grib(path, variables)
         _check_complete(path)
-        dataset = _open_netcdf(path)
-        try:
-            refuse_foreign(dataset, path)
-        except InputError:
-            dataset.close()
-            raise
+        with watched(path):
+            dataset = _open_netcdf(path)
+            try:
+                refuse_foreign(dataset, path)
+            except InputError:
+                dataset.close()
+                raise
         return (dataset,)
 
 
