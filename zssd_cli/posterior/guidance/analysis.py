@@ -310,7 +310,7 @@ def make(setup: Setup) -> Guidance:
 
 METHOD = Method(
     make,
-    steps=7,
+    steps=8,
     sampler="dpmpp_2m_long",
     exact=True,
     increment=0.12,
