@@ -204,7 +204,7 @@ def test_the_number_of_a_write_error_is_found(tmp_path, monkeypatch, text, numbe
 
 
 def test_the_shipped_priors_are_read_without_torchs_compiler():
-    """It is imported by operations on tensors without storage, and takes seconds."""
+    """It is imported by operations on tensors without storage, and takes a second."""
     code = """
 import sys
 from pathlib import Path

@@ -19,7 +19,7 @@ from zssd_cli.config import UNetConfig
 DETAILS = 3
 """Bands of detail that the network sees beside the field, see :func:`zssd_cli.prior.denoiser.details`."""
 HERE = "cpu"
-"""For tensors that are made with a value, even while the rest is made on "meta": torch imports its compiler, seconds, for those there."""
+"""For tensors that are made with a value, even while the rest is made on "meta": torch imports its compiler for those there, a second."""
 STATIC_CHANNELS = ("height", "land_fraction", "sin_latitude", "cos_latitude")
 
 
