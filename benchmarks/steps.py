@@ -1,4 +1,4 @@
-"""How many denoising steps: scores of fewer or more beside the default's, same fields and noise.
+"""How many denoising steps: scores of fewer or more beside the first row's, same fields and noise.
 
 python benchmarks/steps.py [--steps dpmpp_2m:20,dpmpp_2m:12,7] [--given msl+u10+v10 --given msl] [--held-out] [--members 8] [--scale 5]
 
@@ -46,7 +46,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", help="name or file of the prior; the default prior else")
     parser.add_argument(
-        "--steps", default="dpmpp_2m:20,dpmpp_2m:12,8,7,6,5", help="numbers, each with its sampler: if another"
+        "--steps",
+        default="dpmpp_2m:20,dpmpp_2m:12,8,7,6,5",
+        help="numbers, with SAMPLER: before those of another than the default",
     )
     parser.add_argument("--given", action="append", help="observed variables, joined by +")
     parser.add_argument("--held-out", action="store_true")

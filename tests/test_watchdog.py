@@ -4,6 +4,7 @@ import ast
 import hashlib
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -40,10 +41,10 @@ def forked(work, said, limit=0.3, after=None):
         target = os.open(said, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
         for stream in (1, 2):
             os.dup2(target, stream)
-        watchdog.LIMIT, watchdog.PATIENCE = limit, 0.5
+        watchdog.LIMIT, watchdog.PATIENCE, watchdog.armed = limit, 0.5, True
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
         try:
-            watchdog.sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115  pytest has put another there
+            sys.stderr = sys.__stderr__ = open(2, "w", closefd=False)  # noqa: SIM115  pytest has put another there
             work()
         except SystemExit as stop:
             os._exit(int(stop.code or 0))

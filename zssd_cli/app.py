@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from zssd_cli import __version__
+from zssd_cli import __version__, watchdog
 from zssd_cli.errors import STOPPED, OutOfMemory, ZssdError, is_out_of_memory
 from zssd_cli.text import masked, plain
 
@@ -142,6 +142,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of ``zssd``: run the command line and leave by :class:`SystemExit`."""
     arguments, debug = _take_debug(sys.argv[1:] if arguments is None else arguments)
     asked, command = _catch_signals(), arguments[0] if arguments else ""
+    watchdog.armed = True
     try:
         _check_address_space(command, arguments)
         if sorted(arguments) == ["--verbose", "--version"]:

@@ -192,9 +192,11 @@ def scratch_folder(path: Path) -> Iterator[Path]:
 @contextmanager
 def temporary_folder(name: str) -> Iterator[Path]:
     """A private folder among the machine's temporary files; those that killed processes left of this name are removed first."""
-    path = Path(tempfile.gettempdir()) / name
+    path = Path(tempfile.gettempdir()) / (f"{name}-{os.getuid()}" if hasattr(os, "getuid") else name)
     clear_leftovers(path)
-    with scratch_folder(path) as folder:
+    folder = _beside(path, "part")
+    with _vanishing(folder):
+        folder.mkdir(0o700)
         yield folder
 
 
@@ -252,7 +254,9 @@ def clear_leftovers(path: Path) -> None:
     for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
         writer = _WRITER.fullmatch(left.name.removeprefix(f".{path.name}."))
         if writer is not None and _abandoned(left, writer):
-            _discard(left)
+            # somebody else's stays
+            with suppress(PermissionError):
+                _discard(left)
 
 
 def _abandoned(left: Path, writer: re.Match[str]) -> bool:

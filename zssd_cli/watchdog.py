@@ -24,6 +24,8 @@ LIMIT = 60.0
 """Seconds of the processor that the opening of a file may take; they take milliseconds."""
 PATIENCE = 5.0
 """Seconds after which a signal that was not heard ends the process."""
+armed = False
+"""Whether this is a command, whose process may be ended; somebody's notebook or service is left to hang."""
 BEAT = 0.25
 """Seconds between two looks."""
 
@@ -31,20 +33,21 @@ BEAT = 0.25
 @contextmanager
 def watched(path: Path) -> Iterator[None]:
     """Open a NetCDF file and read its header in this block: where that never ends, the process does, with one line."""
-    if not hasattr(time, "pthread_getcpuclockid"):
-        # macOS and Windows
+    if not armed or not hasattr(time, "pthread_getcpuclockid"):
+        # the latter on macOS and Windows
         yield
         return
     over = threading.Event()
     with _heard() as signals:
         clock = time.pthread_getcpuclockid(threading.get_ident())
         thread = threading.Thread(target=_watch, args=(path, clock, signals, over), name="zssd-watchdog", daemon=True)
-        thread.start()
         try:
+            thread.start()
             yield
         finally:
             over.set()
-            thread.join()
+            if thread.is_alive():
+                thread.join()
 
 
 @contextmanager
@@ -80,7 +83,7 @@ def _arrived(signals: socket.socket | None) -> int:
     """The first signal that asks to stop, 0 for none."""
     if signals is None:
         return 0
-    with suppress(BlockingIOError):
+    with suppress(OSError):
         return next((number for number in signals.recv(64) if 128 + number in STOPPED), 0)
     return 0
 
@@ -90,7 +93,8 @@ def _end(message: str, code: int) -> NoReturn:
     discard_unfinished()
     with suppress(OSError, ValueError):
         # a clock that runs on the terminal has hidden its cursor
-        shown = "\r\x1b[K\x1b[?25h" if sys.stderr.isatty() else ""
-        sys.stderr.write(f"{shown}zssd: {plain(masked(message))}\n")
-        sys.stderr.flush()
+        stream = sys.__stderr__ or sys.stderr  # the clock has put its own in the place
+        shown = "\r\x1b[K\x1b[?25h" if stream.isatty() else ""
+        stream.write(f"{shown}zssd: {plain(masked(message))}\n")
+        stream.flush()
     os._exit(code)

@@ -110,17 +110,18 @@ def test_what_a_killed_reading_left_is_swept_by_the_next(tmp_path, whole, monkey
     assert not dead.exists()
 
 
-def test_a_killed_reading_leaves_what_the_next_finds(tmp_path, whole):
+def test_a_killed_reading_leaves_what_the_next_finds(tmp_path, monkeypatch):
     """A real one, by its name: private, and with the number of its process."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     child = os.fork()
     if child == 0:
-        tempfile.tempdir = str(tmp_path)
         with files.temporary_folder("zssd-grib") as folder:
             assert folder.stat().st_mode & 0o777 == 0o700
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     assert [f"-{child:x}-" in path.name for path in tmp_path.iterdir()] == [True]
-    files.clear_leftovers(tmp_path / "zssd-grib")
+    with files.temporary_folder("zssd-grib"):
+        pass
     assert not list(tmp_path.iterdir())
 
 

@@ -22,7 +22,8 @@ from zssd_cli.posterior.guidance import GuidedDenoise
 
 SAMPLERS = ("dpmpp_2m", "dpmpp_2m_long", "dpmpp_2m_sde", "ddim", "ddpm")
 FURTHER = 0.05
-"""The published half of the way from the D before, and so much more, times the square of the step in log sigma."""
+"""The published half of the way from the D before, and so much more, times the square of the step in log sigma (up to LONGEST)."""
+LONGEST = 1.7
 BEYOND = 0.25
 """The way that is followed in the last step. Both by the spectra of a training field (``benchmarks/steps.py``)."""
 
@@ -61,7 +62,7 @@ def sample(
         h = math.log(sigma / sigma_next)
         guess = x0
         if previous is not None and sampler.startswith("dpmpp"):
-            guess = torch.lerp(x0, previous, -(0.5 + FURTHER * h**2 * long) * h / h_previous)
+            guess = torch.lerp(x0, previous, -(0.5 + FURTHER * min(h, LONGEST) ** 2 * long) * h / h_previous)
         ratio = sigma_next / sigma
         if sampler in ("ddim", "dpmpp_2m", "dpmpp_2m_long"):
             x = torch.lerp(guess, x, ratio)

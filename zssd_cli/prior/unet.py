@@ -54,7 +54,8 @@ def start_at_zero(layer: nn.Linear | nn.Conv2d) -> None:
 
 def rms_norm(x: Tensor) -> Tensor:
     """Unit mean square over channels at every pixel, (B, C, H, W)."""
-    size = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    # autocast on a GPU makes the norm float32, and all after it
+    size = torch.linalg.vector_norm(x, dim=1, keepdim=True).to(x.dtype)
     return x * torch.rsqrt(size.square() / x.shape[1] + 1e-4)
 
 

@@ -229,7 +229,7 @@ def _next_message(stream: BinaryIO, at: int, size: int) -> int | None:
         stream.seek(at)
         lost = stream.read(_LOOK).partition(b"GRIB")[0]
         what = "are the end of a message whose beginning is missing" if _END in lost else "belong to no message"
-        msg = f"is truncated or damaged: {len(lost)} bytes from byte {at} on {what}; {AGAIN}"
+        msg = f"is truncated or damaged: {'at least ' if len(lost) == _LOOK else ''}{len(lost)} bytes from byte {at} on {what}; {AGAIN}"
         raise InputError(msg)
     return at + found if found >= 0 else None
 

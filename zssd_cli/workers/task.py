@@ -89,7 +89,7 @@ def _opened(work: Work) -> Drawing:
     """The job, opened in this process and kept open."""
     try:
         with ExitStack() as stack:
-            keep_buffers()
+            keep_buffers(256 << 20, insist=True)
             planned = stack.enter_context(plan(work.inputs, **dict(work.settings)))
             _check(planned, work)
             job = replace(planned.job, batch=work.batch, call_cells=work.call_cells)

@@ -134,7 +134,11 @@ class Setup:
     gaussian_above: float
 
 
-OWN_SPACING = {"ddpm": "ddpm", "dpmpp_2m_long": "long"}
+LONG = "dpmpp_2m_long"
+OWN_SPACING = {"ddpm": "ddpm", LONG: "long"}
+"""Noise levels of samplers that do not take karras by default."""
+LONG_STEPS = 8
+"""Steps that :data:`LONG` takes by default, whatever the guidance."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ class Method:
     make
         From the setup of a run to the guidance.
     steps, sampler
-        What is used where the user asks for none.
+        What is used where the user asks for none (:data:`LONG` has its own number of steps).
     zeta
         Side of the blocks in degrees -> the best step size that was measured there, ascending; empty: it has no such thing.
     stepwise
@@ -180,11 +184,12 @@ class Method:
 
     def steps_of(self, config: DownscaleConfig) -> int:
         """Denoising steps per sample."""
-        return config.steps or self.steps
+        return config.steps or (LONG_STEPS if self.sampler_of(config) == LONG else self.steps)
 
     def sampler_of(self, config: DownscaleConfig) -> str:
-        """The sampler."""
-        return config.sampler or self.sampler
+        """The sampler; long steps are made for levels of their own."""
+        other = self.sampler == LONG and config.spacing not in {None, OWN_SPACING[LONG]}
+        return config.sampler or ("dpmpp_2m" if other else self.sampler)
 
     def spacing_of(self, config: DownscaleConfig) -> str:
         """The spacing of the noise levels: some samplers have their own."""

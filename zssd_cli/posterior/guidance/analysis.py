@@ -30,7 +30,7 @@ from torch import Tensor
 
 from zssd_cli.climate.covariance import MAX_LAG, Band, BandSpectrum, latitude_bands, ring_sums
 from zssd_cli.grids.latlon import FINE_STEP
-from zssd_cli.posterior.guidance import Denoise, Guidance, GuidedDenoise, Method, Observation, Setup
+from zssd_cli.posterior.guidance import LONG, Denoise, Guidance, GuidedDenoise, Method, Observation, Setup
 from zssd_cli.posterior.guidance.projection import sequential
 
 ITERATIONS = 150
@@ -310,8 +310,8 @@ def make(setup: Setup) -> Guidance:
 
 METHOD = Method(
     make,
-    steps=8,
-    sampler="dpmpp_2m_long",
+    steps=12,
+    sampler=LONG,
     exact=True,
     increment=0.12,
     gains=lambda levels: 1 + int((levels >= FAR).sum()),
