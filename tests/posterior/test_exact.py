@@ -13,7 +13,7 @@ from zssd_cli.posterior.guidance.mmps import mmps, staged
 from zssd_cli.posterior.guidance.projection import projection
 from zssd_cli.posterior.random import NoiseStream, Window
 from zssd_cli.posterior.sampler import sample
-from zssd_cli.prior.noise import karras_sigmas
+from zssd_cli.prior.noise import karras_sigmas, long_sigmas
 
 MEMBERS = 256
 
@@ -36,9 +36,8 @@ def ensemble(world: World, guidance: Guidance, observation: Observation, sampler
     noise = NoiseStream(
         1, [(m, 0) for m in range(len(observation.values))], world.shape[0], Window(0, 0, *world.shape[1:])
     )
-    fields: Iterator[torch.Tensor] = sample(
-        guidance(world.denoise, observation), noise.draw, karras_sigmas(steps), sampler
-    )
+    levels = long_sigmas(steps) if sampler == "dpmpp_2m_long" else karras_sigmas(steps)
+    fields: Iterator[torch.Tensor] = sample(guidance(world.denoise, observation), noise.draw, levels, sampler)
     return list(fields)[-1]
 
 
@@ -63,6 +62,7 @@ RIM = 4
 @pytest.mark.parametrize(
     ("name", "channels", "sampler", "steps"),
     [
+        ("analysis", (0, 1), "dpmpp_2m_long", 8),
         ("analysis", (0, 1), "dpmpp_2m", 30),
         ("analysis", (0,), "dpmpp_2m", 30),
         ("analysis", (0,), "dpmpp_2m_sde", 60),
@@ -75,7 +75,10 @@ RIM = 4
 def test_the_exact_posterior_is_reached(
     world: World, name: str, channels: tuple[int, ...], sampler: str, steps: int
 ) -> None:
-    """Mean within BIAS and Monte Carlo error, spread within 10 percent, all or only the first variable observed."""
+    """Mean within BIAS and Monte Carlo error, spread within 10 percent, all or only the first variable observed.
+
+    Long steps, whose weights are for a network's answers, give a Gaussian up to a fifth too much.
+    """
     observation = observe(world, channels)
     mean, deviation = world.posterior(observation)
     draws = ensemble(world, MODES[name], observation, sampler, steps)
@@ -84,7 +87,7 @@ def test_the_exact_posterior_is_reached(
     assert (error < allowed).all()
     inner = (slice(None), slice(RIM, -RIM), slice(RIM, -RIM)) if name == "analysis" else ...
     spread = (draws.std(0)[inner].square().mean((1, 2)) / deviation[inner].square().mean((1, 2))).sqrt()
-    assert ((spread > 0.9) & (spread < 1.1)).all()
+    assert ((spread > 0.9) & (spread < (1.2 if sampler == "dpmpp_2m_long" else 1.1))).all()
 
 
 @pytest.mark.parametrize("name", ["analysis", "mmps"])
