@@ -18,14 +18,15 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from zssd_cli.posterior.guidance import GuidedDenoise
+from zssd_cli.posterior.guidance import LONG, GuidedDenoise
 
-SAMPLERS = ("dpmpp_2m", "dpmpp_2m_long", "dpmpp_2m_sde", "ddim", "ddpm")
+SAMPLERS = ("dpmpp_2m", LONG, "dpmpp_2m_sde", "ddim", "ddpm")
 FURTHER = 0.05
-"""The published half of the way from the D before, and so much more, times the square of the step in log sigma (up to LONGEST)."""
+"""The published half of the way from the D before, and so much more, times the square of the step in log sigma."""
 LONGEST = 1.7
+"""A step beyond counts as this one there; what was tried is 1.4 to 1.8."""
 BEYOND = 0.25
-"""The way that is followed in the last step. Both by the spectra of a training field (``benchmarks/steps.py``)."""
+"""The way that is followed in the last step. This and FURTHER by the spectra of a training field (``benchmarks/steps.py``)."""
 
 
 def sample(
@@ -52,7 +53,7 @@ def sample(
     """
     levels = [float(s) for s in sigmas]
     x = start + draw() * levels[0]
-    previous, h_previous, long = None, 0.0, sampler == "dpmpp_2m_long"
+    previous, h_previous, long = None, 0.0, sampler == LONG
     for sigma, sigma_next in zip(levels[:-1], levels[1:], strict=True):
         x0 = denoise(x, sigma, sigma_next)
         if sigma_next == 0:
@@ -64,7 +65,7 @@ def sample(
         if previous is not None and sampler.startswith("dpmpp"):
             guess = torch.lerp(x0, previous, -(0.5 + FURTHER * min(h, LONGEST) ** 2 * long) * h / h_previous)
         ratio = sigma_next / sigma
-        if sampler in ("ddim", "dpmpp_2m", "dpmpp_2m_long"):
+        if sampler in ("ddim", "dpmpp_2m", LONG):
             x = torch.lerp(guess, x, ratio)
         else:
             # exact solution of the reverse SDE for a constant guess; for ddpm this is the ancestral posterior

@@ -310,7 +310,7 @@ def make(setup: Setup) -> Guidance:
 
 METHOD = Method(
     make,
-    steps=12,
+    steps=12,  # of another sampler than the default: LONG has its own number
     sampler=LONG,
     exact=True,
     increment=0.12,
