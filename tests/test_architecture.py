@@ -11,7 +11,7 @@ from zssd_cli.app import COMMANDS
 ROOT = Path(__file__).parents[1] / "zssd_cli"
 FLOORS = (
     {"errors", "timing", "defaults", "text", "buffers"},
-    {"discovery", "files", "times", "variables", "config"},
+    {"discovery", "files", "locks", "times", "variables", "config"},
     {"grids", "settings_file", "watchdog"},
     {"static", "operators", "climate", "outputs"},
     {"series", "prior", "pictures", "tracking"},

@@ -23,6 +23,7 @@ from zssd_cli.commands.train_settings import read_settings
 from zssd_cli.config import PRESETS
 from zssd_cli.errors import ConfigError
 from zssd_cli.grids.latlon import Region
+from zssd_cli.locks import alone
 from zssd_cli.prior.checkpoint import load_prior, read_safetensors
 from zssd_cli.prior.registry import sha256_of
 from zssd_cli.static import load_static
@@ -172,6 +173,11 @@ def test_resume_goes_on_and_ends_where_an_unbroken_run_does(capfd, holed, monkey
 
 def read_log(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_two_trainings_do_not_write_one_state(capfd, files):
+    with alone(files / "prior.safetensors"):
+        fails(capfd, r"Another process is at work on .*prior\.safetensors", files, "--resume")
 
 
 def test_resume_without_a_state_starts_anew(capfd, files):

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from zssd_cli.app import app
 from zssd_cli.errors import ConfigError, OutputError
 from zssd_cli.inversion.checkpoint import load_latent_prior
+from zssd_cli.locks import alone
 from zssd_cli.prior.checkpoint import read_safetensors
 from zssd_cli.training.latent import LatentTrainer
 
@@ -54,6 +55,15 @@ def test_trains_a_prior_and_resumes(run, tmp_path):
         run()
     longer = run("--resume", "--overwrite", settings=SETTINGS.replace("prior_steps: 2", "prior_steps: 3"))
     assert "step 4 of 5" in longer.output
+
+
+def test_two_trainings_do_not_write_one_state(run, tmp_path):
+    output = tmp_path / "prior.safetensors"
+    with alone(output), pytest.raises(OutputError, match=r"Another process is at work on .*prior\.safetensors"):
+        run("--resume")
+    assert run().exit_code == 0
+    assert sorted(path.name for path in tmp_path.glob(".*")) == []
+    assert output.exists()
 
 
 @pytest.mark.parametrize(("sent", "expected"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGINT, 130)])

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from zssd_cli.commands.train_shared import check_name, check_output, leave_stopp
 from zssd_cli.config import TrainConfig
 from zssd_cli.errors import ConfigError, InputError, OutputError
 from zssd_cli.grids.latlon import describe_centres
+from zssd_cli.locks import alone
 from zssd_cli.prior.checkpoint import Prior, PriorHeader, load_prior, mirror_signs, save_prior
 from zssd_cli.prior.registry import locate
 from zssd_cli.series.coverage import check_first_fields, coverage, refuse_lacking
@@ -119,7 +121,7 @@ def execute(
     overwrite: bool = False,
 ) -> None:
     """Train a prior from open files to the last line on screen, together with the other processes of ``torchrun``."""
-    with joined() as world:
+    with joined() as world, ExitStack() as stack:
         console = report_console(quiet=not world.first)
         if config.batch % world.size:
             msg = f"--batch {config.batch} is shared by {world.size} processes; expected a multiple of {world.size}."
@@ -133,6 +135,7 @@ def execute(
         world.shared(
             lambda: None if checks.dry_run else _check_files(files, config, resume=resume, overwrite=overwrite)
         )
+        world.shared(lambda: None if checks.dry_run else stack.enter_context(alone(files.output)))
         material = gather(console, world, files, config, checks)
         trainer = Trainer(config, data_name(material), world)
         if material.start is not None:

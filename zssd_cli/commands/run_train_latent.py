@@ -12,6 +12,7 @@ from zssd_cli.commands.train_shared import check_name, check_output, leave_stopp
 from zssd_cli.errors import ConfigError
 from zssd_cli.inversion.checkpoint import LatentHeader, save_latent_prior
 from zssd_cli.inversion.config import LatentTrainConfig
+from zssd_cli.locks import alone
 from zssd_cli.settings_file import read_settings_file
 from zssd_cli.training.latent import LatentTrainer
 from zssd_cli.training.loop import run_training
@@ -41,6 +42,12 @@ def execute(
     config = validated(LatentTrainConfig, settings if seed is None else {**settings, "seed": seed})
     check_name(output)
     check_output(output, lambda: named_files(file), resume=resume, overwrite=overwrite)
+    with alone(output):
+        _run(config, output, resume=resume)
+
+
+def _run(config: LatentTrainConfig, output: Path, *, resume: bool) -> None:
+    """Train, from the state where there is one to go on from, and write the prior."""
     console, trainer, state = report_console(quiet=False), LatentTrainer(config), state_of(output)
     if resume and state.exists():
         trainer.load(state)

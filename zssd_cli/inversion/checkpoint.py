@@ -67,7 +67,7 @@ def _assemble(tensors: dict[str, Tensor], header: LatentHeader) -> LatentPrior:
     if broken:
         msg = f"{broken[0]} holds values that are not finite"
         raise ValueError(msg)
-    binary, side = header.fields.kind == "bimaterial", header.fields.cells
+    binary, side = header.fields.binary, header.fields.cells
     autoencoder, flow = (
         {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         for prefix in ("autoencoder.", "flow.")

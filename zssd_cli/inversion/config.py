@@ -18,18 +18,24 @@ _Positive = Annotated[float, Field(gt=0)]
 class FieldsConfig(_Strict):
     """A family of random fields on a square of ``cells`` x ``cells``."""
 
-    kind: Literal["grf", "bimaterial"] = "grf"
-    """``grf``: Gaussian, mean 0 and variance 1; ``bimaterial``: a smooth Gaussian field cut into -1 and 1."""
+    kind: Literal["grf", "bimaterial", "darcy-flow"] = "grf"
+    """``grf``: Gaussian, mean 0 and variance 1; ``bimaterial``: a smooth Gaussian field cut into -1 and 1; ``darcy-flow``: the
+    two materials of the benchmark of Li et al. (2021), which has no further settings."""
     cells: Annotated[int, Field(ge=16, le=4096, multiple_of=8)] = 64
     covariances: Annotated[tuple[Literal["exponential", "gaussian"], ...], Field(min_length=1)] = (
         "exponential",
         "gaussian",
     )
-    """Drawn from with equal chances; bimaterial fields always use ``gaussian``."""
+    """Drawn from with equal chances; two-material fields do not ask."""
     lengths: tuple[_Positive, _Positive] = (0.1, 0.35)
     """Range of the correlation lengths along both principal axes, in sides of the square, log-uniform."""
     fraction: tuple[_Positive, _Positive] = (0.25, 0.75)
     """Bimaterial: range of the expected share of the second material."""
+
+    @property
+    def binary(self) -> bool:
+        """True where fields have two values, -1 and 1."""
+        return self.kind != "grf"
 
     @model_validator(mode="after")
     def _ranges(self) -> "FieldsConfig":

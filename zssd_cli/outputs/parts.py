@@ -8,7 +8,6 @@ compares sizes only; a hash is compared where a batch is loaded.
 A batch is stored as safetensors, its bytes sorted by their place in a word of four and deflated, as NetCDF does with numbers.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -23,6 +22,7 @@ from safetensors.numpy import load, save
 
 from zssd_cli.errors import OutputError
 from zssd_cli.files import disk_errors, sync, write_safely
+from zssd_cli.locks import lock
 
 MANIFEST, FIELDS = "manifest.jsonl", "fields.bin"
 FORMAT = "zssd-parts-2"
@@ -214,15 +214,10 @@ def _open_alone(path: Path) -> BinaryIO:
     """Open a manifest that no other process works on."""
     with disk_errors(path):
         file = path.open("r+b")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    if not lock(file):
         file.close()
         msg = f"Another process is at work in {path.parent}. Wait for its end, or choose another name with -o."
-        raise OutputError(msg) from error
-    except OSError:
-        # a file system without locks
-        pass
+        raise OutputError(msg)
     return file
 
 

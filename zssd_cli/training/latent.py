@@ -99,7 +99,7 @@ class LatentTrainer(Resumable):
         torch.set_flush_denormal(True)
         torch.manual_seed(config.seed)
         self.config: LatentTrainConfig = config
-        binary = config.fields.kind == "bimaterial"
+        binary = config.fields.binary
         autoencoder, flow = new_networks(config.autoencoder, config.network, config.fields.cells, binary=binary)
         self.autoencoder = Stage(autoencoder, config.autoencoder_steps, config)
         self.flow = Stage(flow, config.prior_steps, config)
