@@ -160,6 +160,9 @@ class Twice:
     def fields(self, unknown):
         return 2 * unknown.view(-1, 2, 2)
 
+    def sharpened(self):
+        return (self,)
+
     def unknowns(self, noise):
         return noise + 1
 

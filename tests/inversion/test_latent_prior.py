@@ -56,6 +56,19 @@ def test_the_chain_of_a_white_prior_is_exact_in_one_step():
     assert torch.allclose(run_chain(GaussianFlow(1.0), start, 1), start, atol=1e-6)
 
 
+def test_interfaces_grow_sharp_and_stay_where_they_are():
+    trainer = LatentTrainer(config(fields={"kind": "bimaterial", "cells": 32}))
+    prior = trainer.prior()
+    stages = prior.sharpened()
+    unknown = noise(4, prior.size)
+    first, *_, last = (stage.fields(unknown) for stage in stages)
+    assert torch.equal(first, prior.fields(unknown))
+    assert torch.equal(prior.finish(first), prior.finish(last))
+    assert float(last.abs().mean()) > float(first.abs().mean())
+    gaussian = LatentTrainer(config()).prior()
+    assert gaussian.sharpened() == (gaussian,)
+
+
 @pytest.mark.parametrize("variance", [0.25, 4.0])
 def test_the_chain_of_a_gaussian_is_of_second_order(variance):
     """The flow of a Gaussian scales by its standard deviation; doubling the steps quarters the error."""

@@ -25,6 +25,9 @@ class LinearPrior:
     def fields(self, unknown):
         return unknown @ self.matrix.T
 
+    def sharpened(self):
+        return (self,)
+
     def unknowns(self, noise):
         return noise
 
@@ -221,13 +224,48 @@ def test_the_smoother_smooths_more_members_than_it_gives(world):
     assert float(found.member_misfits.median()) < 3
 
 
-@pytest.mark.parametrize("misfit", [0.1, 1.0, 50.0, 1e4, 1e9])
+class TwoMaterials(LinearPrior):
+    """Fields of nearly -1 and 1, the more so the sharper."""
+
+    def __init__(self, sharpness=1.0):
+        super().__init__()
+        self.sharpness = sharpness
+
+    def sharpened(self):
+        return tuple(TwoMaterials(value) for value in (1.0, 3.0))
+
+    def fields(self, unknown):
+        return torch.tanh(self.sharpness * super().fields(unknown))
+
+
+def test_smoothed_members_go_on_until_they_explain_the_data(world):
+    """The smoother alone misses by many errors where the field bends; fields are those of the last stage."""
+    _, operator, _, _ = world
+    prior, sharp = TwoMaterials(), TwoMaterials(3.0)
+    truth = sharp.fields(torch.randn(1, SIZE, generator=torch.Generator().manual_seed(3)))
+    data, error = truth @ operator.T, torch.full((DATA,), 0.02)
+    rough, found = (
+        invert(
+            prior, lambda u: u @ operator.T, data, error,
+            InversionSettings(ensemble="smoother", members=64, polish_steps=steps),
+        )
+        for steps in (0, 60)
+    )  # fmt: skip
+    assert torch.allclose(found.members[0], sharp.fields(found.member_unknowns[0]))
+    assert torch.allclose(found.map_field, sharp.fields(found.map_unknown))
+    middle = found.member_misfits.median().sqrt()
+    assert rough.member_misfits.median().sqrt() > 5
+    # own errors of the data and those that are left
+    assert middle < 2
+
+
+@pytest.mark.parametrize("misfit", [0.1, 1.0, 50.0, 400.0, 1e9])
 def test_inflations_halve_and_add_up_to_one(misfit):
     inflations = torch.tensor(inflations_of(misfit), dtype=torch.float64)
     assert float((1 / inflations).sum()) == pytest.approx(1)
     assert torch.allclose(inflations[1:] * 2, inflations[:-1])
-    assert 4 <= len(inflations) <= 16
-    if 50 <= misfit <= 1e4:
+    assert 4 <= len(inflations) <= 10
+    if 50 <= misfit <= 500:
         assert 1 <= inflations[0] / misfit <= 4
 
 

@@ -2,12 +2,21 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from scipy.fft import dct
 
 from zssd_cli.inversion.config import FieldsConfig
-from zssd_cli.inversion.random_fields import draw_fields, gaussian_fields, generator, numbered_fields, torus_spectrum
+from zssd_cli.inversion.random_fields import (
+    draw_fields,
+    gaussian_fields,
+    generator,
+    numbered_fields,
+    torus_spectrum,
+    zero_flux_fields,
+)
 
 CELLS = 32
 
@@ -61,6 +70,29 @@ def test_two_materials():
     fields = draw_fields(config, 1000, generator(2))
     assert set(fields.unique().tolist()) == {-1.0, 1.0}
     assert float((fields > 0).float().mean()) == pytest.approx(0.3, abs=0.02)
+
+
+def test_the_fields_of_the_benchmark_have_its_covariance():
+    """The inverse of (9 - Laplacian)^2 without the constant, in the discrete cosines that make its sides free of flux."""
+    count, cells = 4000, 16
+    fields = zero_flux_fields(cells, count, generator(4)).double().flatten(1)
+    basis = torch.as_tensor(dct(np.eye(cells), axis=0, norm="ortho"))
+    waves = math.pi**2 * torch.arange(cells, dtype=torch.float64).square()
+    power = (waves[:, None] + waves + 9) ** -2
+    power[0, 0] = 0
+    both = torch.kron(basis, basis)
+    exact_covariance = cells**2 * both.T @ torch.diag(power.flatten()) @ both
+    found = fields.T @ fields / count
+    assert float((found - exact_covariance).norm() / exact_covariance.norm()) < 0.1
+    assert float(fields.mean(1).abs().max()) < 1e-6
+
+
+def test_the_two_materials_of_the_benchmark():
+    config = FieldsConfig(kind="darcy-flow", cells=CELLS)
+    assert config.binary
+    fields = draw_fields(config, 300, generator(2))
+    assert set(fields.unique().tolist()) == {-1.0, 1.0}
+    assert float((fields > 0).float().mean()) == pytest.approx(0.5, abs=0.02)
 
 
 @pytest.mark.parametrize(

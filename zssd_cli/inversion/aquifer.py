@@ -39,6 +39,10 @@ class Extended:
         field = self._prior.fields(unknown[:, : self._prior.size])
         return torch.cat([field.flatten(1), unknown[:, self._prior.size :]], 1)
 
+    def sharpened(self) -> tuple["Extended", ...]:
+        """With the prior's stages."""
+        return tuple(Extended(stage, self._more) for stage in self._prior.sharpened())
+
     def unknowns(self, noise: Tensor) -> Tensor:
         """Standard normal numbers to unknowns as the prior has them, (B, size) both."""
         inner = self._prior.unknowns(noise[:, : self._prior.size])

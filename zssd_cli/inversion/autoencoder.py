@@ -99,11 +99,14 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.encoder, self.decoder, self.binary = Encoder(config), Decoder(config), binary
 
-    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Expected field (B, H, W) and log-variance per field of what the latent does not say (B,)."""
+    def decode(self, z: Tensor, sharpness: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Expected field (B, H, W) and log-variance per field of what the latent does not say (B,).
+
+        Log-odds of two materials are multiplied by ``sharpness``: the larger, the nearer all cells are to either of them.
+        """
         field, log_variance = self.decoder(z)
         field = field.squeeze(1)
-        return (torch.tanh(field / 2) if self.binary else field), log_variance
+        return (torch.tanh(sharpness * field / 2) if self.binary else field), log_variance
 
     def loss(self, u: Tensor, rng: torch.Generator) -> Tensor:
         """Negative evidence lower bound in nats per cell, constants left out, (B,).

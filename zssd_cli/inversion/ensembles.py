@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-MOST_INFLATIONS = 16
+MOST_INFLATIONS = 10
 """Steps of the smoother at most."""
 
 
@@ -26,6 +26,14 @@ def kalman_step(z: Tensor, residual: Tensor, innovation: Tensor, inflation: floa
     identity = torch.eye(theirs.shape[1], dtype=torch.float64, device=z.device)
     weights = torch.linalg.solve(theirs.T @ theirs + inflation * (len(z) - 1) * identity, innovation.double().T)
     return (weights.T @ (theirs.T @ ours)).float()
+
+
+def shrunk_covariance(z: Tensor, share: float = 0.3) -> Tensor:
+    """Covariance of an ensemble (N, n), drawn by ``share`` towards the multiple of one with its trace, (n, n)."""
+    ours = z - z.mean(0)
+    covariance = ours.T @ ours / max(len(z) - 1, 1)
+    identity = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
+    return (1 - share) * covariance + share * covariance.diagonal().mean() * identity
 
 
 class Gain:

@@ -47,7 +47,7 @@ def estimate(prior: LatentMap, forward: Forward, data: Tensor, error: Tensor, se
     """Of the inversion of one data set (m,) with errors (m,).
 
     The search for the MAP may end at its first step, where the misfit has reached the noise, or go on to its last. How often
-    the smoother goes over its ensemble is told by the misfit of a few draws.
+    the smoother goes over its ensemble is told by the misfit of a few draws. Every stage of the prior has its own search.
     """
     smoother, starts = settings.ensemble == "smoother", settings.starts
     count = settings.used_smoothed if smoother else settings.members
@@ -62,14 +62,14 @@ def estimate(prior: LatentMap, forward: Forward, data: Tensor, error: Tensor, se
         unknown = unknown.detach().requires_grad_()
         forward(prior.fields(unknown)).sum().backward()
 
-    first = 1 if smoother else 1 + settings.adam_steps
-    search = Stage(
-        starts, (first, first + SEARCH[1] * settings.lbfgs_steps), timed(lambda: descend(draws[:starts])), starts
-    )
-    if smoother:
-        rounds = 1 + len(inflations_of(float(((data - solve()) / error).square().mean(1).median())))
-        ensemble = Stage(count, (rounds - 1, rounds + 1), timed(solve), batch)
-    else:
-        low, high = (1 + each * settings.member_steps for each in SEARCH)
-        ensemble = Stage(count, (low, high + 1), timed(lambda: descend(draws)), batch)
-    return Estimate((search, ensemble))
+    stages, adam = len(prior.sharpened()), 0 if smoother else settings.adam_steps
+    most = adam + stages * (1 + SEARCH[1] * settings.lbfgs_steps)
+    search = Stage(starts, (adam + stages, most), timed(lambda: descend(draws[:starts])), starts)
+    steps = settings.polish_steps if smoother else settings.member_steps
+    low, high = (stages * (1 + each * steps) for each in SEARCH)
+    least = stages if smoother else low
+    descents = Stage(settings.members, (least, high + 1), timed(lambda: descend(draws)), batch)
+    if not smoother:
+        return Estimate((search, descents))
+    rounds = 1 + len(inflations_of(float(((data - solve()) / error).square().mean(1).median())))
+    return Estimate((search, Stage(count, (rounds - 1, rounds + 1), timed(solve), batch), descents))

@@ -19,7 +19,7 @@ error, at the level that the decoder states for each field. That noise is part o
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,9 @@ from torch.utils.checkpoint import checkpoint
 from zssd_cli.inversion.autoencoder import FACTOR, Autoencoder, Residual
 from zssd_cli.inversion.config import AutoencoderConfig, FlowConfig
 from zssd_cli.prior.unet import HERE, rms_norm, start_at_zero
+
+SHARPNESS = 1.0, 8.0, 32.0
+"""Of two materials, on the way from the decoder's expectation to fields that are one or the other nearly everywhere."""
 
 
 class FlowBlock(nn.Module):
@@ -159,6 +162,8 @@ class LatentPrior:
         Steps of the chain.
     through_chain
         True: the unknown is the start of the chain, else its end.
+    sharpness
+        Of the interfaces between two materials; 1: the decoder's expectation.
     """
 
     autoencoder: Autoencoder
@@ -168,6 +173,7 @@ class LatentPrior:
     side: int
     steps: int
     through_chain: bool = False
+    sharpness: float = 1.0
 
     @property
     def binary(self) -> bool:
@@ -206,10 +212,18 @@ class LatentPrior:
         """
         white = self._latents(unknown)
         white = run_chain(self.flow, white, self.steps) if self.through_chain else white
-        field, log_variance = self.autoencoder.decode(self.whitening.colour(white))
+        field, log_variance = self.autoencoder.decode(self.whitening.colour(white), self.sharpness)
         if self.texture is None:
             return field
         return field + (0.5 * log_variance).exp()[:, None, None] * self._textured(unknown[:, self.latent_size :])
+
+    def sharpened(self) -> tuple["LatentPrior", ...]:
+        """The same prior with interfaces from smooth to sharp, or itself where there are none.
+
+        Gradients need smooth ones to find a way, users get sharp ones, and a field that explains heads by cells half of
+        one material does not explain them any more when it is cut.
+        """
+        return tuple(replace(self, sharpness=value) for value in SHARPNESS) if self.binary else (self,)
 
     def _latents(self, unknown: Tensor) -> Tensor:
         return unknown[:, : self.latent_size].view(-1, *self.whitening.mean.shape)

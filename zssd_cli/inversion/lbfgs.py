@@ -63,7 +63,7 @@ class Rule:
 class Memory:
     """The last steps and changes of gradient of all problems; pairs without positive curvature count as none."""
 
-    def __init__(self, size: int = 10) -> None:
+    def __init__(self, size: int = 30) -> None:
         self._size = size
         self._pairs: list[tuple[Tensor, Tensor, Tensor]] = []
         self._scale: Tensor | None = None

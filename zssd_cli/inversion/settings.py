@@ -25,7 +25,9 @@ class InversionSettings:
     member_steps
         ``rml``: steps of every member after its linear start, at most.
     smoothed
-        ``smoother``: members that are smoothed, at least; the first ``members`` of them are given.
+        ``smoother``: members that are smoothed, at least; the first ``members`` of them go on.
+    polish_steps
+        ``smoother``: steps of every member after it, at most, for each stage of the prior.
     discrepancy
         The MAP stops where the mean square of the residuals in units of their errors is at or below this; None: only
         at the minimum.
@@ -42,7 +44,8 @@ class InversionSettings:
     members: int = 64
     ensemble: Literal["rml", "smoother"] = "rml"
     member_steps: int = 16
-    smoothed: int = 512
+    smoothed: int = 256
+    polish_steps: int = 30
     discrepancy: float | None = None
     seed: int = 0
     batch: int = 64
