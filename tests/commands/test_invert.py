@@ -378,7 +378,7 @@ def test_bad_domains(refused, domain, tmp_path, changes, words):
 
 
 def test_a_bimaterial_prior_wants_materials(refused, domain):
-    refused(("bimaterial prior needs materials",), None, domain(conductivity={"log_std": 1.0}), kind="bimaterial")
+    refused(("prior of two materials needs materials",), None, domain(conductivity={"log_std": 1.0}), kind="bimaterial")
 
 
 @pytest.mark.parametrize(

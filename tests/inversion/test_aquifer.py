@@ -163,6 +163,9 @@ class Twice:
     def sharpened(self):
         return (self,)
 
+    def softened(self):
+        return ()
+
     def unknowns(self, noise):
         return noise + 1
 

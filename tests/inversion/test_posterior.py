@@ -28,6 +28,9 @@ class LinearPrior:
     def sharpened(self):
         return (self,)
 
+    def softened(self):
+        return ()
+
     def unknowns(self, noise):
         return noise
 

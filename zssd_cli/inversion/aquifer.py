@@ -43,6 +43,10 @@ class Extended:
         """With the prior's stages."""
         return tuple(Extended(stage, self._more) for stage in self._prior.sharpened())
 
+    def softened(self) -> tuple["Extended", ...]:
+        """With the prior's stages before those."""
+        return tuple(Extended(stage, self._more) for stage in self._prior.softened())
+
     def unknowns(self, noise: Tensor) -> Tensor:
         """Standard normal numbers to unknowns as the prior has them, (B, size) both."""
         inner = self._prior.unknowns(noise[:, : self._prior.size])

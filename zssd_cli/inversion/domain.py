@@ -214,7 +214,7 @@ class DomainConfig(_Strict):
         Parameters
         ----------
         kind
-            ``grf`` or ``bimaterial``. Default: geometric mean 1e-5 m/s and standard deviation 1; materials 1e-6 and
+            Of the fields, ``grf`` or one of two materials. Default: geometric mean 1e-5 m/s and standard deviation 1; materials 1e-6 and
             1e-4 m/s.
 
         Raises
@@ -223,9 +223,9 @@ class DomainConfig(_Strict):
             The file describes the other kind.
         """
         given = self.conductivity
-        if kind == "bimaterial":
+        if kind != "grf":
             if given.geometric_mean is not None or given.log_std is not None:
-                msg = "Domain, conductivity: a bimaterial prior needs materials, got geometric_mean or log_std."
+                msg = "Domain, conductivity: a prior of two materials needs materials, got geometric_mean or log_std."
                 raise ConfigError(msg)
             first, second = (math.log(k) for k in given.materials or (1e-6, 1e-4))
             return LogK((first + second) / 2, (second - first) / 2)

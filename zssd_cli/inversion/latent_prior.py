@@ -33,6 +33,9 @@ from zssd_cli.prior.unet import HERE, rms_norm, start_at_zero
 SHARPNESS = 1.0, 8.0, 32.0
 """Of two materials, on the way from the decoder's expectation to fields that are one or the other nearly everywhere."""
 
+SOFTNESS = 0.1, 0.15, 0.25, 0.4, 0.7
+"""Before it, for a search that knows nothing yet: fields that are nearly proportional to the log-odds."""
+
 
 class FlowBlock(nn.Module):
     """Residual convolutions, shifted by the noise level, then attention between all places."""
@@ -224,6 +227,10 @@ class LatentPrior:
         one material does not explain them any more when it is cut.
         """
         return tuple(replace(self, sharpness=value) for value in SHARPNESS) if self.binary else (self,)
+
+    def softened(self) -> tuple["LatentPrior", ...]:
+        """The same prior with interfaces from hardly any to nearly those of the decoder; none where there are no interfaces."""
+        return tuple(replace(self, sharpness=value) for value in SOFTNESS) if self.binary else ()
 
     def _latents(self, unknown: Tensor) -> Tensor:
         return unknown[:, : self.latent_size].view(-1, *self.whitening.mean.shape)

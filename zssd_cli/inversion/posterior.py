@@ -41,6 +41,9 @@ from zssd_cli.inversion.settings import InversionSettings
 RADIUS = 5.0
 """Longest step in the unknown, whose numbers have mean 0 and variance 1."""
 
+FURTHER = 8
+"""Descents of the gradual search after its soft stages, at most."""
+
 _STARTS, _MEMBERS, _ERRORS = range(3)
 """Streams of random numbers."""
 
@@ -64,7 +67,11 @@ class LatentMap(Protocol):
         ...
 
     def sharpened(self) -> Sequence["LatentMap"]:
-        """The map in stages, from the one that is easiest to descend on to the one whose fields are wanted."""
+        """The map in stages, from the one that is easy to descend on to the one whose fields are wanted."""
+        ...
+
+    def softened(self) -> Sequence["LatentMap"]:
+        """Easier stages before those, for searches that begin anywhere; may be none."""
         ...
 
     def unknowns(self, noise: Tensor) -> Tensor:
@@ -144,7 +151,8 @@ def invert(
         unknowns, starts = _smooth(problem, data, settings, progress)
         best, values, misfits = _map(problem, data, starts, settings, progress)
     else:
-        starts = _adam(problem, data, _starts(problem, data, settings), settings, progress)
+        near = _gradual if prior.softened() else _adam
+        starts = near(problem, data, _starts(problem, data, settings), settings, progress)
         best, values, misfits = _map(problem, data, starts, settings, progress)
         unknowns = _ensemble(problem, data, best, settings, progress) if settings.members else best[:, None][:, :0]
     map_field = problem.fields(best)
@@ -171,6 +179,7 @@ class _Problem:
     def __init__(self, prior: LatentMap, forward: Forward, error: Tensor, batch: int) -> None:
         self._stages = prior.sharpened()
         self.prior, self._forward, self.error, self._batch = self._stages[0], forward, error, batch
+        self.inflation = error.new_ones(len(error), 1)
         self.solves = self.adjoints = 0
 
     def stages(self) -> Iterator[None]:
@@ -189,7 +198,7 @@ class _Problem:
         parts = []
         for z, c, t, o in zip(*(x.split(self._batch) for x in (unknown, centre, target, owner)), strict=True):
             z = z.detach().requires_grad_(True)
-            residual = (self._forward(self.prior.fields(z)).float() - t) / self.error[o]
+            residual = (self._forward(self.prior.fields(z)).float() - t) / (self.error * self.inflation)[o]
             square = residual.square().sum(1)
             value = 0.5 * (z - c).square().sum(1) + 0.5 * square
             (gradient,) = torch.autograd.grad(value.sum(), z)
@@ -297,6 +306,22 @@ def _adam(problem: _Problem, data: Tensor, starts: Tensor, settings: InversionSe
         mean = first / (1 - 0.9 ** (step + 1))
         scale = (second / (1 - 0.99 ** (step + 1))).sqrt()
         z = z - settings.learning_rate * mean / scale.clamp(min=1e-12)
+    return z.view_as(starts)
+
+
+def _gradual(problem: _Problem, data: Tensor, starts: Tensor, settings: InversionSettings, progress: OnStep) -> Tensor:
+    """Starts (P, S, n) moved by descents whose interfaces harden and whose errors shrink, each towards half of what the best one misses."""
+    z, objective = starts.flatten(0, 1), _objective(problem, data, starts.shape[1])
+    rule, told = Rule(settings.lbfgs_steps, misfit=1.0, radius=RADIUS), _told(progress, "search")
+    soft, now = problem.prior.softened(), problem.prior
+    misses = problem.scaled(data - problem.predict(starts[:, 0])).square().mean(1)
+    for stage in (*soft, *[now] * FURTHER):
+        if stage is now and (misses <= 1).all():
+            break
+        problem.prior, problem.inflation = stage, (misses.sqrt() / 2).clamp(min=1)[:, None]
+        z, found = minimise(objective, z, rule, progress=told)
+        misses = found.misfit.view(len(data), -1).min(1).values * problem.inflation[:, 0].square()
+    problem.inflation = torch.ones_like(problem.inflation)
     return z.view_as(starts)
 
 

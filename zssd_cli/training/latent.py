@@ -1,14 +1,16 @@
 r"""Training of a latent prior: the autoencoder on random fields, then the diffusion model on its latents.
 
 The diffusion loss is :math:`E_\varphi |F(w_\varphi, \varphi) - (w \sin\varphi - n \cos\varphi)|^2` with :math:`\varphi`
-uniform on the quarter circle; 1 is what the best Gaussian reaches, what is below is structure beyond two moments.
+uniform on the quarter circle. Validation tells it relative to what F = 0 has on the same latents, the Gaussian of the whitening:
+what is below 1 is structure beyond that. (Latents that the whitening was not measured on have a variance of N / (N - D)
+rather than 1, N samples of D numbers, so F = 0 has a loss above 1.)
 
 Fields are drawn when needed and never twice. All randomness of step k comes from a generator seeded with (seed, k), a
 bank of latents from one seeded with (seed, number of the bank): a resumed run repeats an unbroken one bit for bit.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
@@ -76,7 +78,12 @@ class Stage:
         restore_optimiser(self.optimiser, part(tensors, "optimiser."))
 
 
-def flow_loss(flow: nn.Module, white: Tensor, angle: Tensor, noise: Tensor) -> Tensor:
+def _no_flow(w: Tensor, _: Tensor) -> Tensor:
+    """F of the Gaussian that the whitening was measured on."""
+    return torch.zeros_like(w)
+
+
+def flow_loss(flow: Callable[[Tensor, Tensor], Tensor], white: Tensor, angle: Tensor, noise: Tensor) -> Tensor:
     """Mean squared error of F: whitened latents (B, C, h, w), angles (B,), unit noise -> (B,)."""
     cos, sin = angle.cos()[:, None, None, None], angle.sin()[:, None, None, None]
     return (flow(white * cos + noise * sin, angle) - (white * sin - noise * cos)).square().mean((1, 2, 3))
@@ -178,7 +185,8 @@ class LatentTrainer(Resumable):
             for share in (0.25, 0.5, 0.75):
                 angle = torch.full((len(white),), 0.5 * math.pi * share)
                 noise = torch.randn(white.shape, generator=rng)
-                result[f"F {share:g}"] = float(flow_loss(self.flow.ema.module, white, angle, noise).mean())
+                ours, none = (flow_loss(flow, white, angle, noise).mean() for flow in (self.flow.ema.module, _no_flow))
+                result[f"F {share:g}"] = float(ours / none)
         return result
 
     @torch.no_grad()
