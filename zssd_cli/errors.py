@@ -34,6 +34,10 @@ class ConfigError(ZssdError):
     """Options or configuration that contradict each other or the weights."""
 
 
+class UsageError(ConfigError):
+    """Something that a call needs is missing on the command line, or something stands there beside what it excludes: exit code 2."""
+
+
 class Diverged(ConfigError):
     """A training whose numbers are no longer finite: its state must not be kept."""
 
