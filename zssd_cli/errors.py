@@ -1,9 +1,13 @@
 """The errors that users see: one line that says what, expected, got and what to do."""
 
 import errno
+import signal
 
 STOPPED = {130: "interrupted", 143: "terminated by SIGTERM", 129: "terminated by SIGHUP"}
 """What is said by exit codes of signals."""
+if hasattr(signal, "SIGUSR1"):
+    # none on Windows, and another number on macOS
+    STOPPED[128 + signal.SIGUSR1] = "stopped by SIGUSR1"
 
 
 class ZssdError(Exception):
