@@ -1,11 +1,10 @@
 """``zssd weights``: the priors that zssd knows, where they lie and whether they are whole."""
 
-import re
 from typing import Annotated
 
 import typer
 
-from zssd_cli.commands.shared import Page, folded
+from zssd_cli.commands.shared import Page, show_card
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
 
@@ -50,7 +49,7 @@ def show(
     console, name = Page(), name or registry.default_name()
     if name not in registry.entries() and name.endswith(registry.SUFFIX):
         path, sha256 = registry.locate(name)
-        _card(console, registry.described(path))
+        show_card(console, registry.described(path))
         console.print(f"\n{path}  {path.stat().st_size} bytes  sha256 {sha256}", highlight=False, soft_wrap=True)
         return
     prior = registry.entry(name)
@@ -58,23 +57,8 @@ def show(
     if not path.is_file():
         msg = f"Prior {name}: expected its card at {path}, got no such file. Install zssd again."
         raise WeightsError(msg)
-    _card(console, path.read_text(encoding="utf-8"))
+    show_card(console, path.read_text(encoding="utf-8"))
     console.print(f"\n{prior.file}  {prior.size} bytes  sha256 {prior.sha256}", highlight=False, soft_wrap=True)
-
-
-def _card(console: Page, text: str) -> None:
-    """A card as it is, and a note where it speaks of a default that is another today: what is in a header cannot be mended there."""
-    console.print(folded(text))
-    if told := re.search(r"default (\d+)\s+steps", text):
-        from zssd_cli.config import DownscaleConfig
-        from zssd_cli.posterior.guidance import by_name
-
-        config = DownscaleConfig()
-        method = by_name(config.guidance)
-        now = method.steps_of(config)
-        if now != int(told[1]):
-            note = f"Note: the card's {told[1]} steps were the default of its day; today's is {now} of {method.sampler_of(config)}."
-            console.print(f"\n{note}", style="yellow", highlight=False, soft_wrap=True)
 
 
 @app.command()
