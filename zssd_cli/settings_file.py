@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel
+from pydantic_core import ErrorDetails
 
 from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.files import check_regular
@@ -71,6 +72,11 @@ def read_settings_file(path: Path, option: str, example: str, *, required: bool 
         msg = f"{option} {path}: expected keys and values such as {example}, got {type(content).__name__}."
         raise ConfigError(msg)
     return content or {}
+
+
+def reason(error: ErrorDetails) -> str:
+    """What the checker of a model says of a value, in our words."""
+    return error["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
 
 
 def keys_at(model: type[BaseModel], names: Iterable[int | str]) -> list[str]:

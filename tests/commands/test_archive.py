@@ -123,6 +123,8 @@ def test_a_list_on_standard_input(zssd, archive, tmp_path, monkeypatch):
         (("--years", "2010-01"), "--years: expected FIRST/LAST"),
         (("--split", "decade"), "--split: expected year, month, input"),
         (("--split", "year", "--plot", "x.png"), "--plot draws one output"),
+        (("--format", "grib"), "--format: expected nc or zarr, got 'grib'"),
+        (("--format", "zarr"), "--format zarr is of outputs in a folder, got -o "),
         (("--report", "x.jsonl"), "--report is of calls with many outputs"),
         (("--split", "year", "--steps", "1.5"), "--steps"),
     ],

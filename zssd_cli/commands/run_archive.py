@@ -63,6 +63,7 @@ def execute(request: DownscaleRequest, settings: dict[str, Any], output: str, ye
     """Make one output or many, as ``-o`` and ``--split`` say."""
     settings = settings | {"time": period(settings.get("time"), years)}
     check_split(many.split)
+    _check_form(many.form, output)
     request = replace(request, inputs=listed(request.inputs))
     if is_folder(output) or many.split:
         _run(request, settings, many, in_folder=is_folder(output))
@@ -71,6 +72,15 @@ def execute(request: DownscaleRequest, settings: dict[str, Any], output: str, ye
         raise ConfigError(msg)
     else:
         run_downscale.execute(request, settings)
+
+
+def _check_form(form: str, output: str) -> None:
+    if form not in ("nc", "zarr"):
+        msg = f"--format: expected nc or zarr, got {form!r}."
+        raise ConfigError(msg)
+    if form == "zarr" and not is_folder(output) and not output.endswith(ZARR):
+        msg = f"--format {form} is of outputs in a folder, got -o {output}. Name the output OUT.zarr, or a folder FOLDER/."
+        raise ConfigError(msg)
 
 
 def period(times: str | None, years: str | None) -> str | None:
@@ -135,9 +145,6 @@ def _checked(request: DownscaleRequest, settings: dict[str, Any], many: Many) ->
         raise ConfigError(msg)
     if request.resume and request.overwrite:
         msg = "--resume goes on and --overwrite starts anew; give one of them."
-        raise ConfigError(msg)
-    if many.form not in ("nc", "zarr"):
-        msg = f"--format: expected nc or zarr, got {many.form!r}."
         raise ConfigError(msg)
     check_targets({"--report": many.report}, lambda: ())
     own = inspect.signature(api.plan).parameters

@@ -10,7 +10,7 @@ from zssd_cli import defaults
 from zssd_cli.config import PRESETS, MoreData, TrainConfig
 from zssd_cli.errors import ConfigError
 from zssd_cli.prior.checkpoint import Prior
-from zssd_cli.settings_file import keys_at, read_settings_file
+from zssd_cli.settings_file import keys_at, read_settings_file, reason
 from zssd_cli.variables import lookup
 
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -98,8 +98,8 @@ def validated(model: type[Settings], settings: dict[str, Any]) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        reason = PLAIN.get(first["type"], first["msg"].removeprefix("Value error, "))
-        msg = f"Training setting {key}: {reason}, got {first['input']!r}."
+        told = PLAIN.get(first["type"], reason(first))
+        msg = f"Training setting {key}: {told}, got {first['input']!r}."
         if first["type"] == "extra_forbidden":
             msg += f" Known: {', '.join(keys_at(model, first['loc'][:-1]))}."
         raise ConfigError(msg) from error

@@ -26,7 +26,7 @@ from zssd_cli.inversion.quantities import (
     Rate,
     Velocity,
 )
-from zssd_cli.settings_file import keys_at, read_settings_file
+from zssd_cli.settings_file import keys_at, read_settings_file, reason
 
 _Positive = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=2, le=4096)]
@@ -284,4 +284,4 @@ def _explain(path: Path, error: ValidationError) -> str:
     if first["type"] == "too_short":
         return f"--domain {path}, {key}: expected at least {first['ctx']['min_length']} of them, got {len(first['input'])}."
     got = "" if first["type"] in ("missing", "value_error") else f", got {str(first['input'])[:80]!r}"
-    return f"--domain {path}, {key}: {first['msg'].removeprefix('Value error, ').replace('Input should be', 'expected')}{got}."
+    return f"--domain {path}, {key}: {reason(first)}{got}."
