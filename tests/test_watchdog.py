@@ -83,7 +83,8 @@ def test_every_command_ends(words, endless, tmp_path):
     typed = [str(names.get(word, word)).replace("OUT", str(made / "out")) for word in words.split()]
     save_prior(tmp_path / "toy.safetensors", toy_prior(load_static().sha256))
     typed += ["--weights", str(tmp_path / "toy.safetensors")] if typed[0] == "downscale" else []
-    code, said = forked(lambda: main(typed), tmp_path / "said.txt")
+    # a sound file may take some tenths of a second where libraries are imported meanwhile
+    code, said = forked(lambda: main(typed), tmp_path / "said.txt", 1.5)
     assert code == 1, said
     last = said.strip().splitlines()[-1]
     assert f"zssd: error: {endless}: its opening never ends in the NetCDF library" in last
@@ -143,17 +144,68 @@ def test_an_opening_that_ends_leaves_no_thread_and_no_file(tmp_path):
     assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before
 
 
-def test_no_file_is_opened_unwatched():
-    """By the source: who opens NetCDF to read it says ``watched``; two functions are called where that was said."""
-    opening = {"_open_netcdf", "_groups_with_fields"}
-    for path in PACKAGE.rglob("*.py"):
-        source = path.read_text(encoding="utf-8")
-        for function in ast.walk(ast.parse(source)):
-            if not isinstance(function, ast.FunctionDef) or function.name in opening:
-                continue
-            for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
-                name, text = ast.unparse(call.func), ast.unparse(call)
-                if name not in ("netCDF4.Dataset", "xr.open_dataset") or "'w'" in text or "cfgrib" in text:
-                    continue
-                whole = ast.get_source_segment(source, function) or ""
-                assert "watched(" in whole or "engine='zarr'" in text, f"{path.name}: {function.name}: {text}"
+def test_sigusr1_is_heard_meanwhile_by_a_command_that_minds_it(endless, tmp_path):
+    """Slurm's warning, which ``downscale`` stops at; a command that does not is ended by the system."""
+
+    def send(child):
+        time.sleep(4.0)
+        os.kill(child, signal.SIGUSR1)
+
+    words = ["downscale", str(endless), "-o", str(tmp_path / "out.nc")]
+    ended, said = forked(lambda: main(words), tmp_path / "said.txt", 600.0, send)
+    assert (ended, said.strip().splitlines()[-1]) == (138, "zssd: stopped by SIGUSR1")
+
+
+def unwatched(tree):
+    """Calls that open NetCDF to read it outside of the body, or before the item, of a ``with`` that says ``watched``."""
+    found = []
+
+    def look(node, watched):
+        if isinstance(node, ast.FunctionDef | ast.Lambda):
+            # its body runs whenever it is called
+            watched = getattr(node, "name", "") in OPENING
+        if isinstance(node, ast.With):
+            for item in node.items:
+                look(item.context_expr, watched)
+                watched = watched or ast.unparse(item.context_expr).startswith("watched(")
+            for inner in node.body:
+                look(inner, watched)
+            return
+        if isinstance(node, ast.Call) and not watched:
+            name, text = ast.unparse(node.func), ast.unparse(node)
+            other = "'w'" in text or "cfgrib" in text or "engine='zarr'" in text
+            if name in {"netCDF4.Dataset", "xr.open_dataset", *OPENING} and not other:
+                found.append(text)
+        for inner in ast.iter_child_nodes(node):
+            look(inner, watched)
+
+    look(tree, False)
+    return found
+
+
+OPENING = {"_open_netcdf", "refuse_foreign", "_groups_with_fields"}
+"""Functions that open, and are called where ``watched`` was said."""
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_no_file_is_opened_unwatched(path):
+    assert unwatched(ast.parse(path.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("with watched(p), netCDF4.Dataset(p) as data: pass", 0),
+        ("with reading(p), watched(p):\n  data = xr.open_dataset(p)", 0),
+        ("with watched(p):\n  with netCDF4.Dataset(p): pass", 0),
+        ("with netCDF4.Dataset(p) as data, watched(p): pass", 1),
+        ("with watched(p): pass\ndata = xr.open_dataset(p)", 1),
+        ("def f():\n  with watched(p): pass\n  return netCDF4.Dataset(p)", 1),
+        ("with watched(p):\n  def f(): return netCDF4.Dataset(p)", 1),
+        ("_open_netcdf(p)", 1),
+        ("def _open_netcdf(p): return xr.open_dataset(p)", 0),
+        ("netCDF4.Dataset(p, 'w')", 0),
+    ],
+)
+def test_the_search_for_unwatched_openings_finds_them(source, count):
+    assert len(unwatched(ast.parse(source))) == count

@@ -36,6 +36,7 @@ from zssd_cli.posterior.together import Result
 from zssd_cli.prior import checkpoint, registry
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.series.reading import Input, Source, open_source
+from zssd_cli.settings_file import reason
 from zssd_cli.static import load_static
 from zssd_cli.times import now_utc
 from zssd_cli.variables import lookup
@@ -284,7 +285,7 @@ def checked_config(settings: Mapping[str, Any]) -> DownscaleConfig:
             known = ", ".join(DownscaleConfig.model_fields)
             msg = f"--{option}: there is no such option, expected one of {known}."
         else:
-            msg = f"--{option}: {first['msg'].removeprefix('Value error, ')}, got {first['input']!r}."
+            msg = f"--{option}: {reason(first)}, got {first['input']!r}."
         raise ConfigError(msg) from error
 
 

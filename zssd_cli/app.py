@@ -1,7 +1,7 @@
 """The command line: registers the commands and turns what goes wrong into one line and an exit code.
 
-Exit codes: 0 done, 1 something the line on stderr names, 2 wrong usage, 75 stopped by --time-limit, 130 interrupted,
-143 terminated, 129 hung up (128 + signal).
+Exit codes: 0 done, 1 something the line on stderr names, 2 wrong usage (something missing or unknown), 75 stopped by --time-limit,
+130 interrupted, 143 terminated, 129 hung up (128 + signal).
 Commands are imported when they are asked for, and import the heavy libraries inside their functions.
 """
 
@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from zssd_cli import __version__, watchdog
-from zssd_cli.errors import STOPPED, OutOfMemory, ZssdError, is_out_of_memory
+from zssd_cli.errors import STOPPED, OutOfMemory, UsageError, ZssdError, is_out_of_memory
 from zssd_cli.text import masked, plain
 
 COMMANDS = {
@@ -164,7 +164,7 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             traceback.print_exc()
         _say(explain(error, command))
-        _leave(1)
+        _leave(2 if isinstance(error, UsageError) else 1)
 
 
 def explain(error: BaseException, command: str = "") -> str:

@@ -1,9 +1,13 @@
 """The errors that users see: one line that says what, expected, got and what to do."""
 
 import errno
+import signal
 
 STOPPED = {130: "interrupted", 143: "terminated by SIGTERM", 129: "terminated by SIGHUP"}
 """What is said by exit codes of signals."""
+if hasattr(signal, "SIGUSR1"):
+    # none on Windows, and another number on macOS
+    STOPPED[128 + signal.SIGUSR1] = "stopped by SIGUSR1"
 
 
 class ZssdError(Exception):
@@ -32,6 +36,10 @@ class EmptyField(MissingValues):
 
 class ConfigError(ZssdError):
     """Options or configuration that contradict each other or the weights."""
+
+
+class UsageError(ConfigError):
+    """Something that a call needs is missing on the command line, or something stands there beside what it excludes: exit code 2."""
 
 
 class Diverged(ConfigError):

@@ -28,6 +28,9 @@ SAMPLES, SAMPLE = 9, 1 << 16
 """Pieces of a file that tell whether it was changed, and bytes of a piece."""
 _UNFINISHED: set[Path] = set()
 """What this process has half written now."""
+if hasattr(os, "register_at_fork"):
+    # a child of a fork in the middle of a block must not remove what is its parent's
+    os.register_at_fork(after_in_child=_UNFINISHED.clear)
 
 
 def check_target(path: Path, option: str, inputs: Iterable[Path] = ()) -> None:
@@ -229,13 +232,17 @@ def atomic_pair(*paths: Path | None) -> Iterator[tuple[Path | None, ...]]:
 
 @contextmanager
 def _vanishing(path: Path) -> Iterator[None]:
-    """Nothing stays of ``path`` after the block, nor where the process ends within it by :func:`discard_unfinished`."""
+    """Nothing stays of ``path`` after the block, nor where the process ends within it by :func:`discard_unfinished`.
+
+    That is for the process that began the block: one forked within it removes nothing.
+    """
     _UNFINISHED.add(path)
     try:
         yield
     finally:
-        _discard(path)
-        _UNFINISHED.discard(path)
+        if path in _UNFINISHED:
+            _discard(path)
+            _UNFINISHED.discard(path)
 
 
 def discard_unfinished() -> None:

@@ -1,10 +1,12 @@
 """YAML files of settings: small, flat enough, without aliases that grow and without keys that are given twice."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
 
 from zssd_cli.errors import ConfigError, InputError
 from zssd_cli.files import check_regular
@@ -70,6 +72,27 @@ def read_settings_file(path: Path, option: str, example: str, *, required: bool 
         msg = f"{option} {path}: expected keys and values such as {example}, got {type(content).__name__}."
         raise ConfigError(msg)
     return content or {}
+
+
+def reason(error: ErrorDetails) -> str:
+    """What the checker of a model says of a value, in our words."""
+    return error["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+
+
+def keys_at(model: type[BaseModel], names: Iterable[int | str]) -> list[str]:
+    """Keys that a file's part may have, which names and places in lists lead to in the model of the whole."""
+    for name in names:
+        if name in model.model_fields:
+            model = next(_models(model.model_fields[str(name)].annotation), model)
+    return list(model.model_fields)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that a type is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
 
 
 def _refuse_bomb(content: object) -> None:

@@ -2,7 +2,7 @@
 
 netCDF4 lets other threads run meanwhile. One of them looks at the processor's seconds of the thread that opens, not at the
 clock: tapes and networks may take their minutes. Beyond :data:`LIMIT` it removes what is half written and ends the process.
-So it does where SIGTERM, SIGHUP or Ctrl-C came :data:`PATIENCE` seconds ago and nobody could hear it.
+So it does where SIGTERM, SIGHUP, SIGUSR1 or Ctrl-C came :data:`PATIENCE` seconds ago and nobody could hear it.
 """
 
 import os

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 
 import netCDF4
@@ -122,6 +123,8 @@ def test_a_list_on_standard_input(zssd, archive, tmp_path, monkeypatch):
         (("--years", "2010-01"), "--years: expected FIRST/LAST"),
         (("--split", "decade"), "--split: expected year, month, input"),
         (("--split", "year", "--plot", "x.png"), "--plot draws one output"),
+        (("--format", "grib"), "--format: expected nc or zarr, got 'grib'"),
+        (("--format", "zarr"), "--format zarr is of outputs in a folder, got -o "),
         (("--report", "x.jsonl"), "--report is of calls with many outputs"),
         (("--split", "year", "--steps", "1.5"), "--steps"),
     ],
@@ -279,3 +282,19 @@ def test_a_dry_run_tells_what_is_the_same_for_all_outputs_once(zssd, model, tmp_
     done = zssd("downscale", model(hours=END_OF_YEAR), "-o", tmp_path / "out.nc", "--split", "year", "--dry-run", *FAST)
     assert done.code == 0, done.err
     assert (done.err.count("Dry run"), done.err.count("timed calls of the network")) == (2, 1)
+
+
+def test_a_dry_run_of_many_ends_with_the_sum_of_time_and_disk(zssd, model, tmp_path):
+    """What is kept beside an output until its end goes before the next one begins, so that the largest counts alone."""
+    call = ("downscale", model(hours=END_OF_YEAR), "-o", tmp_path / "out.nc", "--members", 40, "--dry-run", *FAST)
+    whole, parts = zssd(*call).err, zssd(*call, "--split", "year").err
+    assert "2 outputs" not in whole
+    total = re.compile(
+        r"(\d+) network calls, .* ([\d.]+) MB on disk and ([\d.]+) MB more until the end; nothing written"
+    )
+    (alone,), (*each, both) = total.findall(whole), total.findall(parts)
+    assert "All        2 outputs: " in parts
+    assert "Dry run    out_2011.nc: " in parts
+    assert int(both[0]) == sum(int(one[0]) for one in each) == int(alone[0])
+    assert both[1] == alone[1]
+    assert both[2] == max(each, key=lambda one: float(one[2]))[2] != alone[2]

@@ -103,7 +103,7 @@ def test_a_block_without_values_on_a_day_is_missing_on_that_day_alone(zssd, mode
         (("psl", {}, DAILY, MEAN), "pass --subdaily 6h (draws moments that keep the daily means)"),
         (("psl", {"subdaily": "6h"}, {}, {}), "--subdaily draws moments from daily means, the input holds moments"),
         (("sfcWind", {"subdaily": "6h"}, DAILY, MEAN), "expected daily means of pressure or of wind components"),
-        (("psl", {"subdaily": "5h"}, DAILY, MEAN), "--subdaily: Input should be 1, 2, 3, 4, 6, 8 or 12, got"),
+        (("psl", {"subdaily": "5h"}, DAILY, MEAN), "--subdaily: expected 1, 2, 3, 4, 6, 8 or 12, got"),
     ],
 )
 def test_refused(zssd, model, tmp_path, given, said) -> None:

@@ -144,6 +144,23 @@ def test_a_damaged_bias_file_is_refused_in_one_line(zssd, files, bias, tmp_path,
     refused(zssd, "damaged.nc: ", *call)
 
 
+@pytest.mark.parametrize("which", [0, -1])
+def test_a_damaged_chunk_is_found_before_any_work(zssd, files, bias, tmp_path, which, monkeypatch):
+    """Also one of a part of the year that the run does not come to at once."""
+    data, damaged = bytearray(bias.read_bytes()), tmp_path / "damaged.nc"
+    chunk = [place for place in range(len(data)) if data[place : place + 2] == b"\x78\x5e"][which]
+    data[chunk + 8 : chunk + 16] = b"\xff" * 8
+    damaged.write_bytes(data)
+    monkeypatch.setattr("zssd_cli.api.prepare", None)  # what comes next
+    call = ("downscale", files["target"], *FAST, "--debias", damaged, "-o", tmp_path / "out.nc")
+    for words in (call, ("debias", "show", damaged)):
+        assert (
+            ": msl_"
+            in refused(zssd, " is damaged (NetCDF: HDF error). Copy the file again, or fit it again.", *words).err
+        )
+    assert not list(tmp_path.glob("out.nc*"))
+
+
 def test_blocks_of_which_the_file_knows_nothing_are_told(zssd, files, tmp_path):
     """Where the reference lacks a corner the file knows three blocks; where it lacks all, there is no file."""
     roles = {role: path for role, path in files.items() if role != "reference"}

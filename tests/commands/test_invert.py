@@ -354,14 +354,28 @@ def test_netcdf_that_is_none_or_lacks_a_variable(refused, domain, tmp_path):
         ({"boundaries": {"west": {"flux": 1e-7}}}, ("fixed head on at least one side",)),
         ({"boundaries": {"west": {"head": 1.0, "flux": 1e-7}}}, ("boundaries.west", "either head or flux", "both")),
         ({"boundaries": {"west": {}}}, ("boundaries.west", "neither")),
-        ({"boundaries": {"left": {"head": 1.0}}}, ("unknown key boundaries.left",)),
+        ({"boundaries": {"left": {"head": 1.0}}}, ("unknown key boundaries.left", "Known: west, east, south, north.")),
+        ({"boundaries": {"west": {"heat": 1.0}}}, ("unknown key boundaries.west.heat", "Known: head, flux.")),
+        (
+            {"boundaries": {"west": {"head": [1.0, "2e10 ft"]}}},
+            ("boundaries.west.head.1: ", "at most 1e+09 m, got 2e10 ft, which is"),
+        ),
+        (
+            {"outline": [[1000, 0], [1320, 160], [1320, 0], [1000, 160]]},
+            ("outline: its edges from corner 1 to 2 and from 3 to 4 cross", "(1160, 80) m"),
+        ),
+        ({"holes": [[[1000, 0], [1320, 160], [1320, 0], [1000, 160]]]}, ("holes.0: its edges",)),
+        ({"outline": [[1000, 0], [1320, 160]]}, ("outline: expected at least 3 of them, got 2",)),
+        ({"outline": [[0, 0], [9, 0], [0, 9]]}, ("no cell's centre", "x 1000 to 1320 m")),
+        ({"conductivity": {"log_std": -1}}, ("conductivity.log_std: expected greater than 0, got '-1'",)),
         ({"boundaries": {"west": {"head": "high"}}}, ("boundaries.west",)),
         ({"boundaries": {"west": {"head": [1.0, 2.0]}}}, ("side west", "(16,)", "(2,)")),
         ({"boundaries": {"west": {"head": float("nan")}}}, ("boundaries.west",)),
         ({"conductance": 1.0}, ("unknown key conductance", "Known:", "boundaries")),
         ({"size": None}, ("size", "required")),
-        ({"size": [0.0, 10.0]}, ("size", "greater than 0")),
-        ({"thickness": -1.0}, ("thickness",)),
+        ({"size": [0.0, 10.0]}, ("size.0: expected more than 0 m, got 0 m",)),
+        ({"thickness": "-3 ft"}, ("thickness: expected more than 0 m, got -3 ft, which is -0.9144 m",)),
+        ({"uncertain": {"west": -1.0}}, ("uncertain.west: expected at least 0 m, got -1 m",)),
         ({"wells": [{"x": 0.0, "y": 0.0, "rate": 1.0}]}, ("outside the domain",)),
         ({"storage": 1e-4, "initial_head": 8.0}, ("no time_steps",)),
         ({"storage": 1e-4, "time_steps": [10.0]}, ("initial_head",)),
@@ -410,6 +424,42 @@ def test_times_of_a_transient_problem(refused, domain, tmp_path):
     refused(("got no time",), write_csv(tmp_path / "w.csv", {k: v for k, v in table.items() if k != "time"}), path)
     table["time"][2] = 5000.0
     refused(("sensor 3, time", "3600, 10800 s", "got 5000"), write_csv(tmp_path / "w.csv", table), path)
+
+
+def test_times_that_steady_flow_does_not_know(invert, refused, domain, tmp_path):
+    """One head a place at different times is one campaign that took its time; two heads a place are two campaigns."""
+    path = domain()
+    table = measured(path)
+    when = np.array(["2020-05-01"] * 6 + ["2020-05-02"] * 5 + [""])
+    for name, wells, told in (
+        ("all one", write_csv(tmp_path / "one.csv", table | {"time": np.full(12, "2020-05-01")}), False),
+        ("text", write_csv(tmp_path / "w.csv", table | {"time": when}), True),
+        ("numbers", write_netcdf(tmp_path / "w.nc", table | {"time": np.arange(12.0) // 6}), True),
+    ):
+        done = invert(wells, path, "--dry-run")
+        assert done.code == 0, done.err
+        assert ("Note       heads of 2 times are taken for those of one state" in done.err) == told, name
+    twice = {name: np.append(values, values[4]) for name, values in (table | {"time": when}).items()}
+    twice["head"][-1] += 0.2
+    twice["time"][-1] = "2021-05-01"
+    words = (
+        "sensors 5 and 13 are both at",
+        "at different times while the domain says steady flow",
+        "Keep one campaign",
+    )
+    refused(words, write_csv(tmp_path / "w.csv", twice), path)
+
+
+def test_sensors_are_numbered_as_in_the_file(refused, domain, tmp_path):
+    """Also where a row with a conductivity alone comes before."""
+    path = domain()
+    table = {name: np.append(values, values[4]) for name, values in measured(path).items()}
+    table["head"][-1] += 0.2
+    table |= {name: np.where(np.arange(13) == 0, value, np.nan) for name, value in (("k", 1e-5), ("k_error", 0.5))}
+    table["head"][0] = table["error"][0] = np.nan
+    wells = write_csv(tmp_path / "w.csv", table)
+    wells.write_text(wells.read_text().replace("nan", ""))
+    refused(("sensors 5 and 13 are both at",), wells, path)
 
 
 def test_outputs(refused, domain, tmp_path):

@@ -180,7 +180,7 @@ def test_other_settings_are_refused_by_name(downscale, kill, tmp_path, monkeypat
     before = manifest(out)
     done = downscale(out, "--resume", "--seed", 5, "--steps", 3)
     assert done.code == 1
-    assert "seed was 0, is 5; steps was 2, is 3. Give those, or --overwrite" in done.err
+    assert "seed was 0, is 5; steps was 2, is 3. Give those (--steps 2 --seed 0), or --overwrite" in done.err
     with netCDF4.Dataset(world[0], "a") as data:
         data["psl"][0, 0, 0] = data["psl"][0, 0, 0] + 1
     done = downscale(out, "--resume")
@@ -402,8 +402,48 @@ def test_a_finished_output_is_left_as_it_is(downscale, whole):
     assert done.err.splitlines()[-1] == f"Whole      {whole} is there already, with these settings"
     done = downscale(whole, "--resume", "--seed", 1)
     assert done.code == 1
-    assert "is of another call (zssd_seed '0', now '1')" in done.err
+    assert "is of another call: seed was 0, is 1. These options ask for it as it is: --seed 0. Else choose" in done.err
     assert whole.read_bytes() == before
+
+
+def test_all_that_differs_is_named_and_the_options_given_back(zssd, model, kill, tmp_path, monkeypatch):
+    """An archive begun when other defaults held: what is told, typed, goes on with it."""
+    call = (
+        "downscale",
+        model("psl.nc", hours=HOURS[:2]),
+        "-o",
+        tmp_path / "fine" / "x.nc",
+        "--region",
+        BOX,
+        "--device",
+        "cpu",
+    )
+    (tmp_path / "fine").mkdir()
+    old = ("--sampler", "dpmpp_2m", "--steps", 2, "--time-noise", "ar1:5")
+    assert zssd(*call, *old, "--keep-spread", "--members", 2).code == 0
+    done = zssd(*call, "--resume")
+    assert done.code == 1
+    for words in (
+        "members was 2, is 1", "sampler was dpmpp_2m, is dpmpp_2m_long", "steps was 2, is 8", "spacing was karras, is long",
+        "time_noise was ar1:5, is smooth:5", "kept was mean and spread of the members, is not given",
+    ):  # fmt: skip
+        assert words in done.err
+    options = done.err.partition("ask for it as it is: ")[2].partition(". Else")[0].split()
+    assert zssd(*call, "--resume", *options).err.splitlines()[-1].startswith("Whole ")
+    done = zssd(*call, *options, "--resume", "--region", "0,10,45,50", "--time", "2010-01-01T00")
+    assert done.code == 1
+    assert "another region; other times. Choose another name" in done.err
+    (tmp_path / "fine" / "x.nc").unlink()
+    keep = Parts.keep
+    kill(1, "after")
+    with pytest.raises(Killed):
+        zssd(*call, *old)
+    monkeypatch.setattr(Parts, "keep", keep)
+    done = zssd(*call, "--resume")
+    assert done.code == 1
+    assert "spacing was karras, is long" in done.err
+    options = done.err.partition("Give those (")[2].partition(")")[0].split()
+    assert zssd(*call, "--resume", *options).code == 0
 
 
 def test_an_output_of_other_files_is_not_taken_for_whole(zssd, tmp_path):
@@ -418,7 +458,7 @@ def test_an_output_of_other_files_is_not_taken_for_whole(zssd, tmp_path):
     assert "is there already" in zssd("downscale", tmp_path / "first" / "psl.nc", *call, "--resume").err
     done = zssd("downscale", tmp_path / "second" / "psl.nc", *call, "--resume")
     assert done.code == 1
-    assert "exists and is of another call (other input files)" in done.err
+    assert "exists and is of another call: other input files. Choose another name" in done.err
     assert out.read_bytes() == before
 
 

@@ -71,8 +71,8 @@ def test_what_inactive_cells_may_not_be():
     apart = np.ones((4, 5), dtype=bool)
     apart[:, 2] = False
     for change, words in (
-        ({"active": np.zeros((4, 5), dtype=bool)}, "some active cells"),
-        ({"active": np.ones((3, 5), dtype=bool)}, "another shape"),
+        ({"active": np.zeros((4, 5), dtype=bool)}, "no cell's centre lies within the outline"),
+        ({"active": np.ones((3, 5), dtype=bool)}, r"expected booleans \(4, 5\), got bool \(3, 5\)"),
         ({"active": apart, "east": Side()}, r"8 active cells around \(40, 20\) m touch no side"),
         ({"active": apart, "wells": (Well(25.0, 5.0, -1.0),)}, "the cell is inactive"),
     ):

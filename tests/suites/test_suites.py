@@ -149,7 +149,10 @@ def test_page_and_markdown_and_nothing_left_behind(suite, fields, tmp_path, monk
     table = [line for line in text.read_text().splitlines() if line.startswith("|")]
     assert len(table) == 2 + 3 * 2 * 3
     assert table[2].startswith("| x6 | msl [Pa] | zssd |")
-    assert "x20: projection, blocks of 5 degrees, 2 steps, given msl, u10, v10; 2 times, 2 members" in text.read_text()
+    assert (
+        "x20: projection, blocks of 5 degrees, 2 steps of dpmpp_2m, given msl, u10, v10; 2 times, 2 members"
+        in text.read_text()
+    )
 
 
 def test_a_small_region_leaves_out_blocks_that_do_not_fit(zssd, model, prior_file):
@@ -164,7 +167,10 @@ def test_a_small_region_leaves_out_blocks_that_do_not_fit(zssd, model, prior_fil
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--suite", "all", "f"), "expected one of paired, psl-only, unpaired, ablation, got 'all'"),
+        ((), "expected one output, OUT.nc, got 0"),
+        (("f",), "got none"),
+        (("f", "-r", "f", "--historical", "f"), "got both"),
+        (("--suite", "ablation", "f", "--sampler", "ddim"), "--sampler: --suite ablation has its own"),
         (("--suite", "paired"), "expected FILES of 0.25 degree fields"),
         (("--suite", "paired", "f", "-r", "f"), "neither --gcm nor --reference"),
         (("--suite", "unpaired", "--gcm", "f"), "expected --gcm (what is downscaled) and --reference"),
@@ -173,16 +179,37 @@ def test_a_small_region_leaves_out_blocks_that_do_not_fit(zssd, model, prior_fil
         (("--suite", "paired", "f", "--plot", "p.png"), "--plot: not with --suite"),
         (("--suite", "ablation", "f", "--guidance", "dps"), "--guidance: --suite ablation has its own"),
         (("--suite", "paired", "f", "--region", "europe", "--region", "asia"), "expected one box or name, got 2"),
+        (("out.nc", "-r", "f", "--members", "3"), "--members: only with --suite"),
+        (("out.nc", "-r", "f", "--sampler", "ddim"), "--sampler: only with --suite"),
+        (("out.nc", "more.nc", "-r", "f"), "expected one output, OUT.nc, got 2"),
+        (("-r", "f"), "expected one output, OUT.nc, got 0"),
+    ],
+)
+def test_what_is_missing_or_too_much_is_wrong_usage(zssd, fields, words, said):
+    done = zssd("evaluate", *(fields if word == "f" else word for word in words))
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith("zssd: error: ")
+    assert said in done.err
+
+
+def test_a_sampler_is_asked_for(suite, fields):
+    _, report = suite("paired", fields, "--sampler", "ddim", "--vars", "psl", "--bootstrap", 0)
+    assert {trial["settings"]["sampler"] for trial in report["trials"]} == {"ddim"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--suite", "all", "f"), "expected one of paired, psl-only, unpaired, ablation, got 'all'"),
         (("--suite", "paired", "f", "--region", "1,2"), "expected W,E,S,N in degrees"),
         (("--suite", "paired", "f", "--vars", "z500"), "the prior knows msl, u10, v10, si10, got z500"),
         (("--suite", "paired", "f", "--guidance", "hope"), "--guidance: expected one of"),
+        (("--suite", "paired", "coarse", "--guidance", "hope"), "--guidance: expected one of"),
+        (("--suite", "paired", "f", "--sampler", "hope"), "--sampler: "),
         (("--suite", "paired", "f", "--time", "1900"), "time"),
         (("--suite", "paired", "coarse"), "0.25 degree"),
         (("--suite", "paired", "absent.nc"), "no such file"),
         (("--suite", "psl-only", "wind"), "msl"),
-        (("out.nc", "-r", "f", "--members", "3"), "--members: only with --suite"),
-        (("out.nc", "more.nc", "-r", "f"), "expected one output, OUT.nc, got 2"),
-        (("-r", "f"), "expected one output, OUT.nc, got 0"),
     ],
 )
 def test_wrong_usage_in_one_line(zssd, model, fields, prior_file, words, said):

@@ -168,6 +168,15 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The guidance's own unless given; ablation has its own.",
+            rich_help_panel=SUITES,
+            show_default=False,
+        ),
+    ] = None,
     steps: Annotated[
         int | None,
         typer.Option(
@@ -204,7 +213,8 @@ def evaluate(
     from zssd_cli.commands import run_evaluate, run_suite
     from zssd_cli.series.listing import expand
 
-    drawn = {"members": members, "time": time, "weights": weights, "seed": seed, "guidance": guidance, "steps": steps}
+    drawn = {"members": members, "time": time, "weights": weights, "seed": seed, "guidance": guidance, "sampler": sampler,
+             "steps": steps}  # fmt: skip
     ours = {"gcm": gcm, **drawn, "dry-run": dry_run}
     theirs = {
         "against": against, "historical": historical, "coarse": coarse, "coarse-historical": coarse_historical, "scale": scale,

@@ -7,7 +7,7 @@ import inspect
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from signal import SIGUSR1
@@ -19,6 +19,7 @@ from zssd_cli import api
 from zssd_cli.commands import run_downscale
 from zssd_cli.commands.archive_report import Outcome, Report, summary
 from zssd_cli.commands.keeping import OUT_OF_TIME, NoTime, parse_limit, stopped_by
+from zssd_cli.commands.laying import Needs, together
 from zssd_cli.commands.run_downscale import DownscaleRequest
 from zssd_cli.commands.shared import Page, check_targets, listed, say
 from zssd_cli.commands.targets import Target, check_split, targets
@@ -62,6 +63,7 @@ def execute(request: DownscaleRequest, settings: dict[str, Any], output: str, ye
     """Make one output or many, as ``-o`` and ``--split`` say."""
     settings = settings | {"time": period(settings.get("time"), years)}
     check_split(many.split)
+    _check_form(many.form, output)
     request = replace(request, inputs=listed(request.inputs))
     if is_folder(output) or many.split:
         _run(request, settings, many, in_folder=is_folder(output))
@@ -70,6 +72,15 @@ def execute(request: DownscaleRequest, settings: dict[str, Any], output: str, ye
         raise ConfigError(msg)
     else:
         run_downscale.execute(request, settings)
+
+
+def _check_form(form: str, output: str) -> None:
+    if form not in ("nc", "zarr"):
+        msg = f"--format: expected nc or zarr, got {form!r}."
+        raise ConfigError(msg)
+    if form == "zarr" and not is_folder(output) and not output.endswith(ZARR):
+        msg = f"--format {form} is of outputs in a folder, got -o {output}. Name the output OUT.zarr, or a folder FOLDER/."
+        raise ConfigError(msg)
 
 
 def period(times: str | None, years: str | None) -> str | None:
@@ -119,6 +130,8 @@ def _run(request: DownscaleRequest, settings: dict[str, Any], many: Many, *, in_
                 if dataset.name not in finished:
                     report.add(run.unfinished(dataset))
             summary(console, report.outcomes, left, time.monotonic() - started)
+            if len(run.planned) > 1:
+                say(console, f"All        {plural(len(run.planned), 'output')}: {together(run.planned)}")
     if any(outcome.status == "failed" for outcome in report.outcomes):
         raise SystemExit(SOME_FAILED)
 
@@ -132,9 +145,6 @@ def _checked(request: DownscaleRequest, settings: dict[str, Any], many: Many) ->
         raise ConfigError(msg)
     if request.resume and request.overwrite:
         msg = "--resume goes on and --overwrite starts anew; give one of them."
-        raise ConfigError(msg)
-    if many.form not in ("nc", "zarr"):
-        msg = f"--format: expected nc or zarr, got {many.form!r}."
         raise ConfigError(msg)
     check_targets({"--report": many.report}, lambda: ())
     own = inspect.signature(api.plan).parameters
@@ -190,6 +200,8 @@ class _Run:
     worked: bool = False
     target: Target | None = None
     """Whose turn it is."""
+    planned: list[Needs] = field(default_factory=list)
+    """Of a dry run, by output."""
 
     def outcomes(self, dataset: Dataset, place: Callable[[str], Path]) -> Iterator[Outcome]:
         """What became of every output of a data set; of one that cannot be read, of itself."""
@@ -252,11 +264,12 @@ class _Run:
         if self.limit is not None and began + self.slowest > self.started + self.limit:
             self._stop()
         one = replace(request, inputs=target.files, output=target.output, brief=brief, in_folder=self.in_folder)
-        status, batches = run_downscale.execute(one, settings | {"time": target.times}, self.started)
-        if status == "written":
+        made = run_downscale.execute(one, settings | {"time": target.times}, self.started)
+        if made.status == "written":
             self.worked = True
-            self.slowest = max(self.slowest, (time.monotonic() - began) / max(batches, 1))
-        return status
+            self.slowest = max(self.slowest, (time.monotonic() - began) / max(made.batches, 1))
+        self.planned += [made.needs] if made.needs else []
+        return made.status
 
     def _stop(self) -> None:
         say(Page(stderr=True), "Stopped    by --time-limit; the same command with --resume goes on")

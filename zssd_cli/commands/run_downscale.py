@@ -25,7 +25,7 @@ from zssd_cli.commands.keeping import (
     stopped_by,
     total_of,
 )
-from zssd_cli.commands.laying import disk_needed, layout_lines
+from zssd_cli.commands.laying import Needs, layout_lines, needs
 from zssd_cli.commands.run_inspect import table
 from zssd_cli.commands.shared import (
     Page,
@@ -52,7 +52,7 @@ from zssd_cli.posterior.resuming import done_steps, hash_of
 from zssd_cli.series.inspection import REFUSED, inspect_source
 from zssd_cli.series.listing import expand
 from zssd_cli.times import format_time
-from zssd_cli.timing import duration, span
+from zssd_cli.timing import duration
 
 BAR = (
     TextColumn("Sampling"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeElapsedColumn(), TextColumn("left"),
@@ -87,7 +87,18 @@ class DownscaleRequest:
         return Layout(self.keep_spread, self.pack)
 
 
-def execute(request: DownscaleRequest, settings: dict[str, Any], started: float | None = None) -> tuple[str, int]:
+@dataclass(frozen=True)
+class Made:
+    """What became of an output: ``written``, ``whole`` (it was there already) or ``planned`` (a dry run), its number of batches, and
+    what a planned one will take.
+    """  # fmt: skip
+
+    status: str
+    batches: int
+    needs: Needs | None = None
+
+
+def execute(request: DownscaleRequest, settings: dict[str, Any], started: float | None = None) -> Made:
     """Run one downscaling from open files to the last line on screen.
 
     Parameters
@@ -101,7 +112,7 @@ def execute(request: DownscaleRequest, settings: dict[str, Any], started: float 
 
     Returns
     -------
-    ``written``, ``whole`` (it was there already) or ``planned`` (a dry run), and the number of batches.
+    What became of the output.
     """
     console, began = Page(stderr=True, quiet=request.quiet), time.monotonic()
     started = began if started is None else started
@@ -129,12 +140,11 @@ def execute(request: DownscaleRequest, settings: dict[str, Any], started: float 
         count = total_of(planned.job)
         doubts = _warn(planned.job)
         if request.dry_run:
-            _estimate(console, planned, request, doubts)
-            return "planned", count
+            return Made("planned", count, _estimate(console, planned, request, doubts))
         planned = replace(planned, inputs=hash_of(expand(request.inputs)))
         if request.resume and is_whole(planned, request.output, request.layout):
             say(console, f"Whole      {request.output} is there already, with these settings")
-            return "whole", count
+            return Made("whole", count)
         with keeping(planned, request.output, expand(request.inputs), resume=request.resume, console=console) as (
             planned,
             parts,
@@ -142,7 +152,7 @@ def execute(request: DownscaleRequest, settings: dict[str, Any], started: float 
             written = _draw(console, planned, request, parts, limit, started, crew)
             _warn(planned.job, doubts)
             _finish(console, request, planned.job, written, time.monotonic() - began)
-    return "written", count
+    return Made("written", count)
 
 
 def _draw(
@@ -259,7 +269,7 @@ def _nearly_all_missing(job: Job) -> list[str]:
     ]
 
 
-def _estimate(console: Console, planned: Plan, request: DownscaleRequest, said: tuple[str, ...]) -> None:
+def _estimate(console: Console, planned: Plan, request: DownscaleRequest, said: tuple[str, ...]) -> Needs:
     job = planned.job
     found = inspect_source(planned.source, [str(path) for path in request.inputs])
     if not request.brief:
@@ -269,14 +279,12 @@ def _estimate(console: Console, planned: Plan, request: DownscaleRequest, said: 
         if problem.startswith(REFUSED):
             say(Page(stderr=True), f"Problem    {problem}", style="bold red")
     call, cells = estimate.network_call(job)
-    taken = span(*estimate.seconds_range(job, call, cells))
-    memory = estimate.memory(job) / 1e9
-    disk = disk_needed(planned, request.layout)
-    say(console, f"Dry run    {job.steps} network calls, {taken}, {memory:.1f} GB of memory, {disk}; nothing written")
-    if request.brief:
-        return
-    based = f"{call.count} timed calls of the network on {cells} cells: the fastest, as if idle, and the median"
-    say(console, f"           (time from {based})")
+    needed = needs(planned, request.layout, call, cells)
+    say(console, f"Dry run    {f'{request.output.name}: ' if request.brief else ''}{needed}")
+    if not request.brief:
+        based = f"{call.count} timed calls of the network on {cells} cells: the fastest, as if idle, and the median"
+        say(console, f"           (time from {based})")
+    return needed
 
 
 def _finish(console: Console, request: DownscaleRequest, job: Job, written: Written, seconds: float) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from zssd_cli import api
 from zssd_cli.commands.shared import Page, command_line, say
-from zssd_cli.errors import ConfigError
+from zssd_cli.errors import UsageError
 from zssd_cli.evaluation.alignment import open_output
 from zssd_cli.evaluation.report import as_csv, as_dict, as_markdown, as_table
 from zssd_cli.evaluation.results import Evaluation
@@ -40,23 +40,24 @@ class Targets:
 def check_kind(
     files: Sequence[str | Path], reference: Sequence[str] | None, historical: Path | None, of_suites: dict[str, Any]
 ) -> Path:
-    """The one output, scored against either a reference or an earlier period; else a :class:`ConfigError`."""
+    """The one output, scored against either a reference or an earlier period; else a :class:`UsageError`."""
     refuse(of_suites, "only with --suite")
     if len(files) != 1:
         msg = f"expected one output, OUT.nc, got {len(files)}; --suite NAME takes several files and downscales them first."
-        raise ConfigError(msg)
+        raise UsageError(msg)
     if bool(reference) == (historical is not None):
-        msg = "expected either --reference (score) or --historical (change of climate), got both or none."
-        raise ConfigError(msg)
+        got = "both" if reference else "none"
+        msg = f"expected either --reference (score) or --historical (change of climate), got {got}."
+        raise UsageError(msg)
     return Path(files[0])
 
 
 def refuse(options: Mapping[str, Any], why: str) -> None:
-    """A :class:`ConfigError` where one of these options (name -> value) was given."""
+    """A :class:`UsageError` where one of these options (name -> value) was given."""
     given = [f"--{name}" for name, value in options.items() if value not in (None, False, [])]
     if given:
         msg = f"{', '.join(given)}: {why}. Leave {'it' if len(given) == 1 else 'them'} out."
-        raise ConfigError(msg)
+        raise UsageError(msg)
 
 
 def change(future: Path, historical: Path, targets: Targets, **settings: Any) -> None:

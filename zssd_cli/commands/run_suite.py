@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 
 from zssd_cli.commands.run_evaluate import Targets, refuse
 from zssd_cli.commands.shared import Page, bar, command_line, say
-from zssd_cli.errors import ConfigError
+from zssd_cli.errors import UsageError
 from zssd_cli.files import atomic_pair
 from zssd_cli.grids.latlon import describe_centres
 from zssd_cli.posterior import estimate
@@ -35,18 +35,18 @@ def check(
     region: Sequence[str] | None,
     of_evaluate: dict[str, Any],
 ) -> None:
-    """Refuse what does not go with the suite: :class:`ConfigError`."""
+    """Refuse what does not go with the suite: :class:`ConfigError` of an unknown one, else :class:`UsageError`."""
     chosen = suite(name)
     refuse(of_evaluate, "not with --suite")
     if chosen.paired and (model or reference or not files):
         msg = f"--suite {name}: expected FILES of 0.25 degree fields and neither --gcm nor --reference; the files are the truth."
-        raise ConfigError(msg)
+        raise UsageError(msg)
     if not chosen.paired and (files or not model or not reference):
         msg = f"--suite {name}: expected --gcm (what is downscaled) and --reference (0.25 degree fields), and no other files."
-        raise ConfigError(msg)
+        raise UsageError(msg)
     if region is not None and len(region) > 1:
         msg = f"--region: with --suite expected one box or name, got {len(region)}."
-        raise ConfigError(msg)
+        raise UsageError(msg)
 
 
 def execute(
@@ -62,7 +62,7 @@ def execute(
     console, chosen = Page(stderr=True), suite(name)
     asked = {key: value for key, value in settings.items() if value is not None}
     if not chosen.guidance:
-        refuse({"guidance": settings["guidance"]}, f"--suite {name} has its own")
+        refuse({"guidance": settings["guidance"], "sampler": settings["sampler"]}, f"--suite {name} has its own")
     region = asked.pop("region", [None])[0]
     with lay(chosen, source, reference, region=region, **asked) as laid:
         for note in dict.fromkeys(note for _, plan in laid.plans for note in plan.job.source.notes):

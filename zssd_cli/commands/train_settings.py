@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -10,7 +10,7 @@ from zssd_cli import defaults
 from zssd_cli.config import PRESETS, MoreData, TrainConfig
 from zssd_cli.errors import ConfigError
 from zssd_cli.prior.checkpoint import Prior
-from zssd_cli.settings_file import read_settings_file
+from zssd_cli.settings_file import keys_at, read_settings_file, reason
 from zssd_cli.variables import lookup
 
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -98,20 +98,11 @@ def validated(model: type[Settings], settings: dict[str, Any]) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        reason = PLAIN.get(first["type"], first["msg"].removeprefix("Value error, "))
-        msg = f"Training setting {key}: {reason}, got {first['input']!r}."
+        told = PLAIN.get(first["type"], reason(first))
+        msg = f"Training setting {key}: {told}, got {first['input']!r}."
         if first["type"] == "extra_forbidden":
-            msg += f" Known: {', '.join(_section(model, first['loc']).model_fields)}."
+            msg += f" Known: {', '.join(keys_at(model, first['loc'][:-1]))}."
         raise ConfigError(msg) from error
-
-
-def _section(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
-    """The model that holds the last of nested keys."""
-    for part in loc[:-1]:
-        if isinstance(part, str):
-            kind: Any = model.model_fields[part].annotation
-            model = next(iter(get_args(kind)), kind)
-    return model
 
 
 def _check_start(config: TrainConfig, start: Prior) -> None:

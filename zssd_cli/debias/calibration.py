@@ -260,12 +260,12 @@ class Fitted:
 
 
 def load(path: Path) -> Calibration:
-    """Read a file but for its quantiles.
+    """Read a file; its quantiles are looked at, so that damage shows before any work, and not kept.
 
     Raises
     ------
     InputError
-        No such file, or one that ``zssd debias fit`` did not write.
+        No such file, one that ``zssd debias fit`` did not write, or a damaged one.
     """
     if not path.is_file():
         msg = f"{path}: no such file; give what zssd debias fit has written."
@@ -294,6 +294,8 @@ def load(path: Path) -> Calibration:
             changed=moment,
         )
         wrong = _contradiction(found, data)
+        if wrong is None:
+            _read_through(found, data)
     if wrong is not None:
         msg = f"{path}: {wrong}, unlike what zssd debias fit writes; fit it again."
         raise InputError(msg)
@@ -320,6 +322,17 @@ def _contradiction(found: Calibration, data: netCDF4.Dataset) -> str | None:
     if not isinstance(found.sources, dict) or any(_FACTS - {*found.sources.get(role, ())} for role in roles):
         return f"sources lack {', '.join(sorted(_FACTS))} of {', '.join(roles)}"
     return None
+
+
+def _read_through(found: Calibration, data: netCDF4.Dataset) -> None:
+    """Inflate every chunk once; an :class:`InputError` where the library cannot."""
+    for name in (f"{variable}_{part}" for variable in found.variables for part in _DIMS):
+        try:
+            for place in np.ndindex(data[name].shape[: _DIMS[name.rpartition("_")[2]].index("season") + 1]):
+                data[name][place]
+        except (RuntimeError, OSError) as error:
+            msg = f"{found.path}: {name} is damaged ({error}). Copy the file again, or fit it again."
+            raise InputError(msg) from error
 
 
 _FACTS = {"period", "times", "calendar", "fields"}

@@ -11,9 +11,11 @@ from typing import Annotated, Literal
 
 import numpy as np
 from matplotlib.path import Path as Polygon
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from zssd_cli.errors import ConfigError
+from zssd_cli.inversion.outline import crossing
 from zssd_cli.inversion.problem import FlowProblem, LogK, Side, Well
 from zssd_cli.inversion.quantities import (
     Length,
@@ -24,12 +26,23 @@ from zssd_cli.inversion.quantities import (
     Rate,
     Velocity,
 )
-from zssd_cli.settings_file import read_settings_file
+from zssd_cli.settings_file import keys_at, read_settings_file, reason
 
 _Positive = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=2, le=4096)]
 _Place = tuple[Length, Length]
-_Polygon = Annotated[tuple[_Place, ...], Field(min_length=3)]
+
+
+def _uncrossed(corners: tuple[_Place, ...]) -> tuple[_Place, ...]:
+    """Refuse a polygon whose edges cross: the even-odd rule would leave a part of it out without a word."""
+    if found := crossing(corners):
+        (x, y), ends = found[2], [f"{edge + 1} to {(edge + 1) % len(corners) + 1}" for edge in found[:2]]
+        msg = f"its edges from corner {' and from '.join(ends)} cross at ({x:g}, {y:g}) m. List the corners in their order around it"
+        raise ValueError(msg)
+    return corners
+
+
+_Polygon = Annotated[tuple[_Place, ...], Field(min_length=3), AfterValidator(_uncrossed)]
 
 
 class _Strict(BaseModel):
@@ -250,16 +263,25 @@ def read_domain(path: Path) -> DomainConfig:
         raise ConfigError(_explain(path, error)) from error
 
 
+def _names(error: ErrorDetails) -> list[str]:
+    """Keys and places of a list that lead to an error; parts that name a choice of types, such as literal['no-flow'], are left out."""
+    return [str(part) for part in error["loc"] if re.fullmatch(r"[a-z_]+|\d+", str(part)) and part != "float"]
+
+
 def _explain(path: Path, error: ValidationError) -> str:
     """The first thing wrong, in one line."""
-    first = next((one for one in error.errors() if one["type"] == "extra_forbidden"), error.errors()[0])
-    # parts that name a choice of types, such as literal['no-flow'], are none of the user's
-    names = [str(part) for part in first["loc"] if re.fullmatch(r"[a-z_]+|\d+", str(part)) and part != "float"]
-    key = ".".join(names)
+    errors = error.errors()
+    # of the choices that a value has, that which it came furthest with tells most
+    first = next(
+        (one for one in errors if one["type"] == "extra_forbidden"), max(errors, key=lambda one: len(_names(one)))
+    )
+    key = ".".join(_names(first))
     if first["type"] == "extra_forbidden":
-        return f"--domain {path}: unknown key {key}. Known: {', '.join(DomainConfig.model_fields)}."
+        return f"--domain {path}: unknown key {key}. Known: {', '.join(keys_at(DomainConfig, _names(first)[:-1]))}."
     if key == "units":
         got = f"{first['input']!r}. Write units with the numbers, such as 12 ft."
         return f"--domain {path}, units: expected m (numbers alone are SI), got {got}"
+    if first["type"] == "too_short":
+        return f"--domain {path}, {key}: expected at least {first['ctx']['min_length']} of them, got {len(first['input'])}."
     got = "" if first["type"] in ("missing", "value_error") else f", got {str(first['input'])[:80]!r}"
-    return f"--domain {path}, {key}: {first['msg'].removeprefix('Value error, ')}{got}."
+    return f"--domain {path}, {key}: {reason(first)}{got}."

@@ -246,8 +246,13 @@ class FlowProblem:
         """Every piece of the aquifer needs a fixed head where the problem is steady."""
         if self.active is None:
             return
-        if self.active.shape != self.shape or self.active.dtype != bool or not self.active.any():
-            msg = f"Flow domain: expected some active cells of {self.ny} x {self.nx}, got none or another shape."
+        if self.active.shape != self.shape or self.active.dtype != bool:
+            msg = f"Flow domain, active: expected booleans {self.shape}, got {self.active.dtype} {self.active.shape}."
+            raise ConfigError(msg)
+        if not self.active.any():
+            west, east, south, north = self.extent
+            where = f"x {west:g} to {east:g} m, y {south:g} to {north:g} m"
+            msg = f"Flow domain: no cell's centre lies within the outline and outside of the holes; expected some of {where}."
             raise ConfigError(msg)
         if self.transient:
             return

@@ -7,7 +7,7 @@ import re
 from functools import lru_cache, partial
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
 _MORE = ("gpd = gallon / day", "gpm = gallon / minute", "cfs = foot ** 3 / second", "cfd = foot ** 3 / day")
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*)")
@@ -83,20 +83,31 @@ def to_si(value: Any, wanted: str) -> Any:
     return float(match[1]) * factor(match[2], wanted)
 
 
-_LENGTH, _TIME, _VELOCITY, _RATE = (BeforeValidator(partial(to_si, wanted=unit)) for unit in SI)
 LARGEST = {"m": 1e9, "s": 1e12, "m/s": 1e3, "m**3/s": 1e9}
 """Unit -> what no aquifer exceeds, whatever it is written in: beyond, results would be numbers that mean nothing."""
 
 
-def _within(unit: str, *, gt: float | None = None, ge: float | None = None) -> Any:
-    least = -LARGEST[unit] if gt is None and ge is None else ge
-    return Field(allow_inf_nan=False, le=LARGEST[unit], gt=gt, ge=least)
+def _checked(value: Any, wanted: str, least: float, *, more: bool) -> Any:
+    """As :func:`to_si`; refused below ``least``, at it where a number has to be ``more``, and beyond :data:`LARGEST`."""
+    found, most = to_si(value, wanted), LARGEST[wanted]
+    if not isinstance(found, int | float) or (least < found <= most if more else least <= found <= most):
+        return found
+    unit = wanted.replace("**", "")
+    bound = f"at most {most:g}" if found > most else f"more than {least:g}" if more else f"at least {least:g}"
+    own = isinstance(value, str) and not value.strip().endswith(f" {unit}")
+    msg = f"expected {bound} {unit}, got {f'{value[:40]}, which is ' if own else ''}{found:.4g} {unit}"
+    raise ValueError(msg)
 
 
-Length = Annotated[float, _LENGTH, _within("m")]
-NotNegativeLength = Annotated[float, _LENGTH, _within("m", ge=0)]
-PositiveLength = Annotated[float, _LENGTH, _within("m", gt=0)]
-PositiveTime = Annotated[float, _TIME, _within("s", gt=0)]
-Velocity = Annotated[float, _VELOCITY, _within("m/s")]
-PositiveVelocity = Annotated[float, _VELOCITY, _within("m/s", gt=0)]
-Rate = Annotated[float, _RATE, _within("m**3/s")]
+def _within(unit: str, least: float | None = None, *, more: bool = False) -> BeforeValidator:
+    """Of a finite number in SI; from -:data:`LARGEST` where no ``least`` is given."""
+    return BeforeValidator(partial(_checked, wanted=unit, least=-LARGEST[unit] if least is None else least, more=more))
+
+
+Length = Annotated[float, _within("m")]
+NotNegativeLength = Annotated[float, _within("m", 0.0)]
+PositiveLength = Annotated[float, _within("m", 0.0, more=True)]
+PositiveTime = Annotated[float, _within("s", 0.0, more=True)]
+Velocity = Annotated[float, _within("m/s")]
+PositiveVelocity = Annotated[float, _within("m/s", 0.0, more=True)]
+Rate = Annotated[float, _within("m**3/s")]

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -20,6 +21,8 @@ SMALLEST_ERROR = 1e-6
 COLUMNS = ("x", "y", "head", "error")
 K_COLUMNS = ("k", "k_error")
 """May be there, and empty in rows without a measured conductivity, which may have no head."""
+CAMPAIGN = "campaign"
+"""In the tables of steady flow: which of the times, numbered, a row was measured at."""
 UNITS = {"time": "s", "k": "m/s", "k_error": "1"}
 """Of a column; metres else."""
 _NAMES = {"metre": "m", "metres": "m", "meter": "m", "meters": "m", "sec": "s", "second": "s", "seconds": "s"}
@@ -91,9 +94,9 @@ def read_measured(path: Path, problem: FlowProblem, log_k: LogK) -> Measured:
     _check_errors(path, table)
     table, repeated = _drop_duplicates(path, table)
     _check_heads(path, table, problem)
-    step = _steps(path, table["time"], problem) if problem.transient else None
+    step = _steps(path, table, problem) if problem.transient else None
     sensors = Sensors(table["x"], table["y"], table["head"], table["error"], step)
-    return Measured(sensors, points, (*notes, *repeated))
+    return Measured(sensors, points, (*notes, *repeated, *_campaigns(table)))
 
 
 def _conductivities(path: Path, table: dict[str, np.ndarray], log_k: LogK) -> Conductivities:
@@ -198,7 +201,24 @@ def _read_csv(path: Path, wanted: tuple[str, ...]) -> tuple[dict[str, np.ndarray
         ]
         table[name] = scale * np.array(numbers)
         notes += said
+    if "time" in names and "time" not in wanted:
+        column = names.index("time")
+        table[CAMPAIGN] = _numbered([row[column].strip() if column < len(row) else "" for row in rows[1:]])
     return table, notes
+
+
+def _numbered(times: Sequence[str]) -> np.ndarray:
+    """Texts as numbers, the same for the same text, NaN for none."""
+    numbers = np.unique(times, return_inverse=True)[1].astype(np.float64)
+    return np.where(np.isin(times, ("", "nan")), np.nan, numbers)
+
+
+def _campaigns(table: dict[str, np.ndarray]) -> tuple[str, ...]:
+    """A note where heads of several times are to be those of one steady state."""
+    times = np.unique(table.get(CAMPAIGN, np.zeros(0)))
+    count = int(np.isfinite(times).sum())
+    told = f"heads of {count} times are taken for those of one state: the domain says steady flow, which knows no time"
+    return (told,) if count > 1 else ()
 
 
 def _check_all_named(path: Path, units: dict[str, str]) -> None:
@@ -233,6 +253,8 @@ def _read_netcdf(path: Path, wanted: tuple[str, ...]) -> tuple[dict[str, np.ndar
                 scale, said = _factor(path, name, units[name])
                 table[name] = scale * np.asarray(data[name].values, dtype=np.float64)
                 notes += said
+            if "time" in found and "time" not in wanted and data["time"].dims == data["x"].dims:
+                table[CAMPAIGN] = _numbered(data["time"].values.astype(str).tolist())
     except (OSError, ValueError, TypeError) as error:
         _refuse(path, f"cannot be read as NetCDF ({' '.join(str(error).split())[:120]}).")
     shapes = {array.shape for array in table.values()}
@@ -290,10 +312,19 @@ def _drop_duplicates(path: Path, table: dict[str, np.ndarray]) -> tuple[dict[str
         if first == index:
             keep.append(index)
         elif table["head"][first] != table["head"][index]:
+            two = [first, index]
+            (one, other), heads = table["row"][two], table["head"][two]
+            again = CAMPAIGN in table and np.unique(table[CAMPAIGN][two]).size > 1
+            steady = ", at different times while the domain says steady flow" if again else ""
+            remedy = (
+                "Keep one campaign, or means; or describe flow in time (storage, time_steps, initial_head)."
+                if again
+                else "Keep one, or their mean."
+            )
             _refuse(
                 path,
-                f"sensors {first + 1} and {index + 1} are both at ({place[0]:g}, {place[1]:g}) and say"
-                f" {table['head'][first]:g} and {table['head'][index]:g} m. Keep one, or their mean.",
+                f"sensors {one:.0f} and {other:.0f} are both at ({place[0]:g}, {place[1]:g}) and say"
+                f" {heads[0]:g} and {heads[1]:g} m{steady}. {remedy}",
             )
     dropped = table["x"].size - len(keep)
     notes = (f"{dropped} repeated rows left out",) if dropped else ()
@@ -319,15 +350,16 @@ def _check_heads(path: Path, table: dict[str, np.ndarray], problem: FlowProblem)
         )
 
 
-def _steps(path: Path, times: np.ndarray, problem: FlowProblem) -> np.ndarray:
+def _steps(path: Path, table: dict[str, np.ndarray], problem: FlowProblem) -> np.ndarray:
     """Index of the time step that ends at each time."""
+    times = table["time"]
     ends = np.cumsum(problem.time_steps)
     step = np.abs(times[:, None] - ends).argmin(1)
     wrong = np.flatnonzero(np.abs(times - ends[step]) > 1e-3 * np.asarray(problem.time_steps)[step])
     if wrong.size:
         _refuse(
             path,
-            f"sensor {wrong[0] + 1}, time: expected the end of a time step ({', '.join(f'{t:g}' for t in ends[:6])} s"
+            f"sensor {table['row'][wrong[0]]:.0f}, time: expected the end of a time step ({', '.join(f'{t:g}' for t in ends[:6])} s"
             f"{' ...' if ends.size > 6 else ''}), got {times[wrong[0]]:g}.",
         )
     return step

@@ -22,6 +22,7 @@ from zssd_cli.grids.latlon import Region, parse_region
 from zssd_cli.outputs.netcdf import create_output
 from zssd_cli.posterior import estimate
 from zssd_cli.posterior.downscaling import prepare
+from zssd_cli.posterior.guidance import by_name
 from zssd_cli.prior import checkpoint, registry
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.series.reading import Input, Source, open_source
@@ -109,6 +110,7 @@ def lay(
     seed: int = defaults.SEED,
     weights: str | Path | None = None,
     guidance: str = defaults.GUIDANCE,
+    sampler: str | None = None,
     steps: int | None = None,
     any_frequency: bool = False,
     **scoring: Any,
@@ -125,7 +127,7 @@ def lay(
         The truth; None: the source.
     vars
         What is drawn and scored; None: what prior and truth share.
-    region, time, members, seed, weights, guidance, steps, any_frequency
+    region, time, members, seed, weights, guidance, sampler, steps, any_frequency
         As of :func:`zssd_cli.api.downscale`.
     scoring
         ``bootstrap``, ``block_days`` of :func:`zssd_cli.api.evaluate`.
@@ -135,12 +137,20 @@ def lay(
     ZssdError
         Nothing that a trial could be made of, in one line.
     """
+    common = {
+        "members": members,
+        "seed": seed,
+        "guidance": guidance,
+        "sampler": sampler,
+        "steps": steps,
+        "any_frequency": any_frequency,
+    }
+    by_name(api.checked_config(common).guidance)
     path, sha256 = registry.locate(None if weights is None else str(weights), offline=False)
     prior = checkpoint.load_prior(path, api.pick_device(defaults.AUTO))
     truth = source if reference is None else reference
     wanted = _wanted(truth, prior, vars)
     box = None if region is None else parse_region(region)
-    common = {"members": members, "seed": seed, "guidance": guidance, "steps": steps, "any_frequency": any_frequency}
     with closing(_given(chosen, source, prior, time)) as guiding:
         plans: list[tuple[Trial, api.Plan]] = []
         left_out: dict[str, str] = {}

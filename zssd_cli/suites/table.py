@@ -100,8 +100,8 @@ def sizes(outcomes: Sequence[Outcome]) -> list[str]:
     """What every trial was, a line each."""
     return [
         f"{o.trial.name}: {o.attributes['guidance']}, blocks of {o.attributes['filter_scale']:g} degrees, "
-        f"{o.attributes['steps']} steps{_zeta(o)}, given {', '.join(o.observed)}; {plural(o.evaluation.times, 'time')}, "
-        f"{plural(o.evaluation.members, 'member')}, {o.evaluation.extent}; drawn in {o.seconds:.0f} s"
+        f"{o.attributes['steps']} steps of {o.attributes['sampler']}{_zeta(o)}, given {', '.join(o.observed)}; "
+        f"{plural(o.evaluation.times, 'time')}, {plural(o.evaluation.members, 'member')}, {o.evaluation.extent}; drawn in {o.seconds:.0f} s"
         for o in outcomes
     ]
 
