@@ -177,7 +177,7 @@ def test_two_materials(invert, domain, tmp_path):
     assert "the two materials 1e-06 and 0.0001 m/s" in done.err
     assert "members by ensemble smoother" in done.err
     with xr.open_dataset(tmp_path / "out.nc") as data:
-        assert (data.attrs["zssd_ensemble"], data.attrs["zssd_smoothed"]) == ("smoother", 512)
+        assert (data.attrs["zssd_ensemble"], data.attrs["zssd_smoothed"]) == ("smoother", 256)
         assert "zssd_adam_steps" not in data.attrs
         misfit = np.sqrt((((data.sensor_head - data.sensor_head_map) / data.sensor_error) ** 2).mean())
         assert float(misfit) == pytest.approx(data.attrs["zssd_misfit_map"], rel=1e-3)

@@ -163,7 +163,7 @@ def _invert(console: Console, task: Task) -> Inversion:
     )  # fmt: skip
     totals = {
         "smoother": MOST_INFLATIONS, "Adam": settings.adam_steps, "L-BFGS": settings.lbfgs_steps,
-        "members": settings.member_steps,
+        "members": settings.polish_steps if settings.ensemble == "smoother" else settings.member_steps,
     }  # fmt: skip
     with bar(console, *columns) as progress:
         shown = progress.add_task("", misfit=float("nan"))
@@ -221,7 +221,7 @@ def describe(
         "zssd_members": settings.members,
         "zssd_ensemble": settings.ensemble,
         **(
-            {"zssd_smoothed": settings.used_smoothed}
+            {"zssd_smoothed": settings.used_smoothed, "zssd_polish_steps": settings.polish_steps}
             if settings.ensemble == "smoother"
             else {"zssd_adam_steps": settings.adam_steps, "zssd_member_steps": settings.member_steps}
         ),
