@@ -16,6 +16,8 @@ ORDER = (
     "ld-dim-chain map",
     "ld-dim-chain mean",
     "esmda",
+    "esmda-local",
+    "pcga",
     "tikhonov",
     "tv",
     "pe-vae",
