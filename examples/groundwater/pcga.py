@@ -59,7 +59,7 @@ def components(config: FieldsConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray
 def largest(covariance: np.ndarray, rank: int, sweeps: int = 6) -> tuple[np.ndarray, np.ndarray]:
     """Largest eigenvalues (rank,), falling, and their vectors (n, rank), by subspace iteration (Halko et al. 2011)."""
     matrix = torch.as_tensor(covariance)
-    basis = torch.randn(len(matrix), rank + rank // 4, generator=generator(9), dtype=matrix.dtype)
+    basis = torch.randn(len(matrix), rank + rank // 4 + 8, generator=generator(9), dtype=matrix.dtype)
     for _ in range(sweeps):
         basis = torch.linalg.qr(matrix @ basis).Q
     values, within = torch.linalg.eigh(basis.T @ matrix @ basis)
