@@ -154,6 +154,21 @@ def test_derivatives_of_the_networks_against_autograd(example, kind):
     torch.testing.assert_close(pinn.head_jet(network, ends)[0], torch.tensor([[1.0, 0.0]] * 2))
 
 
+def test_difference_from_the_reference_is_taken_field_by_field(example):
+    summary = example("summary")
+    errors = {"ld-dim mean": (0.5, 0.9, 0.1), "tv": (0.6, 1.2)}
+    common = {"kind": "grf", "sensors": 16, "noise": 1.0, "quick": False, "init": 0}
+    rows = [
+        {**common, **dict.fromkeys(summary.MEASURES), "method": method, "field": field, "log_k_error": error}
+        for method, all_errors in errors.items()
+        for field, error in enumerate(all_errors)
+    ]
+    reference, other = summary.summarise(rows)
+    assert reference["beside_reference"] is None
+    assert (other["beside_reference"], other["beside_reference_error"]) == (pytest.approx(0.2), pytest.approx(0.1))
+    assert "| tv | 2 | 0.900 | +0.200 +- 0.100 |" in summary.markdown([reference, other])
+
+
 @pytest.fixture
 def prior(tmp_path):
     """An untrained prior of 64 x 64 cells on disk."""
