@@ -25,8 +25,8 @@ ORDER = (
 )
 REFERENCE = "ld-dim mean"
 HEADER = (
-    "method", "fields", "log K error", f"less {REFERENCE}'s", "head error", "SSIM", "misclassified", "90 % coverage", "error's spread over inits",
-    "solves", "s (wall)", "s (processor)",
+    "method", "fields", "log K error", f"less {REFERENCE}'s", "head error", "SSIM", "misclassified", "90 % coverage",
+    "error's spread over inits", "solves", "s (wall)", "s (processor)",
 )  # fmt: skip
 
 
