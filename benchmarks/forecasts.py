@@ -5,7 +5,7 @@
 
 The test bed is that of examples/groundwater/bed.py, the inversion that of ``zssd invert``. Asked for are, with a well that was
 not there when the heads were measured: heads without a sensor, flow across the middle and through a third of it, and the share
-of the well's water from the west.
+of the well's water from the west; beside them the mean of ln K, on which flows and shares hang.
 
 Prints per quantity how many truths lie within the 5 to 95 percent interval of the members, with the standard deviation that so
 many fields leave, the root mean square of the truth's distance from the members' mean in their standard deviations (1 is right),
@@ -77,13 +77,13 @@ class Questions:
         self._bed, self._prior = bed, prior
         self._domain = DomainConfig.model_validate(DOMAIN)
         self._uncertain = Uncertain({}, self._domain.problem())
-        self.names = [one.name for one in self._domain.forecast.quantities]
+        self.names = [*(one.name for one in self._domain.forecast.quantities), "mean of ln K"]
 
     def __call__(self, fields: torch.Tensor) -> np.ndarray:
         """Answers (quantities, members)."""
         log_k = self._bed.log_k(self._prior.finish(fields).double())
         answers = forecast(self._domain, self._uncertain, log_k, torch.zeros(len(fields), 0))
-        return np.stack([one.values for one in answers])
+        return np.stack([*(one.values for one in answers), log_k.mean((1, 2)).numpy()])
 
 
 def problem(given: argparse.Namespace, bed: beds.Bed, prior: LatentPrior, number: int) -> tuple[torch.Tensor, ...]:
