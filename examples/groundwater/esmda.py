@@ -5,8 +5,8 @@ and cut to the range between the materials before every solution. Inflations are
 
 Localised: the Kalman gain :math:`C_{md} (C_{dd} + \alpha R)^{-1}` is multiplied, cell by sensor, by the taper of Gaspari and
 Cohn (1999, equation 4.10) of their distance (Chen and Oliver 2017), which ends at twice ``RANGE``. The gain and not the
-covariances, since heads depend on all of the aquifer: covariances tapered at 300 m or 600 m blew up. RANGE is the best of 150, 300
-and 600 m on the tuning stream (36 sensors, 1 percent noise, four fields of ``grf``, two of ``bimaterial``).
+covariances, since heads depend on all of the aquifer: with covariances tapered at 300 m fields left what can be solved. RANGE is
+the best of 150, 300 and 600 m on the tuning stream (36 sensors, 1 percent noise, four fields of ``grf``, two of ``bimaterial``).
 """
 
 import math
