@@ -22,7 +22,7 @@ from zssd_cli.inversion.random_fields import generator, numbered_fields
 
 CELLS, LENGTH, THICKNESS, DROP, RECHARGE, MEAN_K = 64, 640.0, 10.0, 10.0, 3e-9, 1e-5
 TUNED_ON = 2
-"""So many fields of the stream were used to tune Tikhonov and total variation; experiments number those after them."""
+"""So many held-out fields were used to tune Tikhonov and total variation; experiments number those after them."""
 STD = {"grf": 1.0, "bimaterial": math.log(10.0)}
 PROBLEM = FlowProblem(
     CELLS, CELLS, LENGTH / CELLS, LENGTH / CELLS, west=Side("head", DROP), east=Side("head", 0.0), thickness=THICKNESS,
@@ -37,6 +37,8 @@ class Bed:
     kind: str
     sensors: int
     noise: float
+    stream: str = "held-out"
+    """``tuning``: fields on which the settings of a method may be chosen."""
 
     @cached_property
     def config(self) -> FieldsConfig:
@@ -70,8 +72,9 @@ class Bed:
         return self._operator[1](self.heads(fields))
 
     def truth(self, numbers: list[int]) -> tuple[Tensor, Tensor]:
-        """Held-out fields and their heads, (P, n, n) each."""
-        fields = numbered_fields(self.config, "held-out", [TUNED_ON + number for number in numbers])
+        """Fields of the stream and their heads, (P, n, n) each."""
+        first = TUNED_ON if self.stream == "held-out" else 0
+        fields = numbered_fields(self.config, self.stream, [first + number for number in numbers])
         return fields, self.heads(fields)
 
     def data(self, numbers: list[int]) -> tuple[Tensor, Tensor]:

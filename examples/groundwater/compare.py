@@ -1,4 +1,4 @@
-"""LD-DIM beside grid inversion, ESMDA, a PINN and a physics-embedded VAE over held-out fields: one command.
+"""LD-DIM beside grid inversion, ESMDA, PCGA, a PINN and a physics-embedded VAE over held-out fields: one command.
 
     python examples/groundwater/compare.py -o comparison                                    # all of it: hours
     python examples/groundwater/compare.py -o comparison --fields 2 --sensors 36 --noise 1 --quick
@@ -20,6 +20,7 @@ import torch
 from bed import Bed, Estimate, measure
 from esmda import invert_by_esmda
 from grid_inversion import invert_on_grid
+from pcga import invert_by_pcga
 from pe_vae import invert_by_pe_vae
 from pinn import invert_by_pinn
 from summary import write_summary
@@ -32,7 +33,7 @@ from zssd_cli.prior.registry import locate
 
 PAPER = "ld-dim-chain"
 """LD-DIM with the start of the chain as its unknown; on demand only."""
-METHODS = ("ld-dim", "tikhonov", "tv", "esmda", "pinn", "pe-vae")
+METHODS = ("ld-dim", "tikhonov", "tv", "esmda", "esmda-local", "pcga", "pinn", "pe-vae")
 KINDS = ("grf", "bimaterial")
 
 
@@ -46,6 +47,7 @@ class Effort:
     grid_steps: int = 100
     esmda: tuple[tuple[str, int, int], ...] = (("grf", 292, 8), ("bimaterial", 512, 15))
     """Members and assimilations by kind: about as many flow solutions as LD-DIM uses with the settings above."""
+    pcga_steps: int = 10
     pinn_steps: int = 2000
     vae_steps: int = 600
 
@@ -56,6 +58,7 @@ QUICK = Effort(
     starts=2,
     grid_steps=12,
     esmda=(("grf", 24, 4), ("bimaterial", 24, 4)),
+    pcga_steps=2,
     pinn_steps=200,
     vae_steps=60,
 )
@@ -90,6 +93,8 @@ def run(
         "tikhonov": lambda: invert_on_grid(bed, data, error, init, "tikhonov", effort.grid_steps),
         "tv": lambda: invert_on_grid(bed, data, error, init, "tv", effort.grid_steps),
         "esmda": lambda: invert_by_esmda(bed, data, error, init, members, assimilations),
+        "esmda-local": lambda: invert_by_esmda(bed, data, error, init, members, assimilations, local=True),
+        "pcga": lambda: invert_by_pcga(bed, data, error, effort.pcga_steps),
         "pinn": lambda: invert_by_pinn(bed, data, error, init, effort.pinn_steps),
         "pe-vae": lambda: invert_by_pe_vae(bed, data, error, init, effort.vae_steps),
     }

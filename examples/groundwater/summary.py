@@ -16,14 +16,17 @@ ORDER = (
     "ld-dim-chain map",
     "ld-dim-chain mean",
     "esmda",
+    "esmda-local",
+    "pcga",
     "tikhonov",
     "tv",
     "pe-vae",
     "pinn",
 )
+REFERENCE = "ld-dim mean"
 HEADER = (
-    "method", "fields", "log K error", "head error", "SSIM", "misclassified", "90 % coverage", "error's spread over inits",
-    "solves", "s (wall)", "s (processor)",
+    "method", "fields", "log K error", f"less {REFERENCE}'s", "head error", "SSIM", "misclassified", "90 % coverage",
+    "error's spread over inits", "solves", "s (wall)", "s (processor)",
 )  # fmt: skip
 
 
@@ -55,6 +58,15 @@ def spread_over_inits(rows: list[dict]) -> tuple[float | None, int]:
     return float(np.mean([np.std(values, ddof=1) for values in several])), max(map(len, several))
 
 
+def beside(rows: list[dict], reference: list[dict]) -> tuple[float | None, float | None]:
+    """Mean difference of the log K error from the reference's over the fields that both have, and its standard error."""
+    of_field = {row["field"]: row["log_k_error"] for row in reference}
+    apart = [row["log_k_error"] - of_field[row["field"]] for row in rows if row["field"] in of_field]
+    if len(apart) < 2:
+        return None, None
+    return float(np.mean(apart)), float(np.std(apart, ddof=1) / np.sqrt(len(apart)))
+
+
 def summarise(rows: list[dict]) -> list[dict]:
     """One entry per kind, sensors, noise and method: means over fields of the first initialisation."""
     groups = defaultdict(list)
@@ -64,12 +76,14 @@ def summarise(rows: list[dict]) -> list[dict]:
     for (kind, sensors, noise, quick, method), group in groups.items():
         first = [row for row in group if row["init"] == 0]
         spread, inits = spread_over_inits(group)
+        reference = [row for row in groups.get((kind, sensors, noise, quick, REFERENCE), []) if row["init"] == 0]
+        apart, apart_error = beside(first, reference) if method != REFERENCE else (None, None)
         out.append(
             {
                 "kind": kind, "sensors": sensors, "noise": noise, "quick": quick, "method": method, "fields": len(first),
                 **{name: mean_of([row[name] for row in first]) for name in MEASURES},
                 "log_k_error_std_over_fields": float(np.std([row["log_k_error"] for row in first])) if first else None,
-                "spread_over_inits": spread, "inits": inits,
+                "spread_over_inits": spread, "inits": inits, "beside_reference": apart, "beside_reference_error": apart_error,
             }
         )  # fmt: skip
     rank = {name: i for i, name in enumerate(ORDER)}
@@ -93,8 +107,13 @@ def markdown(entries: list[dict]) -> str:
             lines += ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
             before = place
         spread = "-" if e["spread_over_inits"] is None else f"{e['spread_over_inits']:.3f} ({e['inits']})"
+        apart = (
+            "-"
+            if e["beside_reference"] is None
+            else f"{e['beside_reference']:+.3f} +- {e['beside_reference_error']:.3f}"
+        )
         cells = (
-            e["method"], str(e["fields"]), _shown(e["log_k_error"]), _shown(e["head_error"], 4), _shown(e["ssim"]),
+            e["method"], str(e["fields"]), _shown(e["log_k_error"]), apart, _shown(e["head_error"], 4), _shown(e["ssim"]),
             _shown(e["misclassified"]), _shown(e["coverage"]), spread, _shown(e["solves"], 0), _shown(e["seconds"], 1),
             _shown(e["cpu_seconds"], 1),
         )  # fmt: skip

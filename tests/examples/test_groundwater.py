@@ -23,6 +23,7 @@ FOLDER = Path(__file__).parents[2] / "examples" / "groundwater"
 def example(monkeypatch):
     """Import a module of the example's folder by name."""
     pytest.importorskip("pyesmda")
+    pytest.importorskip("pypcga")
     monkeypatch.syspath_prepend(str(FOLDER))
     return importlib.import_module
 
@@ -75,6 +76,54 @@ def test_coverage_counts_cells_within_the_members(example):
     assert module.measure(bed, [0], beside)[0]["coverage"] == 0
 
 
+def test_taper_falls_from_the_sensor_and_ends_at_twice_its_range(example):
+    bed = example("bed").Bed("grf", 16, 1.0)
+    weights = example("esmda").taper(bed, 100.0).reshape(64, 64, 16)
+    assert weights[7:9, 7:9, 0].min() > 0.98
+    assert weights[7, 28, 0] == 0
+    assert np.all(np.diff(weights[8, 8:, 0]) <= 0)
+    np.testing.assert_allclose(weights[8, 17:19, 0].mean(), 5 / 24, atol=0.01)
+
+
+def test_untapered_step_of_an_ensemble_is_the_kalman_update_of_a_linear_model(example):
+    step = example("esmda").local_step
+    rng = np.random.default_rng(0)
+    prior, slope, d = rng.standard_normal((2, 40_000)), np.array([[1.0, 2.0]]), np.array([3.0])
+    new = prior + step(prior, slope @ prior, d, np.array([0.5]), 1.0, np.ones((2, 1)), rng)
+    gain = slope.T / (slope @ slope.T + 0.25)
+    np.testing.assert_allclose(new.mean(1), (gain * d).ravel(), atol=0.03)
+    np.testing.assert_allclose(np.cov(new), np.eye(2) - gain @ slope, atol=0.03)
+    np.testing.assert_array_equal(step(prior, slope @ prior, d, np.array([0.5]), 1.0, np.zeros((2, 1)), rng), 0)
+
+
+def test_average_covariance_of_a_family_of_one_length(example):
+    config = FieldsConfig(kind="grf", cells=16, covariances=("gaussian",), lengths=(0.25, 0.25))
+    pcga = example("pcga")
+    covariance = pcga.average_covariance(config, batches=8)
+    x, y = np.meshgrid(np.arange(16), np.arange(16))
+    square = (np.subtract.outer(x.ravel(), x.ravel()) ** 2 + np.subtract.outer(y.ravel(), y.ravel()) ** 2) / 16
+    np.testing.assert_allclose(covariance, np.exp(-square), atol=0.06)
+    np.testing.assert_array_equal(covariance, covariance.T)
+    values, vectors = pcga.largest(np.exp(-square), 5)
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(np.exp(-square))[:-6:-1], rtol=1e-4)
+    np.testing.assert_allclose(np.exp(-square) @ vectors, vectors * values, atol=0.02 * values[0])
+
+
+def test_pcga_explains_the_heads_and_says_where_it_knows_little(example, monkeypatch):
+    bed, pcga = example("bed").Bed("grf", 16, 5.0), example("pcga")
+    monkeypatch.setattr(pcga, "RANK", 24)
+    monkeypatch.setattr(pcga, "BATCHES", 1)
+    pcga.components.cache_clear()
+    data, error = bed.data([0])
+    found = pcga.invert_by_pcga(bed, data, error, 4)
+    pcga.components.cache_clear()
+    assert float(((bed.forward(found.fields) - data) / error).square().mean()) < 1.5
+    assert found.solves <= 1 + 4 * (24 + 2 + 8) + 8
+    spread = found.members[0].std(0)
+    assert found.members.shape == (1, 64, 64, 64)
+    assert 0.3 < float(spread.mean()) < 1.0
+
+
 def test_spectrum_of_a_field_gives_the_field_back(example):
     spectrum = example("grid_inversion").Spectrum()
     u = torch.randn(2, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -105,6 +154,21 @@ def test_derivatives_of_the_networks_against_autograd(example, kind):
     torch.testing.assert_close(pinn.head_jet(network, ends)[0], torch.tensor([[1.0, 0.0]] * 2))
 
 
+def test_difference_from_the_reference_is_taken_field_by_field(example):
+    summary = example("summary")
+    errors = {"ld-dim mean": (0.5, 0.9, 0.1), "tv": (0.6, 1.2)}
+    common = {"kind": "grf", "sensors": 16, "noise": 1.0, "quick": False, "init": 0}
+    rows = [
+        {**common, **dict.fromkeys(summary.MEASURES), "method": method, "field": field, "log_k_error": error}
+        for method, all_errors in errors.items()
+        for field, error in enumerate(all_errors)
+    ]
+    reference, other = summary.summarise(rows)
+    assert reference["beside_reference"] is None
+    assert (other["beside_reference"], other["beside_reference_error"]) == (pytest.approx(0.2), pytest.approx(0.1))
+    assert "| tv | 2 | 0.900 | +0.200 +- 0.100 |" in summary.markdown([reference, other])
+
+
 @pytest.fixture
 def prior(tmp_path):
     """An untrained prior of 64 x 64 cells on disk."""
@@ -124,15 +188,25 @@ def prior(tmp_path):
 def test_the_comparison_runs_goes_on_and_grows(example, prior, tmp_path, monkeypatch, capsys):
     module = example("compare")
     tiny = module.Effort(
-        members=2, starts=1, grid_steps=2, smoothed=8, esmda=(("bimaterial", 6, 4),), pinn_steps=3, vae_steps=2
+        members=2,
+        starts=1,
+        grid_steps=2,
+        smoothed=8,
+        esmda=(("bimaterial", 6, 4),),
+        pcga_steps=1,
+        pinn_steps=3,
+        vae_steps=2,
     )
     monkeypatch.setattr(module, "QUICK", tiny)
+    monkeypatch.setattr(example("pcga"), "BATCHES", 1)
+    example("pcga").components.cache_clear()
     words = ["-o", str(tmp_path / "out"), "--sensors", "16", "--noise", "5", "--quick", "--kinds", "bimaterial"]
     words += ["--bimaterial", str(prior)]
     module.compare(module.parse([*words, "--fields", "1"]))
     results = tmp_path / "out" / "results.jsonl"
     rows = [json.loads(line) for line in results.read_text().splitlines()]
-    assert [row["method"] for row in rows] == ["ld-dim map", "ld-dim mean", "tikhonov", "tv", "esmda", "pinn", "pe-vae"]
+    assert [row["method"] for row in rows] == ["ld-dim map", "ld-dim mean", *module.METHODS[1:]]
+    assert {"esmda-local", "pcga"} < set(module.METHODS)
     assert all(np.isfinite(row["log_k_error"]) and 0 <= row["misclassified"] <= 1 for row in rows)
     before = results.read_text()
     results.write_text(before + '{"kind": "bimat')
@@ -141,7 +215,7 @@ def test_the_comparison_runs_goes_on_and_grows(example, prior, tmp_path, monkeyp
     assert capsys.readouterr().out == ""
     module.compare(module.parse([*words, "--fields", "2", "--inits", "2", "--methods", "tikhonov"]))
     lines = results.read_text().splitlines()
-    assert len(lines) == 7 + 1 + 3
+    assert len(lines) == 9 + 1 + 3
     assert json.loads(lines[-1])["init"] == 1
     table = json.loads((tmp_path / "out" / "table.json").read_text())
     entry = next(entry for entry in table if entry["method"] == "tikhonov")
@@ -149,6 +223,12 @@ def test_the_comparison_runs_goes_on_and_grows(example, prior, tmp_path, monkeyp
     assert entry["spread_over_inits"] > 0
     text = (tmp_path / "out" / "table.md").read_text()
     assert "### bimaterial, 16 sensors, 5 % noise, quick" in text
-    assert text.index("ld-dim map") < text.index("| tikhonov") < text.index("| pinn")
+    assert (
+        text.index("ld-dim map")
+        < text.index("| esmda-local")
+        < text.index("| pcga")
+        < text.index("| tikhonov")
+        < text.index("| pinn")
+    )
     for picture in ("errors.png", "fields-bimaterial-16-5.png"):
         assert (tmp_path / "out" / picture).read_bytes()[:4] == b"\x89PNG"
