@@ -41,7 +41,7 @@ MODEL_ERROR = 0.1
 CUT = 30.0
 """A negative variance counts as so many times its size: the same gain then makes a misfit grow by a 30th at most. With 3 it grows
 from move to move near the poles; left alone altogether, regions of a few blocks are not fitted any more."""
-DROPPED = 1e-4
+DROPPED = 3e-4
 """Share of the largest element of V A^T that the wavenumbers that are left out would add at most."""
 FINE = 0.5
 """Up to this noise level gains are made on half the torus: what is not known yet reaches no further (docs/benchmarks.md)."""
