@@ -33,6 +33,26 @@ class Conv(nn.Conv2d):
         """Pad longitude circular or replicate, latitude replicate, and convolve."""
         return super().forward(extend(x, 1, circular))
 
+    def activated(self, x: Tensor, circular: bool, gain: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
+        """The same of silu(gain * rms_norm(x) + shift), gain and shift (B, C, 1, 1); without gradients in one buffer, rim and all."""
+        if torch.is_grad_enabled():
+            h = rms_norm(x)
+            return self(F.silu(h if gain is None or shift is None else torch.addcmul(shift, h, gain)), circular)
+        batch, count, height, width = x.shape
+        channels_last = x.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        shape = batch, count, height + 2, width + 2
+        wide = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
+        inner = wide[..., 1:-1, 1:-1]
+        torch.mul(x, _shrinkage(x), out=inner)
+        if gain is not None and shift is not None:
+            torch.addcmul(shift, inner, gain, out=inner)
+        F.silu(inner, inplace=True)
+        west, east = (-2, 1) if circular else (1, -2)
+        wide[..., 0], wide[..., -1] = wide[..., west], wide[..., east]
+        wide[..., 0, :], wide[..., -1, :] = wide[..., 1, :], wide[..., -2, :]
+        return super().forward(wide)
+
 
 def extend(x: Tensor, cells: int, circular: bool) -> Tensor:
     """Rim of ``cells`` around (..., H, W): circular or replicate in longitude, replicate in latitude.
@@ -54,9 +74,14 @@ def start_at_zero(layer: nn.Linear | nn.Conv2d) -> None:
 
 def rms_norm(x: Tensor) -> Tensor:
     """Unit mean square over channels at every pixel, (B, C, H, W)."""
+    return x * _shrinkage(x)
+
+
+def _shrinkage(x: Tensor) -> Tensor:
+    """What :func:`rms_norm` multiplies with, (B, 1, H, W)."""
     # autocast on a GPU makes the norm float32, and all after it
     size = torch.linalg.vector_norm(x, dim=1, keepdim=True).to(x.dtype)
-    return x * torch.rsqrt(size.square() / x.shape[1] + 1e-4)
+    return torch.rsqrt(size.square() / x.shape[1] + 1e-4)
 
 
 class Block(nn.Module):
@@ -73,9 +98,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor, circular: bool) -> Tensor:
         """(B, C, H, W), (B, E) -> (B, C, H, W)."""
         scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
-        h = self.first(F.silu(rms_norm(x)), circular)
-        h = F.silu(torch.addcmul(shift, rms_norm(h), 1 + scale))
-        return x + self.second(h, circular)
+        h = self.first.activated(x, circular)
+        return x + self.second.activated(h, circular, 1 + scale, shift)
 
 
 class TimeAttention(nn.Module):
@@ -192,10 +216,11 @@ class UNet(nn.Module):
         for level, down in zip(self.encoder, self.down, strict=True):
             h = level(h, embedding, tokens, circular)
             skips.append(h)
-            h = down(F.pixel_unshuffle(h, 2))
+            # a 1 x 1 convolution of what pixel_unshuffle makes of h, without making it
+            h = F.conv2d(h, down.weight.unflatten(1, (-1, 2, 2)).flatten(3), down.bias, stride=2)
         h = self.middle(h, embedding, tokens, circular)
         for i in reversed(range(len(self.up))):
             h = F.pixel_shuffle(self.up[i](h), 2)
             h = self.merge[i](torch.cat([h, skips[i]], 1))
             h = self.decoder[i](h, embedding, tokens, circular)
-        return self.out(F.silu(rms_norm(h)), circular)
+        return self.out.activated(h, circular)
