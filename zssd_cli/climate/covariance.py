@@ -179,7 +179,9 @@ class BandSpectrum:
         Without waves shorter than :data:`ROUGHEST` cells, and of the variables of ``modes``.
         """
         symbol = _gram(self._factor(TORUS // ROUGHEST, 1, 0.25)).conj()
-        kernel = torch.fft.irfft(torch.fft.ifft(embedded(symbol, TORUS), dim=2), n=TORUS).roll((MAX_LAG, MAX_LAG), (2, 3))
+        kernel = torch.fft.irfft(torch.fft.ifft(embedded(symbol, TORUS), dim=2), n=TORUS).roll(
+            (MAX_LAG, MAX_LAG), (2, 3)
+        )
         return kernel[:, :, : 2 * MAX_LAG + 1, : 2 * MAX_LAG + 1]
 
     def mirrored(self, signs: Tensor) -> "BandSpectrum":
@@ -197,7 +199,7 @@ class BandSpectrum:
         factor = (vectors * values[..., None, :] ** power).permute(2, 3, 0, 1).contiguous()
         if self.transfer is not None:
             transfer = self.transfer[:, :, rows[:, None], columns]
-            factor = sum(transfer[:, k, None] * factor[k] for k in range(len(factor)))
+            factor = (transfer[:, :, None] * factor).sum(1)
         if self.signs is not None:
             factor = factor.flip(2).roll(1, 2) * self.signs.to(factor)[:, None, None, None]
         return factor
@@ -233,18 +235,17 @@ def _gram(factor: Tensor) -> Tensor:
 
 
 def _shrunk(prior: Tensor, sigma: float) -> Tensor:
-    """V = sigma^2 (1 - sigma^2 (B + sigma^2)^-1) of matrices B (C, C, ...), which are overwritten: Gauss and Jordan's inverse, all at once."""
-    count = len(prior)
-    matrix = prior.div_(sigma**2)
-    matrix.diagonal().add_(1)
-    for k in range(count):
-        pivot = 1 / matrix[k, k].real
-        column, row = matrix[:, k].clone(), matrix[k] * pivot
-        matrix.addcmul_(column[:, None], row[None], value=-1)
-        matrix[k], matrix[:, k] = row, -column * pivot
-        matrix[k, k] = pivot
-    matrix.neg_().diagonal().add_(1)
-    return matrix.mul_(sigma**2)
+    """V = sigma^2 (1 + B / sigma^2)^-1 B / sigma^2 of matrices B (C, C, ...), which are overwritten: Gauss and Jordan, all at once."""
+    right = prior.div_(sigma**2)
+    left = right.clone()
+    left.diagonal().add_(1)
+    for k in range(len(left)):
+        pivot, column = 1 / left[k, k].real, left[:, k, None].clone()
+        beside, row = left[k, k + 1 :] * pivot, right[k] * pivot
+        left[:, k + 1 :].addcmul_(column, beside[None], value=-1)
+        right.addcmul_(column, row[None], value=-1)
+        left[k, k + 1 :], right[k] = beside, row
+    return right.mul_(sigma**2)
 
 
 def ring_sums(weights: Tensor) -> Tensor:

@@ -70,7 +70,9 @@ class Climate:
         """From (pressure, deviations of the winds) to (pressure, winds), for plane waves."""
         assert self.balance is not None  # noqa: S101 (only asked where it is there)
         transfer = self.balance.transfer(band, TORUS)
-        matrix = torch.eye(len(self.variables), dtype=torch.complex64)[:, :, None, None].repeat(1, 1, *transfer.shape[1:])
+        matrix = torch.eye(len(self.variables), dtype=torch.complex64)[:, :, None, None].repeat(
+            1, 1, *transfer.shape[1:]
+        )
         scale = self.std[self.pressure] / self.std[self.winds]
         matrix[self.winds, self.pressure] = (transfer * scale.cpu()[:, None, None]).to(matrix)
         return matrix

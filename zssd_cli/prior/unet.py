@@ -54,6 +54,17 @@ class Conv(nn.Conv2d):
         return super().forward(wide)
 
 
+class Halve(nn.Conv2d):
+    """A 1 x 1 convolution of what ``pixel_unshuffle`` makes of x, without making it: (B, C, H, W) -> (B, C', H / 2, W / 2)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(4 * inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Weights are kept as those of the 1 x 1 convolution."""
+        return F.conv2d(x, self.weight.flatten(1).unflatten(1, (-1, 2, 2)), self.bias, stride=2)
+
+
 def extend(x: Tensor, cells: int, circular: bool) -> Tensor:
     """Rim of ``cells`` around (..., H, W): circular or replicate in longitude, replicate in latitude.
 
@@ -178,7 +189,7 @@ class UNet(nn.Module):
         start_at_zero(self.absent)
         self.tokens = TimeTokens(config.token)
         self.stem = Conv((1 + DETAILS) * variables + len(STATIC_CHANNELS), ch[0])
-        self.down = nn.ModuleList(nn.Conv2d(4 * ch[i], ch[i + 1], 1) for i in range(depth))
+        self.down = nn.ModuleList(Halve(ch[i], ch[i + 1]) for i in range(depth))
         self.up = nn.ModuleList(nn.Conv2d(ch[i + 1], 4 * ch[i], 1) for i in range(depth))
         self.merge = nn.ModuleList(nn.Conv2d(2 * ch[i], ch[i], 1) for i in range(depth))
         token = [config.token if i >= config.attention_from else 0 for i in range(depth + 1)]
@@ -216,8 +227,7 @@ class UNet(nn.Module):
         for level, down in zip(self.encoder, self.down, strict=True):
             h = level(h, embedding, tokens, circular)
             skips.append(h)
-            # a 1 x 1 convolution of what pixel_unshuffle makes of h, without making it
-            h = F.conv2d(h, down.weight.unflatten(1, (-1, 2, 2)).flatten(3), down.bias, stride=2)
+            h = down(h)
         h = self.middle(h, embedding, tokens, circular)
         for i in reversed(range(len(self.up))):
             h = F.pixel_shuffle(self.up[i](h), 2)

@@ -156,7 +156,7 @@ def block_window(factor: int, period: int) -> Tensor:
 
 
 def relevant(spectrum: BandSpectrum, factor: int, sigma: float) -> int:
-    """Largest wavenumber of half the torus that matters to V A^T: what lies beyond adds less than :data:`DROPPED` of its largest element."""
+    """Largest wavenumber of half the torus that matters to V A^T: what lies beyond adds under :data:`DROPPED` of the largest element."""
     largest, window = spectrum.powers(sigma).amax(0), block_window(factor, TORUS // 2).abs()
     rings = ring_sums(largest * window[:, None] * window[: largest.shape[1]])
     return int((rings.flip(0).cumsum(0).flip(0) > DROPPED * rings.sum()).sum())
@@ -214,8 +214,8 @@ class AnalysisSolver:
         # backwards: the fine cells of a block seen from the block r further north and east first, so that they lie in their order
         down, across = (w * _turn(k, s * r, period) for w, k in ((down, rows), (across, columns)))
         half = embedded((symbol * (down[:, None] * across)).conj().resolve_conj(), period)
-        size = s * (2 * r + 1)
-        half = torch.fft.irfft(torch.fft.ifft(half, dim=2)[:, :, :size], n=period)[..., :size]
+        cells = s * (2 * r + 1)
+        half = torch.fft.irfft(torch.fft.ifft(half, dim=2)[:, :, :cells], n=period)[..., :cells]
         scale = max(float(half.max()), -float(half.min()))
         half = half.unflatten(3, (-1, s)).unflatten(2, (-1, s))  # C, n, lag_y, phase_y, lag_x, phase_x
         fine = (half.permute(0, 3, 5, 1, 2, 4) / scale).half().flatten(3).flatten(0, 2)
@@ -275,7 +275,12 @@ class AnalysisSolver:
         below, above = seen.start - (blocks.start - r), blocks.stop + r - seen.stop
         padded = F.pad(w, (r, r, 0, 0), mode="circular") if self.circular else F.pad(w, (r, r + 1))
         side = 2 * r + 1
-        near = F.unfold(F.pad(padded, (0, 0, below, above)), side).unflatten(1, (-1, side, side)).flip((2, 3)).flatten(1, 3)
+        near = (
+            F.unfold(F.pad(padded, (0, 0, below, above)), side)
+            .unflatten(1, (-1, side, side))
+            .flip((2, 3))
+            .flatten(1, 3)
+        )
         fine = (gain.fine.float() @ (gain.scale * near)).unflatten(2, (blocks.stop - blocks.start, -1))
         return F.pixel_shuffle(fine, self.factor)
 
