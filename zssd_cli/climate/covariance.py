@@ -24,7 +24,7 @@ MAX_LAG = 160
 TORUS = 384
 WHITE = 2 * math.pi / 100
 """Wavenumber per cell (25 degrees of wavelength) below which a red spectrum is taken as white before the taper."""
-ROUGHEST = 4
+ROUGHEST = 3
 """Cells of the shortest waves that :meth:`BandSpectrum.root` makes: the noise that the sampler adds to them drowns these, too."""
 
 
