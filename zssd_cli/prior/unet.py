@@ -35,7 +35,7 @@ class Conv(nn.Conv2d):
 
     def activated(self, x: Tensor, circular: bool, gain: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
         """The same of silu(gain * rms_norm(x) + shift), gain and shift (B, C, 1, 1); without gradients in one buffer, rim and all."""
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
             h = rms_norm(x)
             return self(F.silu(h if gain is None or shift is None else torch.addcmul(shift, h, gain)), circular)
         batch, count, height, width = x.shape
