@@ -24,8 +24,6 @@ MAX_LAG = 160
 TORUS = 384
 WHITE = 2 * math.pi / 100
 """Wavenumber per cell (25 degrees of wavelength) below which a red spectrum is taken as white before the taper."""
-ROUGHEST = 3
-"""Cells of the shortest waves that :meth:`BandSpectrum.root` makes: the noise that the sampler adds to them drowns these, too."""
 
 
 class LagSums:
@@ -176,12 +174,10 @@ class BandSpectrum:
     def root(self) -> Tensor:
         """The symmetric square root's kernel at lags -MAX_LAG ... MAX_LAG: noise convolved with it has this covariance, (C, C, y, x).
 
-        Without waves shorter than :data:`ROUGHEST` cells, and of the variables of ``modes``.
+        Of the variables of ``modes``.
         """
-        symbol = _gram(self._factor(TORUS // ROUGHEST, 1, 0.25)).conj()
-        kernel = torch.fft.irfft(torch.fft.ifft(embedded(symbol, TORUS), dim=2), n=TORUS).roll(
-            (MAX_LAG, MAX_LAG), (2, 3)
-        )
+        symbol = _gram(self._factor(TORUS, 1, 0.25)).conj()
+        kernel = torch.fft.irfft2(symbol, s=(TORUS, TORUS)).roll((MAX_LAG, MAX_LAG), (2, 3))
         return kernel[:, :, : 2 * MAX_LAG + 1, : 2 * MAX_LAG + 1]
 
     def mirrored(self, signs: Tensor) -> "BandSpectrum":
