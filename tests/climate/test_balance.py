@@ -120,7 +120,7 @@ def test_the_transfer_of_a_wave_is_the_straight_part(row, column):
     for wave in (phase.cos(), phase.sin()):
         answer.append(straight.straight(wave[None], grid)[0])
     centre = int(np.argmin(np.abs(grid.lat - band_centres()[band])))
-    symbol = straight.transfer(band, period)[row, column]
+    symbol = straight.transfer(band, period)[:, row, column]
     wanted = symbol[:, None] * torch.exp(1j * phase[centre])
     found = torch.complex(*answer)[:, centre]
     torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-6)

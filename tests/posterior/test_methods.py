@@ -58,7 +58,7 @@ def test_what_a_guidance_needs(name, steps, sampler, spacing, stepwise, exact, b
 
 
 def test_gains_are_kept_by_the_analysis_alone_at_every_high_level():
-    levels = torch.tensor([80.0, 10.0, 4.0, 3.9, 0.0])
+    levels = torch.tensor([80.0, 10.0, 0.6, 0.5, 0.0])
     assert {name: by_name(name).gains(levels) for name in EVERY} == {
         "analysis": 4, "mmps": 1, "projection": 0, "ucg": 0, "dps": 0,
     }  # fmt: skip

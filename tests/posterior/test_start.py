@@ -8,7 +8,7 @@ import scipy.fft
 import torch
 
 from tests.posterior.gaussian import World, lag_table, world_of
-from zssd_cli.climate.covariance import TORUS, assemble
+from zssd_cli.climate.covariance import TORUS
 from zssd_cli.climate.gaussian import Climate, ClimateFields
 from zssd_cli.grids.latlon import Region, block_grid, fine_grid
 from zssd_cli.operators.coarsen import Coarsen
@@ -32,7 +32,7 @@ CLIMATE = Climate(("msl", "x"), torch.zeros(2), torch.ones(2), torch.zeros(2, 72
 def world() -> World:
     """A box cut from the endless Gaussian of the climate."""
     spectrum = CLIMATE.bands(np.array([0.0]))[0].own
-    lags = torch.fft.irfft2(assemble(spectrum.values, spectrum.vectors), s=(TORUS, TORUS)).double().numpy()
+    lags = torch.fft.irfft2(spectrum.covariance(), s=(TORUS, TORUS)).double().numpy()
     return world_of(lambda y, x: lags[:, :, y % TORUS, x % TORUS])
 
 

@@ -5,7 +5,7 @@ import torch
 
 from tests.worlds import REACH, TINY, noise, random_conditions, random_denoiser
 from zssd_cli.config import UNetConfig
-from zssd_cli.prior.unet import DETAILS, TimeTokens, UNet
+from zssd_cli.prior.unet import DETAILS, Conv, Halve, TimeTokens, UNet
 
 CONFIGS = {
     "tiny": TINY,
@@ -115,3 +115,22 @@ def test_what_is_absent_matters_once_it_is_learned(network):
             for known in ([1.0, 1, 1], [1.0, 0, 1])
         )
     assert (full - lacking).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("circular", [True, False])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_without_gradients_a_convolution_answers_the_same(circular, layout, dtype):
+    layer = Conv(6, 5).to(dtype)
+    x = noise(2, 6, 9, 11).to(dtype).contiguous(memory_format=layout)
+    gain, shift = noise(2, 6, 1, 1, seed=1).to(dtype), noise(2, 6, 1, 1, seed=2).to(dtype)
+    for scaling in ((), (gain, shift)):
+        plain = layer.activated(x, circular, *scaling).detach()
+        with torch.no_grad():
+            torch.testing.assert_close(layer.activated(x, circular, *scaling), plain)
+
+
+def test_halving_is_a_convolution_of_the_shuffled_pixels():
+    layer, x = Halve(3, 5), noise(2, 3, 8, 6)
+    shuffled = torch.nn.functional.conv2d(torch.nn.functional.pixel_unshuffle(x, 2), layer.weight, layer.bias)
+    torch.testing.assert_close(layer(x), shuffled, rtol=0, atol=1e-6)

@@ -220,13 +220,13 @@ class Balance:
         )
 
     def transfer(self, band: int, period: int) -> Tensor:
-        """L of a band for plane waves of ``period`` cells around: (period, period // 2 + 1, 2), complex."""
+        """L of a band for plane waves of ``period`` cells around: (2, period, period // 2 + 1), complex."""
         rows = 2 * math.pi * torch.fft.fftfreq(period, dtype=torch.float64)[:, None]
         columns = 2 * math.pi * torch.fft.rfftfreq(period, dtype=torch.float64)
         narrow = _narrow(torch.tensor(band_centres()[band]))
         smooth = torch.exp(-0.5 * FILTER_CELLS**2 * (rows**2 + (columns / narrow) ** 2))
-        waves = torch.stack([columns.sin().expand_as(smooth), rows.sin().expand_as(smooth)], -1) * smooth[..., None]
-        return 1j * (waves @ self.slopes[band].double().cpu().T)
+        east, north = columns.sin() * smooth, rows.sin() * smooth
+        return 1j * torch.stack([a * east + b * north for a, b in self.slopes[band].double().cpu()])
 
 
 @dataclass(frozen=True)

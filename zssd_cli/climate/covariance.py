@@ -24,8 +24,6 @@ MAX_LAG = 160
 TORUS = 384
 WHITE = 2 * math.pi / 100
 """Wavenumber per cell (25 degrees of wavelength) below which a red spectrum is taken as white before the taper."""
-ALIASED = 1e-3
-"""Largest value of V, as a share of its peak, beyond TORUS / 4 cells for which half the torus holds it."""
 
 
 class LagSums:
@@ -88,94 +86,162 @@ def merged(sums: Sequence[LagSums]) -> np.ndarray:
     return lags[nearest].astype(np.float32)
 
 
+class Modes:
+    """Eigen-decomposition of a covariance operator's symbol, at the wavenumbers that somebody asks for and once.
+
+    Parameters
+    ----------
+    symbol
+        Hermitian matrices, (TORUS, TORUS // 2 + 1, C, C).
+    """
+
+    def __init__(self, symbol: Tensor) -> None:
+        self._symbol = symbol.to(torch.complex128)
+        self._values = torch.zeros(symbol.shape[:-1])
+        self._vectors = torch.zeros(symbol.shape, dtype=torch.complex64)
+        self._known = torch.zeros(symbol.shape[:2], dtype=torch.bool)
+
+    @property
+    def count(self) -> int:
+        """Variables, C."""
+        return self._values.shape[-1]
+
+    def at(self, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """Variance per mode and rank, (rows, columns, C), above 0, and unitary matrices, (rows, columns, C, C), complex."""
+        box = rows[:, None], columns
+        wanted = torch.zeros_like(self._known)
+        wanted[box] = True
+        new = wanted & ~self._known
+        if new.any():
+            symbol = self._symbol[new]
+            values, vectors = torch.linalg.eigh((symbol + symbol.mH) / 2)
+            self._values[new], self._vectors[new] = values.clamp(min=1e-10).float(), vectors.to(torch.complex64)
+            self._known |= new
+        return self._values[box], self._vectors[box]
+
+
 @dataclass(frozen=True)
 class BandSpectrum:
-    r"""Eigen-decomposition of one band's covariance on a doubly periodic square of TORUS cells.
+    r"""One band's covariance on a doubly periodic square of TORUS cells.
+
+    What is asked of it is computed up to a wavenumber ``cut`` and, with ``step`` 2, on half the torus: at every second wavenumber.
 
     Attributes
     ----------
-    values
-        Variance per mode and rank, (TORUS, TORUS // 2 + 1, C), not negative.
-    vectors
-        Unitary matrices, (TORUS, TORUS // 2 + 1, C, C), complex.
+    modes
+        Of the band in the northern hemisphere.
+    transfer
+        T, acting on plane waves, (C, C, TORUS, TORUS // 2 + 1): the variables are T times those of ``modes``. None: they are the same.
+    signs
+        What the mirror at the equator does to each variable, (C,), for the band's twin on the other side of it.
     """
 
-    values: Tensor
-    vectors: Tensor
+    modes: Modes
+    transfer: Tensor | None = None
+    signs: Tensor | None = None
 
     @property
-    def period(self) -> int:
-        """Cells along a side of the torus."""
-        return self.values.shape[0]
+    def count(self) -> int:
+        """Variables, C."""
+        return self.modes.count
 
-    def on_torus(self, sigma: float) -> "BandSpectrum":
-        """The same on the smallest torus that holds V at this noise level: the whole one or half of it."""
-        if self._reaches_far(sigma):
-            return self
-        return BandSpectrum(self.values[::2, ::2], self.vectors[::2, ::2])
+    def covariance(self, cut: int = TORUS, step: int = 1) -> Tensor:
+        """B as the rfft2 of its lag function, (C, C, rows, columns) of :func:`wavenumbers`."""
+        return _gram(self._factor(cut, step, 0.5))
 
-    def _reaches_far(self, sigma: float) -> bool:
-        """Whether V is not small beyond a quarter of the torus, along its axes."""
-        if self.period < TORUS:
-            return True
-        if sigma not in self._far:
-            variance = assemble(self.posterior(sigma), self.vectors).diagonal().permute(2, 0, 1).real
-            lags = torch.fft.irfft2(variance, s=(TORUS, TORUS)).abs()
-            quarter = slice(TORUS // 4, TORUS // 2)
-            beyond = torch.maximum(lags[:, quarter, 0].amax(1), lags[:, 0, quarter].amax(1))
-            self._far[sigma] = bool((beyond > ALIASED * lags[:, 0, 0]).any())
-        return self._far[sigma]
+    def conditional(self, sigma: float, cut: int = TORUS, step: int = 1) -> Tensor:
+        r"""The same of :math:`V = B \sigma^2 (B + \sigma^2)^{-1}`, the covariance of x0 given x0 + sigma n."""
+        if step == 2:
+            rows, columns = wavenumbers(cut, 2)
+            prior = self._on_half[:, :, rows[:, None] // 2, columns // 2]
+        else:
+            prior = self.covariance(cut, step)
+        return prior if math.isinf(sigma) else _shrunk(prior, sigma)
 
-    @cached_property
-    def _far(self) -> dict[float, bool]:
-        return {}
-
-    def posterior(self, sigma: float) -> Tensor:
-        r"""Eigenvalues of :math:`V = B \sigma^2 (B + \sigma^2)^{-1}`; those of B where sigma is infinite."""
-        return self.values / (1 + self.values / sigma**2)
+    def powers(self, sigma: float) -> Tensor:
+        """What V's diagonal reaches at most on half the torus, (C, TORUS // 2, TORUS // 4 + 1)."""
+        prior = self._on_half.diagonal().real.permute(2, 0, 1)
+        return prior / (1 + prior / sigma**2)
 
     def variances(self, sigma: float) -> Tensor:
-        """Of the variables in a cell given x0 + sigma n, (C,): the diagonal of :meth:`conditional` at lag 0."""
-        power = (self.vectors.abs().square() * self.posterior(sigma)[..., None, :]).sum(-1)
-        power[:, 1 : (self.period + 1) // 2] *= 2
-        return power.sum((0, 1)) / self.period**2
-
-    def cropped(self, cut: int) -> "BandSpectrum":
-        """The wavenumbers -``cut`` to ``cut`` only, in the FFT's order."""
-        if 2 * cut + 1 >= self.period:
-            return self
-        rows = torch.cat([torch.arange(cut + 1), torch.arange(-cut, 0)])
-        return BandSpectrum(self.values[rows, : cut + 1], self.vectors[rows, : cut + 1])
-
-    def conditional(self, sigma: float, cut: int = TORUS) -> Tensor:
-        r"""Lag function of :math:`V = B \sigma^2 (B + \sigma^2)^{-1}`, the covariance of x0 given x0 + sigma n.
-
-        Returns its rfft2, (C, C, n, n // 2 + 1) with n the period of :meth:`on_torus`; less where cropped.
-        """
-        part = self.on_torus(sigma).cropped(cut)
-        return assemble(part.posterior(sigma), part.vectors)
-
-    def coupled(self, transfer: Tensor) -> "BandSpectrum":
-        """Of T x, T (TORUS, TORUS // 2 + 1, C, C) acting on plane waves."""
-        mixed = transfer.to(torch.complex128) @ self.vectors.to(torch.complex128)
-        return diagonal((mixed * self.values.double()[..., None, :]) @ mixed.mH)
+        """Of the variables in a cell given x0 + sigma n, (C,): V's diagonal at lag 0, with what half the torus makes of it."""
+        power = self.conditional(sigma, TORUS, 2).diagonal().real
+        period = power.shape[0]
+        twice = torch.full((power.shape[1], 1), 2.0)
+        twice[0] = twice[-1] = 1
+        return (power * twice).sum((0, 1)) / period**2
 
     def root(self) -> Tensor:
-        """The symmetric square root's kernel at lags -MAX_LAG ... MAX_LAG: noise convolved with it has this covariance, (C, C, y, x)."""
-        symbol = assemble(self.values.sqrt(), self.vectors).conj()
+        """The symmetric square root's kernel at lags -MAX_LAG ... MAX_LAG: noise convolved with it has this covariance, (C, C, y, x).
+
+        Of the variables of ``modes``.
+        """
+        symbol = _gram(self._factor(TORUS, 1, 0.25)).conj()
         kernel = torch.fft.irfft2(symbol, s=(TORUS, TORUS)).roll((MAX_LAG, MAX_LAG), (2, 3))
         return kernel[:, :, : 2 * MAX_LAG + 1, : 2 * MAX_LAG + 1]
 
     def mirrored(self, signs: Tensor) -> "BandSpectrum":
         """The band's twin on the other side of the equator; ``signs`` (C,) is what the mirror does to each variable."""
-        values, vectors = (part.flip(0).roll(1, 0) for part in (self.values, self.vectors))
-        return BandSpectrum(values, vectors * signs.to(vectors)[:, None])
+        return BandSpectrum(self.modes, self.transfer, signs)
+
+    @cached_property
+    def _on_half(self) -> Tensor:
+        return self.covariance(TORUS, 2)
+
+    def _factor(self, cut: int, step: int, power: float) -> Tensor:
+        """T U S^power, U and S from the modes, (C, C, rows, columns)."""
+        rows, columns = wavenumbers(cut, step)
+        values, vectors = self.modes.at(rows, columns)
+        factor = (vectors * values[..., None, :] ** power).permute(2, 3, 0, 1).contiguous()
+        if self.transfer is not None:
+            transfer = self.transfer[:, :, rows[:, None], columns]
+            factor = (transfer[:, :, None] * factor).sum(1)
+        if self.signs is not None:
+            factor = factor.flip(2).roll(1, 2) * self.signs.to(factor)[:, None, None, None]
+        return factor
 
 
-def assemble(values: Tensor, vectors: Tensor) -> Tensor:
-    """Matrices from eigenvalues (ky, kx, C) and vectors (ky, kx, C, C) as the rfft2 of a lag function, (C, C, ky, kx)."""
-    product = (vectors.conj() * values[..., None, :]) @ vectors.transpose(-1, -2)
-    return product.permute(2, 3, 0, 1)
+def wavenumbers(cut: int = TORUS, step: int = 1) -> tuple[Tensor, Tensor]:
+    """Rows and columns of an rfft2 of TORUS cells: every ``step``-th, up to ``cut`` of them each way, in the order of FFTs."""
+    period = TORUS // step
+    rows = torch.arange(period)
+    if 2 * cut + 1 < period:
+        rows = torch.cat([torch.arange(cut + 1), torch.arange(period - cut, period)])
+    return step * rows, step * torch.arange(min(cut, period // 2) + 1)
+
+
+def embedded(symbol: Tensor, period: int) -> Tensor:
+    """Rows -k ... k (..., rows, columns) among all ``period`` of a torus, zero elsewhere; the columns are left to irfft."""
+    count = symbol.shape[-2]
+    if count == period:
+        return symbol
+    result = symbol.new_zeros(*symbol.shape[:-2], period, symbol.shape[-1])
+    top = count // 2 + 1
+    result[..., :top, :], result[..., top - count :, :] = symbol[..., :top, :], symbol[..., top:, :]
+    return result
+
+
+def _gram(factor: Tensor) -> Tensor:
+    """The conjugate of F F^H for matrices (C, C, ...)."""
+    conjugate = factor.conj().resolve_conj()
+    result = conjugate[:, None, 0] * factor[None, :, 0]
+    for rank in range(1, factor.shape[1]):
+        result.addcmul_(conjugate[:, None, rank], factor[None, :, rank])
+    return result
+
+
+def _shrunk(prior: Tensor, sigma: float) -> Tensor:
+    """V = sigma^2 (1 + B / sigma^2)^-1 B / sigma^2 of matrices B (C, C, ...), which are overwritten: Gauss and Jordan, all at once."""
+    right = prior.div_(sigma**2)
+    left = right.clone()
+    left.diagonal().add_(1)
+    for k in range(len(left)):
+        pivot, column = 1 / left[k, k].real, left[:, k, None].clone()
+        beside, row = left[k, k + 1 :] * pivot, right[k] * pivot
+        left[:, k + 1 :].addcmul_(column, beside[None], value=-1)
+        right.addcmul_(column, row[None], value=-1)
+        left[k, k + 1 :], right[k] = beside, row
+    return right.mul_(sigma**2)
 
 
 def ring_sums(weights: Tensor) -> Tensor:
@@ -188,7 +254,7 @@ def ring_sums(weights: Tensor) -> Tensor:
 
 
 def band_spectrum(lags: np.ndarray | Tensor, signs: np.ndarray | None = None, red: Sequence[int] = ()) -> BandSpectrum:
-    """Taper, embed and diagonalise the lag covariance of one band.
+    """Taper and embed the lag covariance of one band.
 
     Parameters
     ----------
@@ -220,14 +286,7 @@ def band_spectrum(lags: np.ndarray | Tensor, signs: np.ndarray | None = None, re
         undone = 1 / _whitening()[..., None]
         spectrum[..., variable, :] *= undone
         spectrum[..., :, variable] *= undone
-    result = diagonal(spectrum)
-    return result if signs is None else result.mirrored(torch.as_tensor(signs))
-
-
-def diagonal(symbol: Tensor) -> BandSpectrum:
-    """Eigen-decomposition of a covariance operator's symbol (TORUS, TORUS // 2 + 1, C, C)."""
-    values, vectors = torch.linalg.eigh((symbol + symbol.mH) / 2)
-    return BandSpectrum(values.clamp(min=1e-10).float(), vectors.to(torch.complex64))
+    return BandSpectrum(Modes(spectrum), None, None if signs is None else torch.as_tensor(signs))
 
 
 def _whitened(lags: Tensor) -> Tensor:
@@ -273,7 +332,7 @@ def latitude_bands(
 ) -> list[Band]:
     """The bands of both hemispheres that matter for the rows ``lat`` (degrees, ascending).
 
-    This diagonalises; do it once for all that needs the bands.
+    They diagonalise what is asked of them; make them once for all that needs them.
 
     Parameters
     ----------
@@ -282,7 +341,7 @@ def latitude_bands(
     lat
         Rows.
     coupling
-        Band -> T (TORUS, TORUS // 2 + 1, C, C): the variables are T times those of ``lags``. None: they are the same.
+        Band -> T (C, C, TORUS, TORUS // 2 + 1): the variables are T times those of ``lags``. None: they are the same.
     red
         See :func:`band_spectrum`.
     """
@@ -293,7 +352,7 @@ def latitude_bands(
             index = int(np.argmin(np.abs(band_centres() - abs(centre))))
             if index not in known:
                 own = band_spectrum(lags[index], red=red)
-                known[index] = own if coupling is None else own.coupled(coupling(index)), own
+                known[index] = own if coupling is None else BandSpectrum(own.modes, coupling(index)), own
             joint, own = known[index]
             if centre < 0:
                 joint, own = joint.mirrored(signs), own.mirrored(signs)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 from zssd_cli.climate.balance import PRESSURE, WINDS, Balance, surfaces
@@ -69,9 +70,11 @@ class Climate:
         """From (pressure, deviations of the winds) to (pressure, winds), for plane waves."""
         assert self.balance is not None  # noqa: S101 (only asked where it is there)
         transfer = self.balance.transfer(band, TORUS)
-        matrix = torch.eye(len(self.variables), dtype=transfer.dtype).expand(*transfer.shape[:2], -1, -1).clone()
+        matrix = torch.eye(len(self.variables), dtype=torch.complex64)[:, :, None, None].repeat(
+            1, 1, *transfer.shape[1:]
+        )
         scale = self.std[self.pressure] / self.std[self.winds]
-        matrix[..., self.winds, self.pressure] = transfer * scale.cpu()
+        matrix[self.winds, self.pressure] = (transfer * scale.cpu()[:, None, None]).to(matrix)
         return matrix
 
 
@@ -121,13 +124,14 @@ class ClimateFields:
             touched = torch.nonzero(band.weight > 0).flatten()
             first, last = int(touched[0]), int(touched[-1]) + 1
             part = noise[:, :, first : last + 2 * rim]
-            size = part.shape[2:]
             root = band.own.root().to(self.device)
-            kernel = root.new_zeros(*root.shape[:2], *size)
-            kernel[:, :, : root.shape[2], : root.shape[3]] = root
-            waves = torch.fft.rfft2(kernel.roll((-MAX_LAG, -MAX_LAG), (2, 3)))
-            field = torch.fft.irfft2(torch.einsum("ijyx,bjyx->biyx", waves, torch.fft.rfft2(part)), s=size)
-            inner = field[:, :, rim : rim + last - first, side : side + width]
+            # what is beyond the rim enters nothing that is kept, so that any length will do that a transform is fast with
+            size = [next_fast_len(part.shape[2]), width if self.grid.circular else next_fast_len(part.shape[3])]
+            waves, given = torch.fft.rfft2(root, s=size), torch.fft.rfft2(part, s=size)
+            field = torch.fft.irfft2(torch.stack([(row * given).sum(1) for row in waves], 1), s=size)
+            # the kernel begins with its first lag, -MAX_LAG: all comes to lie so much further north and east
+            inner = field.roll(-MAX_LAG, 3) if self.grid.circular else field[..., 2 * side : 2 * side + width]
+            inner = inner[:, :, 2 * rim : 2 * rim + last - first]
             weight = band.weight[first:last, None].to(self.device)
             result[:, :, first:last] += inner * weight
             drawn[:, first:last] += root.square().sum((1, 2, 3)).sqrt()[:, None, None] * weight

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zssd_cli.climate.covariance import MAX_LAG, Band, assemble
+from zssd_cli.climate.covariance import MAX_LAG, TORUS, Band
 from zssd_cli.grids.latlon import FINE_STEP
 
 BEGINS, WHOLE = 60.0, 75.0
@@ -48,7 +48,7 @@ class PolarWaves:
         east = 2 * np.pi * np.arange(columns) / columns
         self._turn = torch.as_tensor(np.exp(1j * np.sign(self._lat)[:, None] * east), dtype=torch.complex64)
         if self.rows.size:
-            count = self._bands[0].own.vectors.shape[-1]
+            count = self._bands[0].own.count
             self._scalars = {channel: self._factor([channel]) for channel in range(count) if channel not in self._winds}
             self._flow = self._factor(self._winds) if self._winds else None
 
@@ -97,8 +97,7 @@ class PolarWaves:
 
     def _along(self, band: Band, channels: Sequence[int]) -> Tensor:
         """Power of zonal waves that the covariance along the meridian asks for, (rows, W)."""
-        own = band.own
-        lags = torch.fft.irfft2(assemble(own.values, own.vectors), s=(own.period, own.period))
+        lags = torch.fft.irfft2(band.own.covariance(), s=(TORUS, TORUS))
         along = sum(lags[channel, channel, : MAX_LAG + 1, 0] for channel in channels).numpy()
         half = (along < along[0] / 2).argmax() * FINE_STEP
         angle = np.pi * np.arange(self._columns) / self._columns

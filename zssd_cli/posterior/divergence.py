@@ -13,7 +13,7 @@ wavelength wide: the shortest wave that they hold. Rows from 30 to 65 degrees de
 import numpy as np
 import torch
 
-from zssd_cli.climate.covariance import TORUS, Band, assemble
+from zssd_cli.climate.covariance import TORUS, Band
 from zssd_cli.errors import ConfigError
 from zssd_cli.evaluation.spectra import WITHIN_DB, WavelengthBins, decibels
 from zssd_cli.grids.extent import cell_width, covered_region, scale_for
@@ -104,7 +104,7 @@ def _reanalysis(bands: list[Band], channel: int, grid: LatLonGrid, width: float)
     frequency = np.fft.rfftfreq(grid.lon.size, STEP)[1:]
     total = np.zeros((MIDDLE.size, frequency.size))
     for band in bands:
-        power = assemble(band.spectrum.values, band.spectrum.vectors)[channel, channel].real.numpy()
+        power = band.spectrum.covariance()[channel, channel].real.numpy()
         along = (power * north[:, None]).sum(0) * east * 2 * FINE_STEP / TORUS
         total += band.weight.numpy()[:, None] * np.interp(frequency, per_degree[1], along)
     rows = np.searchsorted(MIDDLE, grid.lat).clip(max=MIDDLE.size - 1)

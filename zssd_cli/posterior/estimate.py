@@ -18,7 +18,7 @@ BACKWARD = 3.0
 """A step with back-propagation in units of a plain network call."""
 LARGE, LARGER = 300_000, 1.5
 """In windows beyond LARGE cells a cell takes LARGER times as long where their tensors are fetched from the system at every call."""
-SETUP = 0.25
+SETUP = 0.12
 """Seconds per band of latitude to prepare covariances and gains."""
 RULES = 0.7, 1.3
 """How far a run may be from what these rules make of a call of the network."""

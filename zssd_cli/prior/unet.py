@@ -33,6 +33,37 @@ class Conv(nn.Conv2d):
         """Pad longitude circular or replicate, latitude replicate, and convolve."""
         return super().forward(extend(x, 1, circular))
 
+    def activated(self, x: Tensor, circular: bool, gain: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
+        """The same of silu(gain * rms_norm(x) + shift), gain and shift (B, C, 1, 1); without gradients in one buffer, rim and all."""
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            h = rms_norm(x)
+            return self(F.silu(h if gain is None or shift is None else torch.addcmul(shift, h, gain)), circular)
+        batch, count, height, width = x.shape
+        channels_last = x.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        shape = batch, count, height + 2, width + 2
+        wide = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
+        inner = wide[..., 1:-1, 1:-1]
+        torch.mul(x, _shrinkage(x), out=inner)
+        if gain is not None and shift is not None:
+            torch.addcmul(shift, inner, gain, out=inner)
+        F.silu(inner, inplace=True)
+        west, east = (-2, 1) if circular else (1, -2)
+        wide[..., 0], wide[..., -1] = wide[..., west], wide[..., east]
+        wide[..., 0, :], wide[..., -1, :] = wide[..., 1, :], wide[..., -2, :]
+        return super().forward(wide)
+
+
+class Halve(nn.Conv2d):
+    """A 1 x 1 convolution of what ``pixel_unshuffle`` makes of x, without making it: (B, C, H, W) -> (B, C', H / 2, W / 2)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(4 * inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Weights are kept as those of the 1 x 1 convolution."""
+        return F.conv2d(x, self.weight.flatten(1).unflatten(1, (-1, 2, 2)), self.bias, stride=2)
+
 
 def extend(x: Tensor, cells: int, circular: bool) -> Tensor:
     """Rim of ``cells`` around (..., H, W): circular or replicate in longitude, replicate in latitude.
@@ -54,9 +85,14 @@ def start_at_zero(layer: nn.Linear | nn.Conv2d) -> None:
 
 def rms_norm(x: Tensor) -> Tensor:
     """Unit mean square over channels at every pixel, (B, C, H, W)."""
+    return x * _shrinkage(x)
+
+
+def _shrinkage(x: Tensor) -> Tensor:
+    """What :func:`rms_norm` multiplies with, (B, 1, H, W)."""
     # autocast on a GPU makes the norm float32, and all after it
     size = torch.linalg.vector_norm(x, dim=1, keepdim=True).to(x.dtype)
-    return x * torch.rsqrt(size.square() / x.shape[1] + 1e-4)
+    return torch.rsqrt(size.square() / x.shape[1] + 1e-4)
 
 
 class Block(nn.Module):
@@ -73,9 +109,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor, circular: bool) -> Tensor:
         """(B, C, H, W), (B, E) -> (B, C, H, W)."""
         scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
-        h = self.first(F.silu(rms_norm(x)), circular)
-        h = F.silu(torch.addcmul(shift, rms_norm(h), 1 + scale))
-        return x + self.second(h, circular)
+        h = self.first.activated(x, circular)
+        return x + self.second.activated(h, circular, 1 + scale, shift)
 
 
 class TimeAttention(nn.Module):
@@ -154,7 +189,7 @@ class UNet(nn.Module):
         start_at_zero(self.absent)
         self.tokens = TimeTokens(config.token)
         self.stem = Conv((1 + DETAILS) * variables + len(STATIC_CHANNELS), ch[0])
-        self.down = nn.ModuleList(nn.Conv2d(4 * ch[i], ch[i + 1], 1) for i in range(depth))
+        self.down = nn.ModuleList(Halve(ch[i], ch[i + 1]) for i in range(depth))
         self.up = nn.ModuleList(nn.Conv2d(ch[i + 1], 4 * ch[i], 1) for i in range(depth))
         self.merge = nn.ModuleList(nn.Conv2d(2 * ch[i], ch[i], 1) for i in range(depth))
         token = [config.token if i >= config.attention_from else 0 for i in range(depth + 1)]
@@ -192,10 +227,10 @@ class UNet(nn.Module):
         for level, down in zip(self.encoder, self.down, strict=True):
             h = level(h, embedding, tokens, circular)
             skips.append(h)
-            h = down(F.pixel_unshuffle(h, 2))
+            h = down(h)
         h = self.middle(h, embedding, tokens, circular)
         for i in reversed(range(len(self.up))):
             h = F.pixel_shuffle(self.up[i](h), 2)
             h = self.merge[i](torch.cat([h, skips[i]], 1))
             h = self.decoder[i](h, embedding, tokens, circular)
-        return self.out(F.silu(rms_norm(h)), circular)
+        return self.out.activated(h, circular)

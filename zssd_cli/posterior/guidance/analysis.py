@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zssd_cli.climate.covariance import MAX_LAG, Band, BandSpectrum, latitude_bands, ring_sums
+from zssd_cli.climate.covariance import MAX_LAG, TORUS, Band, BandSpectrum, embedded, latitude_bands, ring_sums
 from zssd_cli.grids.latlon import FINE_STEP
 from zssd_cli.posterior.guidance import LONG, Denoise, Guidance, GuidedDenoise, Method, Observation, Setup
 from zssd_cli.posterior.guidance.projection import sequential
@@ -41,10 +41,10 @@ MODEL_ERROR = 0.1
 CUT = 30.0
 """A negative variance counts as so many times its size: the same gain then makes a misfit grow by a 30th at most. With 3 it grows
 from move to move near the poles; left alone altogether, regions of a few blocks are not fitted any more."""
-DROPPED = 1e-4
+DROPPED = 3e-4
 """Share of the largest element of V A^T that the wavenumbers that are left out would add at most."""
-FAR = 4.0
-"""Below this noise level the gains mostly lie on half the torus."""
+FINE = 0.5
+"""Up to this noise level gains are made on half the torus: what is not known yet reaches no further (docs/benchmarks.md)."""
 SIGHT = 60
 """How far beyond its band (in fine cells) an increment looks for observations: further away B is another one."""
 
@@ -82,8 +82,8 @@ class Gain:
     inverse
         Its inverse, the preconditioner.
     fine
-        V A^T as a matrix from (n, 2r + 1, 2r + 1) coarse neighbours to (C, s, s) fine cells of a block, divided by
-        ``scale`` and kept in half precision: the globe needs several hundred of them.
+        V A^T as a matrix from (n, 2r + 1, 2r + 1) coarse neighbours, the northernmost and easternmost first, to (C, s, s) fine
+        cells of a block, divided by ``scale`` and kept in half precision: the globe needs several hundred of them.
     scale
         Its largest element.
     reach
@@ -155,11 +155,10 @@ def block_window(factor: int, period: int) -> Tensor:
     return (weights / factor * _turn(torch.arange(period)[:, None], torch.arange(factor + 1), period)).sum(1)
 
 
-def relevant(spectrum: BandSpectrum, window: Tensor, sigma: float) -> int:
-    """Largest wavenumber that matters to V A^T: what lies beyond adds less than :data:`DROPPED` of its largest element."""
-    largest = spectrum.values[..., -1]
-    size = largest / (1 + largest / sigma**2) * window.abs()[:, None] * window[: largest.shape[1]].abs()
-    rings = ring_sums(size)
+def relevant(spectrum: BandSpectrum, factor: int, sigma: float) -> int:
+    """Largest wavenumber of half the torus that matters to V A^T: what lies beyond adds under :data:`DROPPED` of the largest element."""
+    largest, window = spectrum.powers(sigma).amax(0), block_window(factor, TORUS // 2).abs()
+    rings = ring_sums(largest * window[:, None] * window[: largest.shape[1]])
     return int((rings.flip(0).cumsum(0).flip(0) > DROPPED * rings.sum()).sum())
 
 
@@ -167,17 +166,6 @@ def _turn(wavenumber: Tensor, cells: Tensor | int, period: int) -> Tensor:
     """e^{2 pi i k d / n}, the factor of a shift by d cells."""
     angle = 2 * torch.pi / period * wavenumber * cells
     return torch.polar(torch.ones_like(angle), angle)
-
-
-def _embedded(symbol: Tensor, period: int) -> Tensor:
-    """Rows -k ... k among all ``period`` of a torus, zero elsewhere; the columns are left to irfft."""
-    count = symbol.shape[2]
-    if count == period:
-        return symbol
-    result = symbol.new_zeros(*symbol.shape[:2], period, symbol.shape[3])
-    top = count // 2 + 1
-    result[:, :, :top], result[:, :, top - count :] = symbol[:, :, :top], symbol[:, :, top:]
-    return result
 
 
 def _at_lags(symbol: Tensor, step: int, reach: int, period: int) -> Tensor:
@@ -213,29 +201,28 @@ class AnalysisSolver:
         return gains
 
     def _gain(self, band: PlacedBand, sigma: float) -> Gain:
-        s, observed = self.factor, self.channels
-        period = band.spectrum.on_torus(sigma).period
+        s, observed, step = self.factor, self.channels, 2 if sigma <= FINE else 1
+        period = TORUS // step
         r = max(1, min(-(-MAX_LAG // s) + 1, period // 2 // s - 1))
-        window = block_window(s, period)
-        cut = relevant(band.spectrum.on_torus(sigma), window, sigma)
+        cut = relevant(band.spectrum, s, sigma) * 2 // step
         # lag function c(d) as rfft2; covariance with a block at lag e is sum_q w_q c(e + q)
-        symbol = band.spectrum.conditional(sigma, cut)[:, observed]
+        symbol = band.spectrum.conditional(sigma, cut, step)[:, observed]
         rows = torch.fft.fftfreq(symbol.shape[-2], 1 / symbol.shape[-2])
-        columns = torch.arange(symbol.shape[-1])
+        columns, window = torch.arange(symbol.shape[-1]), block_window(s, period)
         down, across = window[rows.long()], window[columns]
         kernel = _at_lags(symbol[observed] * (down.abs().square()[:, None] * across.abs().square()), s, r, period)
-        # lags of the fine cells from the blocks, southernmost first: s lag - phase, for lag in -r ... r, phase in s - 1 ... 0
-        first = -s * r - s + 1
-        down, across = (w * _turn(k, first, period) for w, k in ((down, rows), (across, columns)))
-        half = _embedded(symbol * (down[:, None] * across), period)
-        half = torch.fft.irfft(torch.fft.ifft(half, dim=2), n=period)[:, :, : s * (2 * r + 1), : s * (2 * r + 1)]
+        # backwards: the fine cells of a block seen from the block r further north and east first, so that they lie in their order
+        down, across = (w * _turn(k, s * r, period) for w, k in ((down, rows), (across, columns)))
+        half = embedded((symbol * (down[:, None] * across)).conj().resolve_conj(), period)
+        cells = s * (2 * r + 1)
+        half = torch.fft.irfft(torch.fft.ifft(half, dim=2)[:, :, :cells], n=period)[..., :cells]
+        scale = max(float(half.max()), -float(half.min()))
         half = half.unflatten(3, (-1, s)).unflatten(2, (-1, s))  # C, n, lag_y, phase_y, lag_x, phase_x
-        fine = half.permute(0, 3, 5, 1, 2, 4).flip((1, 2)).flatten(3).flatten(0, 2)
+        fine = (half.permute(0, 3, 5, 1, 2, 4) / scale).half().flatten(3).flatten(0, 2)
         # on this torus the rows and columns do not meet themselves, but where the domain is the whole circle
         size = (band.seen.stop - band.seen.start + r, self.columns if self.circular else self.columns + r)
         coarse = self._coarse_spectrum(kernel, size)
-        scale = float(fine.abs().max())
-        return Gain(coarse, torch.linalg.inv(coarse), (fine / scale).half().to(self.device), scale, r, size)
+        return Gain(coarse, torch.linalg.inv(coarse), fine.to(self.device), scale, r, size)
 
     def _coarse_spectrum(self, kernel: Tensor, size: tuple[int, int]) -> Tensor:
         """Block covariance (n, n, 2r + 1, 2r + 1) plus observation error as a symbol on the coarse torus."""
@@ -287,14 +274,20 @@ class AnalysisSolver:
         r, seen, blocks = gain.reach, band.seen, band.blocks
         below, above = seen.start - (blocks.start - r), blocks.stop + r - seen.stop
         padded = F.pad(w, (r, r, 0, 0), mode="circular") if self.circular else F.pad(w, (r, r + 1))
-        near = F.unfold(F.pad(padded, (0, 0, below, above)), 2 * r + 1)
-        fine = ((gain.scale * gain.fine.float()) @ near).unflatten(2, (blocks.stop - blocks.start, -1))
+        side = 2 * r + 1
+        near = (
+            F.unfold(F.pad(padded, (0, 0, below, above)), side)
+            .unflatten(1, (-1, side, side))
+            .flip((2, 3))
+            .flatten(1, 3)
+        )
+        fine = (gain.fine.float() @ (gain.scale * near)).unflatten(2, (blocks.stop - blocks.start, -1))
         return F.pixel_shuffle(fine, self.factor)
 
     def increment(self, residual: Tensor, present: Tensor, sigma: float) -> Tensor:
         """The correction of the denoised field, (B, n, h, w) -> (B, C, H, W)."""
         (height, width), s = self.shape, self.factor
-        result = residual.new_zeros(len(residual), self.bands[0].spectrum.values.shape[-1], height, width)
+        result = residual.new_zeros(len(residual), self.bands[0].spectrum.count, height, width)
         for band, gain in zip(self.bands, self.gains(sigma), strict=True):
             w = self.solve(gain, residual[:, :, band.seen], present[:, :, band.seen])
             fine = self.spread(band, gain, w)
@@ -314,5 +307,5 @@ METHOD = Method(
     sampler=LONG,
     exact=True,
     increment=0.12,
-    gains=lambda levels: 1 + int((levels >= FAR).sum()),
+    gains=lambda levels: 1 + int((levels > FINE).sum()),
 )
