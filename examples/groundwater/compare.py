@@ -33,6 +33,9 @@ from zssd_cli.prior.registry import locate
 
 PAPER = "ld-dim-chain"
 """LD-DIM with the start of the chain as its unknown; on demand only."""
+GAUSSIAN, DECODER = "ld-dim-gaussian", "ld-dim-decoder"
+"""LD-DIM whose members begin as Gaussian latents instead of the diffusion model's, and the decoder's range alone; on demand only."""
+LD_DIM = ("ld-dim", PAPER, GAUSSIAN, DECODER)
 METHODS = ("ld-dim", "tikhonov", "tv", "esmda", "esmda-local", "pcga", "pinn", "pe-vae")
 KINDS = ("grf", "bimaterial")
 
@@ -42,7 +45,7 @@ class Effort:
     """How much every method may do."""
 
     members: int = 64
-    smoothed: int = 512
+    smoothed: int = 256
     starts: int = 3
     grid_steps: int = 100
     esmda: tuple[tuple[str, int, int], ...] = (("grf", 292, 8), ("bimaterial", 512, 15))
@@ -64,17 +67,32 @@ QUICK = Effort(
 )
 
 
+class NoFlow(torch.nn.Module):
+    """The diffusion model of a Gaussian."""
+
+    def forward(self, w: Tensor, _: Tensor) -> Tensor:
+        """F = 0."""
+        return torch.zeros_like(w)
+
+
 def ld_dim(
     bed: Bed, data: Tensor, error: Tensor, init: int, effort: Effort, prior_file: str, name: str
 ) -> dict[str, Estimate]:
-    """Maximum a posteriori and mean of the members."""
+    """Maximum a posteriori and mean of the members (of the decoder alone a fit from the centre, which stops at the noise)."""
     prior, _ = load_latent_prior(Path(prior_file))
     prior = replace(prior, through_chain=name == PAPER)
+    if name in (GAUSSIAN, DECODER):
+        prior = replace(prior, flow=NoFlow())
+    if name == DECODER:
+        prior = replace(prior, whitening=replace(prior.whitening, root=10 * prior.whitening.root))
     settings = InversionSettings(
-        starts=effort.starts, members=effort.members, seed=init, discrepancy=1.0, smoothed=effort.smoothed,
-        ensemble="smoother" if prior.binary and name != PAPER else "rml",
+        starts=1 if name == DECODER else effort.starts, members=0 if name == DECODER else effort.members, seed=init,
+        discrepancy=1.0, smoothed=effort.smoothed,
+        ensemble="smoother" if prior.binary and name not in (PAPER, DECODER) else "rml",
     )  # fmt: skip
     found = invert(prior, bed.forward, data, error, settings)
+    if name == DECODER:
+        return {f"{name} map": Estimate(prior.finish(found.map_field), found.solves)}
     members = torch.stack([prior.finish(one) for one in found.members])
     return {
         f"{name} map": Estimate(prior.finish(found.map_field), found.solves, members),
@@ -86,7 +104,7 @@ def run(
     method: str, bed: Bed, data: Tensor, error: Tensor, init: int, effort: Effort, priors: dict[str, str]
 ) -> dict[str, Estimate]:
     """One method on P data sets from one initialisation; estimates by their name in the table."""
-    if method in ("ld-dim", PAPER):
+    if method in LD_DIM:
         return ld_dim(bed, data, error, init, effort, priors[bed.kind], method)
     members, assimilations = next((m, a) for kind, m, a in effort.esmda if kind == bed.kind)
     calls: dict[str, Callable[[], Estimate]] = {
@@ -115,7 +133,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--sensors", type=numbers, default=[16, 36, 64], help="square numbers")
     parser.add_argument("--noise", type=numbers, default=[1, 5], help="percent")
     parser.add_argument("--inits", type=int, default=1, help="initialisations of every method")
-    parser.add_argument("--methods", default=",".join(METHODS), help=f"and {PAPER}")
+    parser.add_argument("--methods", default=",".join(METHODS), help=f"and {PAPER}, {GAUSSIAN}, {DECODER}")
     parser.add_argument("--grf", default="darcy-grf", metavar="PRIOR")
     parser.add_argument("--bimaterial", default="darcy-bimaterial", metavar="PRIOR")
     parser.add_argument("--quick", action="store_true", help="a fraction of the effort, to see that it works")
@@ -174,7 +192,7 @@ def compare(given: argparse.Namespace) -> None:
             for init in range(given.inits):
                 where = {
                     "kind": bed.kind, "sensors": bed.sensors, "noise": bed.noise, "run": method, "init": init,
-                    "quick": given.quick, "prior": hashes[bed.kind][:12] if method in ("ld-dim", PAPER) else "",
+                    "quick": given.quick, "prior": hashes[bed.kind][:12] if method in LD_DIM else "",
                 }  # fmt: skip
                 key = (bed.kind, bed.sensors, bed.noise, method, init, where["prior"])
                 todo = [field for field in range(given.fields) if (*key, field, given.quick) not in known]
