@@ -85,7 +85,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--prior", default="darcy-flow", metavar="NAME|FILE")
     parser.add_argument("--stream", default="held-out", choices=("held-out", "tuning"))
     parser.add_argument("--starts", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--discrepancy", type=float, default=1.0)
     return parser.parse_args()
 

@@ -41,8 +41,8 @@ from zssd_cli.inversion.settings import InversionSettings
 RADIUS = 5.0
 """Longest step in the unknown, whose numbers have mean 0 and variance 1."""
 
-FURTHER = 8
-"""Descents of the gradual search after its soft stages, at most."""
+SOFTENED, FURTHER = 3, 4
+"""Stages of the gradual search that are gone through once more, and descents after them at most."""
 
 _STARTS, _MEMBERS, _ERRORS = range(3)
 """Streams of random numbers."""
@@ -310,12 +310,15 @@ def _adam(problem: _Problem, data: Tensor, starts: Tensor, settings: InversionSe
 
 
 def _gradual(problem: _Problem, data: Tensor, starts: Tensor, settings: InversionSettings, progress: OnStep) -> Tensor:
-    """Starts (P, S, n) moved by descents whose interfaces harden and whose errors shrink, each towards half of what the best one misses."""
+    """Starts (P, S, n) moved by descents whose interfaces harden and whose errors shrink, each towards half of what the best one misses.
+
+    What misses the data then goes once more through soft interfaces: bodies that are in the wrong place can leave it there only.
+    """
     z, objective = starts.flatten(0, 1), _objective(problem, data, starts.shape[1])
     rule, told = Rule(settings.lbfgs_steps, misfit=1.0, radius=RADIUS), _told(progress, "search")
     soft, now = problem.prior.softened(), problem.prior
     misses = problem.scaled(data - problem.predict(starts[:, 0])).square().mean(1)
-    for stage in (*soft, *[now] * FURTHER):
+    for stage in (*soft, now, now, *soft[-SOFTENED:], *[now] * FURTHER):
         if stage is now and (misses <= 1).all():
             break
         problem.prior, problem.inflation = stage, (misses.sqrt() / 2).clamp(min=1)[:, None]
