@@ -9,8 +9,8 @@ of the well's water from the west; beside them the mean of ln K, on which flows 
 
 Prints per quantity how many truths lie within the 5 to 95 percent interval of the members, with the standard deviation that so
 many fields leave, the root mean square of the truth's distance from the members' mean in their standard deviations (1 is right),
-and the mean width of the interval beside that of the prior's members, which know no head. The percentiles of M members that are
-right hold 0.9 (M - 1) / (M + 1): 0.87 with 64.
+and the mean width of the interval beside that of the prior's members, which know no head. The percentiles are those of
+``Forecast.interval`` (Weibull's): of 19 or more members that are right they hold 0.9.
 """
 
 import argparse
@@ -98,10 +98,10 @@ def problem(given: argparse.Namespace, bed: beds.Bed, prior: LatentPrior, number
 
 def show(names: list[str], answers: np.ndarray, right: np.ndarray, blind: np.ndarray) -> None:
     """Answers (fields, quantities, members), truths (fields, quantities) and the prior's answers (quantities, members)."""
-    low, high = np.percentile(answers, (5, 95), axis=2)
+    low, high = np.percentile(answers, (5, 95), axis=2, method="weibull")
     inside = (low <= right) & (right <= high)
     square = ((right - answers.mean(2)) / answers.std(2, ddof=1)) ** 2
-    width = (high - low).mean(0) / np.diff(np.percentile(blind, (5, 95), axis=1), axis=0)[0]
+    width = (high - low).mean(0) / np.diff(np.percentile(blind, (5, 95), axis=1, method="weibull"), axis=0)[0]
     print(f"{'':24}  inside    +-  distance  width over the prior's")
     for q, name in enumerate(names):
         row(name, inside[:, q], f"{np.sqrt(square[:, q].mean()):9.2f} {width[q]:9.2f}")

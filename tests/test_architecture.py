@@ -11,8 +11,8 @@ from zssd_cli.app import COMMANDS
 ROOT = Path(__file__).parents[1] / "zssd_cli"
 FLOORS = (
     {"errors", "timing", "defaults", "text", "buffers"},
-    {"discovery", "files", "locks", "times", "variables", "config"},
-    {"grids", "settings_file", "watchdog"},
+    {"discovery", "files", "times", "variables", "config"},
+    {"grids", "locks", "settings_file", "watchdog"},
     {"static", "operators", "climate", "outputs"},
     {"series", "prior", "pictures", "tracking"},
     {"evaluation"},

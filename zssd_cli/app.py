@@ -1,6 +1,6 @@
 """The command line: registers the commands and turns what goes wrong into one line and an exit code.
 
-Exit codes: 0 done, 1 something the line on stderr names, 2 wrong usage (something missing or unknown), 75 stopped by --time-limit,
+Exit codes: 0 done, 1 something the line on stderr names, 2 wrong usage (something missing, an unknown option), 75 stopped by --time-limit,
 130 interrupted, 143 terminated, 129 hung up (128 + signal).
 Commands are imported when they are asked for, and import the heavy libraries inside their functions.
 """

@@ -106,7 +106,7 @@ def write_safely(path: Path, data: bytes) -> None:
     """Write a file that is whole and on the disk, or not there, whatever happens to the machine."""
     path = followed(path)
     temporary = path.with_name(f".{path.name}.part")
-    with _vanishing(temporary):
+    with vanishing(temporary):
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
@@ -174,7 +174,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path = followed(Path(path))
     # named before it is made: a signal that comes in between must find what to remove
     temporary = _beside(path, "part")
-    with _vanishing(temporary):
+    with vanishing(temporary):
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         yield temporary
         umask = os.umask(0)
@@ -187,7 +187,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def scratch_folder(path: Path) -> Iterator[Path]:
     """A folder beside ``path`` for as long as the block lasts; of a killed process :func:`clear_leftovers` removes it."""
     folder = _beside(followed(path), "part")
-    with _vanishing(folder):
+    with vanishing(folder):
         folder.mkdir(0o700)
         yield folder
 
@@ -198,7 +198,7 @@ def temporary_folder(name: str) -> Iterator[Path]:
     path = Path(tempfile.gettempdir()) / (f"{name}-{os.getuid()}" if hasattr(os, "getuid") else name)
     clear_leftovers(path)
     folder = _beside(path, "part")
-    with _vanishing(folder):
+    with vanishing(folder):
         folder.mkdir(0o700)
         yield folder
 
@@ -208,7 +208,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """As :func:`atomic_path` for a folder; what was there goes when the new one is whole."""
     path = followed(path)
     temporary, old = (_beside(path, end) for end in ("part", "old"))
-    with _vanishing(temporary):
+    with vanishing(temporary):
         temporary.mkdir()
         yield temporary
         try:
@@ -231,7 +231,7 @@ def atomic_pair(*paths: Path | None) -> Iterator[tuple[Path | None, ...]]:
 
 
 @contextmanager
-def _vanishing(path: Path) -> Iterator[None]:
+def vanishing(path: Path) -> Iterator[None]:
     """Nothing stays of ``path`` after the block, nor where the process ends within it by :func:`discard_unfinished`.
 
     That is for the process that began the block: one forked within it removes nothing.

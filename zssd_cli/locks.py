@@ -3,11 +3,12 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from zssd_cli.errors import OutputError
+from zssd_cli.files import vanishing
 
 
 def lock(file: IO[bytes]) -> bool:
@@ -31,11 +32,8 @@ def alone(output: Path) -> Iterator[None]:
         There is another one, or the hidden file cannot be made.
     """
     path = output.with_name(f".{output.name}.lock")
-    with _held(path, output):
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+    with _held(path, output), vanishing(path):
+        yield
 
 
 def _held(path: Path, output: Path) -> IO[bytes]:
@@ -52,6 +50,7 @@ def _held(path: Path, output: Path) -> IO[bytes]:
             file.close()
             msg = f"Another process is at work on {output}. Wait for its end, or choose another name with -o."
             raise OutputError(msg)
-        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-            return file
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
         file.close()

@@ -93,16 +93,18 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Run what is missing and print the means."""
     given = parse()
-    done = [json.loads(line) for line in given.output.read_text().splitlines()] if given.output.is_file() else []
+    settings = {key: value for key, value in vars(given).items() if key not in ("output", "fields", "noise")}
+    lines = [json.loads(line) for line in given.output.read_text().splitlines()] if given.output.is_file() else []
+    done = [row for row in lines if settings.items() <= row.items()]
     for noise in map(float, given.noise.split(",")):
         for number in range(given.fields):
-            if any((r["field"], r["noise"], r["truth_cells"]) == (number, noise, given.truth_cells) for r in done):
+            if any((r["field"], r["noise"]) == (number, noise) for r in done):
                 continue
-            done.append(run(given, number, noise))
-            print(" ".join(f"{key} {value:.4g}" for key, value in done[-1].items()), flush=True)
+            done.append(settings | run(given, number, noise))
+            print(" ".join(f"{k} {v:.4g}" for k, v in done[-1].items() if isinstance(v, float)), flush=True)
             with given.output.open("a") as file:
                 file.write(json.dumps(done[-1]) + "\n")
-        rows = [r for r in done if r["noise"] == noise and r["truth_cells"] == given.truth_cells]
+        rows = [r for r in done if r["noise"] == noise]
         shares = np.array([r["misclassified"] for r in rows])
         spread = shares.std(ddof=1) / math.sqrt(len(shares)) if len(shares) > 1 else math.nan
         print(

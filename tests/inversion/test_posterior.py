@@ -237,6 +237,9 @@ class TwoMaterials(LinearPrior):
     def sharpened(self):
         return tuple(TwoMaterials(value) for value in (1.0, 3.0))
 
+    def softened(self):
+        return tuple(TwoMaterials(value) for value in (0.1, 0.3, 0.6))
+
     def fields(self, unknown):
         return torch.tanh(self.sharpness * super().fields(unknown))
 
@@ -260,6 +263,21 @@ def test_smoothed_members_go_on_until_they_explain_the_data(world):
     assert rough.member_misfits.median().sqrt() > 5
     # own errors of the data and those that are left
     assert middle < 2
+
+
+def test_the_gradual_search_meets_the_data_from_the_centre(world):
+    """Through soft interfaces and large errors; what it ends with is told in the errors that were given."""
+    _, operator, _, _ = world
+    sharp = TwoMaterials(3.0)
+    truth = sharp.fields(torch.randn(1, SIZE, generator=torch.Generator().manual_seed(3)))
+    data, error = truth @ operator.T, torch.full((DATA,), 0.02)
+    stages = []
+    settings = InversionSettings(starts=1, members=0, discrepancy=1.0)
+    found = invert(TwoMaterials(), lambda u: u @ operator.T, data, error, settings, lambda *a: stages.append(a))
+    misfit = ((found.map_field @ operator.T - data) / error).square().mean()
+    assert float(misfit) == pytest.approx(float(found.start_misfits), rel=1e-3)
+    assert misfit < 4
+    assert {stage for stage, _, _ in stages} == {"search", "L-BFGS"}
 
 
 @pytest.mark.parametrize("misfit", [0.1, 1.0, 50.0, 400.0, 1e9])

@@ -135,7 +135,10 @@ def execute(
         world.shared(
             lambda: None if checks.dry_run else _check_files(files, config, resume=resume, overwrite=overwrite)
         )
-        world.shared(lambda: None if checks.dry_run else stack.enter_context(alone(files.output)))
+        if not checks.dry_run:
+            world.shared(lambda: stack.enter_context(alone(files.output)))
+            # another process may have ended in between
+            world.shared(lambda: _check_files(files, config, resume=resume, overwrite=overwrite))
         material = gather(console, world, files, config, checks)
         trainer = Trainer(config, data_name(material), world)
         if material.start is not None:

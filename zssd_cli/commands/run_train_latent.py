@@ -43,6 +43,8 @@ def execute(
     check_name(output)
     check_output(output, lambda: named_files(file), resume=resume, overwrite=overwrite)
     with alone(output):
+        # another process may have ended in between
+        check_output(output, lambda: named_files(file), resume=resume, overwrite=overwrite)
         _run(config, output, resume=resume)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zssd_cli.errors import ConfigError
 from zssd_cli.inversion.flow import FlowSolver, Observe, Sensors, cells_of
-from zssd_cli.inversion.posterior import LatentMap
+from zssd_cli.inversion.latent_map import LatentMap
 from zssd_cli.inversion.problem import FlowProblem, LogK
 from zssd_cli.inversion.sensors import Conductivities
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from zssd_cli.inversion.ensembles import inflations_of
-from zssd_cli.inversion.posterior import Forward, LatentMap
+from zssd_cli.inversion.latent_map import Forward, LatentMap
 from zssd_cli.inversion.settings import InversionSettings
 from zssd_cli.timing import Timing, timed
 

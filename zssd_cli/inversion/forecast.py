@@ -29,7 +29,10 @@ class Forecast:
 
     @property
     def interval(self) -> tuple[float, float, float]:
-        """5th, 50th and 95th percentile, so that nine of ten further draws of the same kind fall between (Weibull's plotting positions)."""
+        """5th, 50th and 95th percentile by Weibull's plotting positions: nine of ten further draws fall between.
+
+        Of fewer than 19 members they are the extremes, between which fewer fall.
+        """
         low, middle, high = np.percentile(self.values, (5, 50, 95), method="weibull").tolist()
         return low, middle, high
 

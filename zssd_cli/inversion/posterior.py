@@ -25,15 +25,15 @@ The operator is a callable on fields: groundwater heads, wind speed, anything th
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from zssd_cli.errors import ConfigError
 from zssd_cli.inversion.ensembles import Gain, antithetic, inflations_of, kalman_step, shrunk_covariance
+from zssd_cli.inversion.latent_map import Forward, LatentMap
 from zssd_cli.inversion.lbfgs import Evaluated, Objective, Rule, minimise
 from zssd_cli.inversion.random_fields import generator
 from zssd_cli.inversion.settings import InversionSettings
@@ -47,36 +47,8 @@ SOFTENED, FURTHER = 3, 4
 _STARTS, _MEMBERS, _ERRORS = range(3)
 """Streams of random numbers."""
 
-Forward = Callable[[Tensor], Tensor]
-"""Fields (B, ...) -> predictions (B, m), differentiable."""
-
 OnStep = Callable[[str, int, float], None]
 """Stage, step, median root mean square of the residuals in units of the error."""
-
-
-class LatentMap(Protocol):
-    """A prior as a map from unknowns of mean 0 and covariance 1."""
-
-    @property
-    def size(self) -> int:
-        """How many numbers."""
-        ...
-
-    def fields(self, unknown: Tensor) -> Tensor:
-        """(B, size) -> (B, ...), differentiable."""
-        ...
-
-    def sharpened(self) -> Sequence["LatentMap"]:
-        """The map in stages, from the one that is easy to descend on to the one whose fields are wanted."""
-        ...
-
-    def softened(self) -> Sequence["LatentMap"]:
-        """Easier stages before those, for searches that begin anywhere; may be none."""
-        ...
-
-    def unknowns(self, noise: Tensor) -> Tensor:
-        """Standard normal numbers to unknowns as the prior has them, (B, size) both."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -317,6 +289,7 @@ def _gradual(problem: _Problem, data: Tensor, starts: Tensor, settings: Inversio
     z, objective = starts.flatten(0, 1), _objective(problem, data, starts.shape[1])
     rule, told = Rule(settings.lbfgs_steps, misfit=1.0, radius=RADIUS), _told(progress, "search")
     soft, now = problem.prior.softened(), problem.prior
+    problem.prior = soft[0]
     misses = problem.scaled(data - problem.predict(starts[:, 0])).square().mean(1)
     for stage in (*soft, now, now, *soft[-SOFTENED:], *[now] * FURTHER):
         if stage is now and (misses <= 1).all():

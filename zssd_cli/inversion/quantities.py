@@ -90,7 +90,14 @@ LARGEST = {"m": 1e9, "s": 1e12, "m/s": 1e3, "m**3/s": 1e9}
 def _checked(value: Any, wanted: str, least: float, *, more: bool) -> Any:
     """As :func:`to_si`; refused below ``least``, at it where a number has to be ``more``, and beyond :data:`LARGEST`."""
     found, most = to_si(value, wanted), LARGEST[wanted]
-    if not isinstance(found, int | float) or (least < found <= most if more else least <= found <= most):
+    if isinstance(found, bytes):
+        msg = f"expected {SI[wanted]}, got {found[:40]!r}"
+        raise ValueError(msg)  # noqa: TRY004  pydantic's
+    try:
+        found = float(found)
+    except (TypeError, ValueError):
+        return found  # pydantic's to refuse
+    if least < found <= most if more else least <= found <= most:
         return found
     unit = wanted.replace("**", "")
     bound = f"at most {most:g}" if found > most else f"more than {least:g}" if more else f"at least {least:g}"
