@@ -25,13 +25,14 @@ from zssd_cli.outputs.memory import MemorySink
 from zssd_cli.outputs.parts import Parts
 from zssd_cli.outputs.sink import Contents, Sink
 from zssd_cli.posterior import estimate
+from zssd_cli.posterior.differences import INPUTS
 from zssd_cli.posterior.divergence import AUTO, automatic_scale
 from zssd_cli.posterior.downscaling import Job, prepare, run
 from zssd_cli.posterior.guidance import by_name
 from zssd_cli.posterior.observing import COMPONENTS, SPEED, observable
 from zssd_cli.posterior.provenance import Observed, describe, describe_variable
 from zssd_cli.posterior.provenance import settings as settings_of
-from zssd_cli.posterior.resuming import INPUTS, Drawing, as_begun, draw_missing, kept
+from zssd_cli.posterior.resuming import Drawing, as_begun, draw_missing, kept
 from zssd_cli.posterior.together import Result
 from zssd_cli.prior import checkpoint, registry
 from zssd_cli.prior.checkpoint import Prior

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from zssd_cli.errors import OutputError
-from zssd_cli.files import vanishing
+from zssd_cli.files import check_target, vanishing
 
 
 def lock(file: IO[bytes]) -> bool:
@@ -29,8 +29,9 @@ def alone(output: Path) -> Iterator[None]:
     Raises
     ------
     OutputError
-        There is another one, or the hidden file cannot be made.
+        There is another one, or the output cannot be written there.
     """
+    check_target(output, "-o")
     path = output.with_name(f".{output.name}.lock")
     with _held(path, output), vanishing(path):
         yield

@@ -1,23 +1,20 @@
 """How ``zssd downscale`` keeps what is finished: the folder beside the output, the limit of time, and what is said at a stop."""
 
-import json
 import re
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import islice, takewhile
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from rich.console import Console
 
 from zssd_cli.api import Plan
-from zssd_cli.commands import differences
 from zssd_cli.commands.shared import Page, command_line, say
 from zssd_cli.errors import ConfigError, OutputError
 from zssd_cli.evaluation.alignment import open_output
@@ -26,8 +23,9 @@ from zssd_cli.outputs import conventions
 from zssd_cli.outputs.layout import Layout
 from zssd_cli.outputs.parts import MANIFEST, Parts, begun, clear_removed, folder_of
 from zssd_cli.outputs.sink import Contents, Writer
+from zssd_cli.posterior import differences
 from zssd_cli.posterior.downscaling import Job, batches
-from zssd_cli.posterior.resuming import MACHINE, MOMENT, going_on, header, kept, of_inputs, told_only
+from zssd_cli.posterior.resuming import MACHINE, going_on, header, kept, of_inputs, told_only
 from zssd_cli.timing import duration
 
 Create = Callable[[Path, Contents], AbstractContextManager[Writer]]
@@ -109,7 +107,6 @@ def keeping(
     going = resume and manifest.is_file()
     parts = Parts(folder) if going else Parts.begin(folder, header(planned.job, settings, command_line()))
     try:
-        _check_same(planned, settings, parts)
         job = going_on(planned.job, settings, parts)
         for line in told_only(planned.job, settings, parts):
             say(console or Page(stderr=True), f"Note       {line}", style="yellow")
@@ -120,20 +117,6 @@ def keeping(
         _leave(parts, total_of(planned.job))
         raise
     parts.remove()
-
-
-def _check_same(planned: Plan, settings: Mapping[str, Any], parts: Parts) -> None:
-    """Refuse what :func:`zssd_cli.posterior.resuming.going_on` does, with all that differs and the options that mend it."""
-    then, now = parts.header["settings"], json.loads(json.dumps(settings))
-    free = {*MACHINE, *(["precision"] if planned.job.config.precision == "auto" else [])}
-    free |= {name for name in {*then, *now} if name.startswith(MOMENT)}
-    other = [name for name in {**then, **now} if name not in free and then.get(name) != now.get(name)]
-    if other:
-        options = differences.asked_for(then, other)
-        remedy = f"Give those ({options})" if options else "Give those"
-        told = differences.named(then, now, other)
-        msg = f"--resume: {parts.folder} was begun with other settings: {told}. {remedy}, or --overwrite to start anew."
-        raise ConfigError(msg)
 
 
 def total_of(job: Job) -> int:

@@ -132,12 +132,8 @@ def execute(
                 f"Finished   {files.output} is the prior of this training; nothing is left to do", soft_wrap=True
             )
             return
-        world.shared(
-            lambda: None if checks.dry_run else _check_files(files, config, resume=resume, overwrite=overwrite)
-        )
         if not checks.dry_run:
             world.shared(lambda: stack.enter_context(alone(files.output)))
-            # another process may have ended in between
             world.shared(lambda: _check_files(files, config, resume=resume, overwrite=overwrite))
         material = gather(console, world, files, config, checks)
         trainer = Trainer(config, data_name(material), world)

@@ -41,9 +41,7 @@ def execute(
     seed = given.get("seed")
     config = validated(LatentTrainConfig, settings if seed is None else {**settings, "seed": seed})
     check_name(output)
-    check_output(output, lambda: named_files(file), resume=resume, overwrite=overwrite)
     with alone(output):
-        # another process may have ended in between
         check_output(output, lambda: named_files(file), resume=resume, overwrite=overwrite)
         _run(config, output, resume=resume)
 

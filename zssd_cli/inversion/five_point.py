@@ -136,10 +136,13 @@ class Factor:
         # a few fields at a time stay in the processor's cache
         parts = zip(near.split(CHUNK), outside.detach().split(CHUNK), strict=True)
         self._bands = [band for part in parts for band in self._board.band(*part).numpy()]
+        with _linear_algebra().limit(limits=1, user_api="blas"):
+            self._factorise()
+
+    def _factorise(self) -> None:
         for index, band in enumerate(self._bands):
             finite = np.isfinite(band).all()  # LAPACK does not look
-            with _linear_algebra().limit(limits=1, user_api="blas"):
-                _, info = lapack.dpbtrf(band.T, lower=1, overwrite_ab=1) if finite else (None, -1)
+            _, info = lapack.dpbtrf(band.T, lower=1, overwrite_ab=1) if finite else (None, -1)
             if info:
                 msg = (
                     f"Flow equations of field {index}: expected a positive definite system, got"

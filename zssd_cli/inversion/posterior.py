@@ -354,7 +354,7 @@ def _randomised(
     starts: Tensor,
     rule: Rule,
     progress: OnStep,
-    precondition: Callable[[Tensor], Tensor] | None = None,
+    precondition: Callable[[Tensor], Tensor],
 ) -> Tensor:
     """Members (P, M, n) that descend from their starts, each towards its own draw of the prior and its own errors (M, m) of the data."""
     count, members, size = starts.shape

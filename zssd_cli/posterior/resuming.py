@@ -16,6 +16,8 @@ from zssd_cli.errors import ConfigError
 from zssd_cli.files import changed, fingerprint
 from zssd_cli.outputs.parts import Parts
 from zssd_cli.outputs.sink import Contents
+from zssd_cli.posterior import differences
+from zssd_cli.posterior.differences import told
 from zssd_cli.posterior.downscaling import Job, batches, draw, read_before
 from zssd_cli.posterior.together import Batch, Result
 from zssd_cli.series.doubts import Watch
@@ -25,8 +27,6 @@ MACHINE = ("torch", "threads", "device")
 """Settings that may be others where a run goes on: its fields may differ in their last bits."""
 ELSEWHERE = "zssd_also_drawn_on"
 """Global attribute of an output that went on on other machines."""
-INPUTS = "zssd_inputs"
-"""Global attribute of an output: :func:`hash_of` the files that it was made of."""
 MOMENT = "last change of "
 """Begin of the names of settings that say when a file was changed: a copy has the same fields."""
 
@@ -83,9 +83,7 @@ def told_only(job: Job, settings: Mapping[str, Any], parts: Parts) -> list[str]:
     """Lines on what is otherwise than when a folder was begun and does not keep a run from going on."""
     different = _differing(job, settings, parts)
     machine = [
-        f"{name} was {_told(different[name][0])}, is {_told(different[name][1])}"
-        for name in MACHINE
-        if name in different
+        f"{name} was {told(different[name][0])}, is {told(different[name][1])}" for name in MACHINE if name in different
     ]
     files = [name.removeprefix(MOMENT) for name in different if name.startswith(MOMENT)]
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
@@ -117,11 +115,13 @@ def going_on(job: Job, settings: Mapping[str, Any], parts: Parts) -> Job:
         Other settings than then, but for those of :func:`told_only`.
     """
     then = parts.header["settings"]
-    others = {name: both for name, both in _differing(job, settings, parts).items() if not _harmless(name)}
+    now = json.loads(json.dumps(settings))
+    others = [name for name in _differing(job, settings, parts) if not _harmless(name)]
     if others:
-        told = "; ".join(f"{name} was {_told(was)}, is {_told(now)}" for name, (was, now) in list(others.items())[:3])
-        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-        msg = f"--resume: {parts.folder} was begun with other settings: {told}{more}. Give those, or --overwrite to start anew."
+        options = differences.asked_for(then, others)
+        remedy = f"Give those ({options})" if options else "Give those"
+        said = differences.named(then, now, others)
+        msg = f"--resume: {parts.folder} was begun with other settings: {said}. {remedy}, or --overwrite to start anew."
         raise ConfigError(msg)
     last, here = _machine(then), json.loads(json.dumps(_machine(settings)))
     for line in parts.lines:
@@ -130,10 +130,6 @@ def going_on(job: Job, settings: Mapping[str, Any], parts: Parts) -> Job:
         parts.note({"machine": here})
     precision = getattr(torch, then["precision"]) if "precision" in then else job.precision
     return replace(job, batch=parts.header["batch"], call_cells=parts.header["call_cells"], precision=precision)
-
-
-def _told(value: object) -> str:
-    return "not given" if value is None else str(value)
 
 
 def _machine(settings: Mapping[str, Any]) -> dict[str, Any]:

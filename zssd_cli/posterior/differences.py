@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from zssd_cli.outputs.layout import KEPT, PACKED
-from zssd_cli.posterior.resuming import INPUTS
 
+INPUTS = "zssd_inputs"
+"""Global attribute of an output: the hash of the files that it was made of."""
 OPTIONS = (
     "guidance", "sampler", "steps", "spacing", "filter_scale", "obs_error", "members", "seed", "time_noise", "products", "zeta",
     "subdaily", "regridder", "precision", "vars",
@@ -21,7 +22,7 @@ _OURS = "zssd_"
 
 def named(then: Mapping[str, Any], now: Mapping[str, Any], names: Iterable[str]) -> str:
     """All of these settings, each as it was and as it is."""
-    return "; ".join(f"{name} was {_told(then.get(name))}, is {_told(now.get(name))}" for name in names)
+    return "; ".join(f"{name} was {told(then.get(name))}, is {told(now.get(name))}" for name in names)
 
 
 def named_attributes(then: Mapping[str, Any], now: Mapping[str, Any], names: Iterable[str]) -> str:
@@ -34,21 +35,28 @@ def named_attributes(then: Mapping[str, Any], now: Mapping[str, Any], names: Ite
 
 
 def asked_for(then: Mapping[str, Any], names: Iterable[str]) -> str:
-    """The options that ask for settings as they were, ready to be typed; those that no option asks for are left out."""
+    """The options that ask for settings as they were, ready to be typed; none where a setting has no option of its name."""
+    if not set(names) <= set(OPTIONS):
+        return ""
     found = [name for name in OPTIONS if name in names and then.get(name) not in (None, NOT_ASKED_FOR.get(name))]
-    return shlex.join(word for name in found for word in (f"--{name.replace('_', '-')}", _told(then[name])))
+    return shlex.join(word for name in found for word in (f"--{name.replace('_', '-')}", told(then[name])))
 
 
 def asked_for_attributes(then: Mapping[str, Any], names: Iterable[str]) -> str:
     """The same of global attributes of an output."""
     flags = {KEPT: "--keep-spread", PACKED: "--pack"}
-    options = asked_for(_settings(then), _settings(dict.fromkeys(names)))
+    if any(name == INPUTS or name.startswith(tuple(PLACES)) for name in names):
+        return ""
+    options = asked_for(
+        _settings(then), _settings({name: 0 for name in names if name.startswith(_OURS) and name not in flags})
+    )
     return " ".join(filter(None, [options, *(flag for name, flag in flags.items() if name in names and name in then)]))
+
+
+def told(value: object) -> str:
+    """A setting for people."""
+    return "not given" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _settings(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {name.removeprefix(_OURS): value for name, value in attributes.items()}
-
-
-def _told(value: object) -> str:
-    return "not given" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
