@@ -26,6 +26,8 @@ def gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "a pretended GPU")
+    # a torch that was built for GPUs asks a driver for its stream at every step of an optimiser
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: None)
     # the thread that makes batches does not see the pretended GPU, for which it pins them
     monkeypatch.setattr(Batch, "pinned", lambda batch: batch)
     return pretended_gpu
