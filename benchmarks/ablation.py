@@ -24,7 +24,7 @@ import torch
 import yaml
 from harness.fields import DATA, ICELAND, IFS, NORWAY
 
-from zssd_cli.commands.run_train import open_parts
+from zssd_cli.commands.train_material import open_parts
 from zssd_cli.config import PRESETS, TrainConfig, UNetConfig
 from zssd_cli.static import load_static
 from zssd_cli.training.batches import Batch, Batches, PatchSampler, TrainingData

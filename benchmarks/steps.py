@@ -2,6 +2,8 @@
 
 python benchmarks/steps.py [--steps dpmpp_2m:20,dpmpp_2m:12,7] [--given msl+u10+v10 --given msl] [--held-out] [--members 8] [--scale 5]
 
+A row is [SAMPLER:]STEPS[@LEVEL], with LEVEL the noise level from which on the network for high noise is asked ("none": never).
+
 Boxes of 40 x 40 degrees of a training field (IFS 2025-02-12, low-passed as in the training), on which numbers are chosen, or with
 --held-out of one that no training saw. Means over boxes and variables: CRPS over that of the first number of steps, spread over
 skill, log spectral distance, the largest deviation of a spectrum between 1 and 10 degrees over all boxes, network calls and
@@ -41,6 +43,15 @@ def scored(
     return scores, drawn.counter.forward / count, drawn.counter.cpu_seconds / count
 
 
+def asked_from(setting: Setting, level: str) -> Setting:
+    """The prior with its network for high noise asked from another noise level on, or never."""
+    coarse = setting.prior.coarse
+    if not level or coarse is None:
+        return setting
+    other = None if level == "none" else replace(coarse, above=float(level))
+    return replace(setting, prior=replace(setting.prior, coarse=other))
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -48,13 +59,14 @@ def main() -> None:
     parser.add_argument(
         "--steps",
         default="dpmpp_2m:20,dpmpp_2m:12,8,7,6,5",
-        help="numbers, with SAMPLER: before those of another than the default",
+        help="numbers, with SAMPLER: before those of another than the default, @LEVEL or @none behind",
     )
     parser.add_argument("--given", action="append", help="observed variables, joined by +")
     parser.add_argument("--held-out", action="store_true")
     parser.add_argument("--members", type=int, default=8)
     parser.add_argument("--scale", type=float, default=5.0)
     parser.add_argument("--spacing", choices=("karras", "log-snr", "long"))
+    parser.add_argument("--gaussian-above", type=float, help="noise level above which the Gaussian is the prior")
     options = parser.parse_args()
     setting = open_prior(options.weights)
     lowpass = training_lowpass(setting.prior)
@@ -64,12 +76,13 @@ def main() -> None:
                       "LSD dB", "worst dB", title=f"given {given}, {options.scale:g} degrees")  # fmt: skip
         first: list[Scores] = []
         for row in options.steps.split(","):
-            sampler, _, steps = row.rpartition(":")
+            named, _, level = row.partition("@")
+            sampler, _, steps = named.rpartition(":")
             config = DownscaleConfig(
                 members=options.members, filter_scale=options.scale, steps=int(steps), sampler=sampler or None,
-                spacing=options.spacing,
+                spacing=options.spacing, gaussian_above=options.gaussian_above,
             )  # fmt: skip
-            found = [scored(setting, field, tuple(given.split("+")), config) for field in fields]
+            found = [scored(asked_from(setting, level), field, tuple(given.split("+")), config) for field in fields]
             scores = [one[0] for one in found]
             first = first or scores
             names = [name for name in scores[0] if name != WIND]

@@ -7,6 +7,7 @@ Commands are imported when they are asked for, and import the heavy libraries in
 
 import errno
 import importlib
+import logging
 import os
 import re
 import signal
@@ -143,6 +144,9 @@ def main(arguments: list[str] | None = None) -> None:
     arguments, debug = _take_debug(sys.argv[1:] if arguments is None else arguments)
     asked, command = _catch_signals(), arguments[0] if arguments else ""
     watchdog.armed = True
+    if not debug:
+        # zarr opens the arrays of a store together: of several broken ones one is raised, and the others' tracebacks would be logged
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
     try:
         _check_address_space(command, arguments)
         if sorted(arguments) == ["--verbose", "--version"]:

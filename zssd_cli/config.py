@@ -70,8 +70,12 @@ class TrainConfig(_Strict):
     any_frequency: bool = False
     """Accept means over hours, days or months although a prior is to know fields at one moment."""
     network: UNetConfig = UNetConfig()
+    coarse: Annotated[int, Field(ge=1, le=16)] = 1
+    """Cells on a side of the means that the network learns; more than 1: a second network, for high noise, for the prior of ``--from``."""
+    coarse_above: Annotated[float, Field(gt=0, le=50)] = 5.0
+    """Noise level from which on that second network is asked; it learns those above four fifths of it."""
     patch: Annotated[int, Field(ge=16, le=1440, multiple_of=8)] = 64
-    """Side of a training patch in 0.25 degree cells."""
+    """Side of a training patch in 0.25 degree cells, or in means of ``coarse`` x ``coarse`` of them."""
     batch: Annotated[int, Field(ge=1, le=MOST)] = 16
     """Patches per step, over all processes."""
     patches_per_field: Annotated[int, Field(ge=1, le=1024)] = 16
@@ -171,7 +175,7 @@ class DownscaleConfig(_Strict):
     gaussian_above: Annotated[float, Field(ge=0)] | None = None
     """Noise level above which the climatological Gaussian stands in for the network (not for ucg and dps).
 
-    None: 40 where all variables are observed; 10 where some are inferred, which the Gaussian does better.
+    None: 40; 10 where some variables are inferred and the prior has no network for high noise, as the Gaussian does that better.
     """
     zeta: Annotated[float, Field(gt=0)] | None = None
     """Step size of ucg and dps; None: what was measured to be best for each."""

@@ -1,5 +1,7 @@
 """Reanalysis as its users have it: old and new Climate Data Store, GRIB among other files, Zarr in the layout of ARCO-ERA5."""
 
+import subprocess
+import sys
 from datetime import timedelta
 
 import cftime
@@ -240,3 +242,18 @@ def test_a_url_is_named_as_it_was_given(monkeypatch):
 def test_many_runs_are_cut_short():
     dates = [cftime.DatetimeGregorian(2020, 1, day) for day in (1, 2, 5, 7, 9, 11)]
     assert spans(dates, timedelta(days=1), 2) == "2020-01-01T00:00..2020-01-02T00:00 (2), 2020-01-05T00:00 and 3 more"
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_several_broken_arrays_of_a_zarr_store_are_one_line(tmp_path, zarr_format):
+    path = arco(tmp_path / "era5.zarr", False, zarr_format)
+    for name in ("latitude", "longitude", "10m_u_component_of_wind", "mean_sea_level_pressure"):
+        (path / name / (".zarray" if zarr_format == 2 else "zarr.json")).write_text('{"zarr_format": 2, broken')
+    ended = subprocess.run(
+        [sys.executable, "-m", "zssd_cli", "downscale", path, "-o", tmp_path / "out.nc"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"zssd: error: {path}: cannot be read")
+    assert line.endswith("check the store, or write it again.")

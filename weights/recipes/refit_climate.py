@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from zssd_cli.commands.run_train import open_parts
+from zssd_cli.commands.train_material import open_parts
 from zssd_cli.commands.train_settings import read_settings
 from zssd_cli.prior.checkpoint import load_prior, save_prior
 from zssd_cli.static import load_static

@@ -119,7 +119,7 @@ def show(console: Console, found: Inspection) -> None:
             why = f"; averaging from {one.interval_evidence}" if one.interval_evidence else ""
             say(console, f"Evidence   {one.name}: {one.evidence}{why}")
     for path, variables in found.header.items():
-        say(console, f"Holds      {path}: {'; '.join(variables) or 'cannot be opened as NetCDF'}")
+        say(console, f"Holds      {path}: {'; '.join(variables) or 'cannot be opened'}")
     for note in found.notes:
         say(console, f"Note       {note}", style="yellow")
     for problem in found.problems:

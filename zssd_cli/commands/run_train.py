@@ -1,43 +1,46 @@
 """What ``zssd train`` does after its options are parsed: check the data, train, measure covariances, write the prior."""
 
-import hashlib
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import cftime
 import torch
 from rich.console import Console
 
 from zssd_cli.commands.train_checks import Checks, is_finished, read_all, refuse_means, say_left_out
+from zssd_cli.commands.train_material import (
+    Material,
+    Start,
+    data_name,
+    large_enough,
+    named_parts,
+    open_parts,
+    training_record,
+)
 from zssd_cli.commands.train_report import TrainingLog, data_table, estimate, progress_bar, report_console
 from zssd_cli.commands.train_shared import check_name, check_output, leave_stopped, state_of, stop_signals
 from zssd_cli.config import TrainConfig
-from zssd_cli.errors import ConfigError, InputError, OutputError
-from zssd_cli.grids.latlon import describe_centres
+from zssd_cli.errors import ConfigError, OutputError
 from zssd_cli.locks import alone
-from zssd_cli.prior.checkpoint import Prior, PriorHeader, load_prior, mirror_signs, save_prior
+from zssd_cli.prior.checkpoint import CoarseHeader, Prior, PriorHeader, load_prior, mirror_signs, save_prior
+from zssd_cli.prior.coarse import Coarse
 from zssd_cli.prior.registry import locate
 from zssd_cli.series.coverage import check_first_fields, coverage, refuse_lacking
 from zssd_cli.series.listing import expand
-from zssd_cli.series.reading import open_source
-from zssd_cli.static import StaticFields, load_static
+from zssd_cli.static import load_static
 from zssd_cli.times import format_time
-from zssd_cli.training.batches import Ahead, Batches, PatchSampler, TrainingData
-from zssd_cli.training.data import Part, Scales, SourceFields, check_training_source, climatology, scales
+from zssd_cli.training.batches import Ahead, Batches, PatchSampler
+from zssd_cli.training.data import (
+    Part,
+    Scales,
+    check_training_source,
+    climatology,
+    detail_scales,
+    scales,
+)
 from zssd_cli.training.distributed import World, joined
 from zssd_cli.training.loop import Trainer, run_training
-from zssd_cli.training.pack import pack_among, read_pack
-
-
-@dataclass(frozen=True)
-class Start:
-    """A prior to start from and the hash of its file."""
-
-    prior: Prior
-    sha256: str
+from zssd_cli.training.pack import pack_among
 
 
 @dataclass(frozen=True)
@@ -77,31 +80,6 @@ class TrainFiles:
     def log_file(self) -> Path:
         """Where the log goes."""
         return self.log or self.output.with_name(self.output.name + ".log.jsonl")
-
-
-@dataclass(frozen=True)
-class Material:
-    """All that a training is made of, checked."""
-
-    parts: tuple[Part, ...]
-    held_out: Part | None
-    static: StaticFields
-    scales: Scales
-    start: Start | None
-
-    @property
-    def named(self) -> dict[str, Part]:
-        """Every origin of data by the name that it has on screen."""
-        return _named(self.parts, self.held_out)
-
-    def training(self) -> TrainingData:
-        """The fields to train on."""
-        fields = tuple(SourceFields(part, self.static, self.scales) for part in self.parts)
-        return TrainingData(fields, tuple(part.share for part in self.parts))
-
-    def validation(self) -> TrainingData | None:
-        """The fields to validate with."""
-        return TrainingData((SourceFields(self.held_out, self.static, self.scales),)) if self.held_out else None
 
 
 def load_start(name: str | None) -> Start | None:
@@ -188,13 +166,6 @@ def _check_files(files: TrainFiles, config: TrainConfig, *, resume: bool, overwr
         raise OutputError(msg)
 
 
-def _named(parts: Sequence[Part], held_out: Part | None) -> dict[str, Part]:
-    """Every origin of data by the name that it has on screen."""
-    named = {f"main ({parts[0].share:.0%})" if len(parts) > 1 else "main": parts[0]}
-    named |= {f"more {k} ({part.share:.0%})": part for k, part in enumerate(parts[1:], 1)}
-    return named | ({"held out": held_out} if held_out else {})
-
-
 def gather(console: Console, world: World, files: TrainFiles, config: TrainConfig, checks: Checks) -> Material:
     """Open and check everything; the first process shows what the data hold and measures their scales for all."""
     static = load_static(files.static)
@@ -202,13 +173,22 @@ def gather(console: Console, world: World, files: TrainFiles, config: TrainConfi
 
     def check() -> Scales:
         opened.append(open_parts(files.inputs, files.held_out, config))
-        named = _named(*opened[0])
+        named = named_parts(*opened[0])
         rows = {name: coverage(part.source) for name, part in named.items()}
         console.print(data_table(list(rows.items())))
-        for note in _notes(named):
+        notes = _notes(named)
+        if files.start is not None and files.start.prior.coarse is not None and config.coarse == 1:
+            notes.append("the network for high noise of --from is left out; train one for the new prior with coarse: 4")
+        for note in notes:
             console.print(f"note       {note}", highlight=False, soft_wrap=True, markup=False)
         for name, part in named.items():
-            check_training_source(part.source, config.variables, config.patch, partial=name.startswith("more"))
+            if name.startswith("more") and not large_enough(part, config):
+                text = f"note       {name}: smaller than a patch of {config.patch} x {config.coarse} cells, left out"
+                console.print(text, highlight=False, soft_wrap=True)
+                continue
+            check_training_source(
+                part.source, config.variables, config.patch * config.coarse, partial=name.startswith("more")
+            )
             if not checks.allow_missing:
                 refuse_lacking(rows[name])
         refuse_means(named, any_frequency=config.any_frequency)
@@ -218,12 +198,15 @@ def gather(console: Console, world: World, files: TrainFiles, config: TrainConfi
 
     measured = world.shared(check)
     parts, held_out = opened[0] if opened else open_parts(files.inputs, files.held_out, config)
+    parts = (parts[0], *(part for part in parts[1:] if large_enough(part, config)))
     if files.start is None:
         return Material(parts, held_out, static, measured, None)
     start = files.start.prior
     _compare_scales(console, start, measured)
     kept = Scales(start.mean.double().numpy(), start.std.double().numpy(), start.denoiser.detail_std.double().numpy())
-    return Material(parts, held_out, static, kept, files.start)
+    if config.coarse > 1:
+        kept = replace(kept, detail_std=detail_scales(parts[0], kept, config.coarse))
+    return Material(parts, held_out, static, kept, files.start, config.coarse)
 
 
 def _measured(console: Console, named: dict[str, Part]) -> Scales:
@@ -257,81 +240,6 @@ def _compare_scales(console: Console, start: Prior, measured: Scales) -> None:
     if far:
         text = f"note       --from keeps the prior's scales; the files' standard deviations are far from them: {', '.join(far)} times"
         console.print(text, highlight=False, soft_wrap=True)
-
-
-def open_parts(
-    inputs: tuple[str | Path, ...], held_out: tuple[str | Path, ...], config: TrainConfig
-) -> tuple[tuple[Part, ...], Part | None]:
-    """The main training files and the further ones of the configuration, without the held-out ones; those, filtered as the main ones."""
-    pack = pack_among(inputs)
-    if pack is not None:
-        if held_out:
-            msg = f"{pack} holds its own held-out fields; leave out --held-out, or prepare the data anew with it."
-            raise ConfigError(msg)
-        prepared = read_pack(pack)
-        return prepared.parts, prepared.held_out
-    kept = {path.resolve() for path in expand(held_out)} if held_out else set()
-
-    def left(files: Sequence[str | Path]) -> tuple[Path, ...]:
-        paths = tuple(path for path in expand(files) if path.resolve() not in kept)
-        if not paths:
-            named = ", ".join(map(str, files[:3])) + (" ..." if len(files) > 3 else "")
-            msg = f"All files of {named} are held out, none is left to train on; give more files, or hold out fewer."
-            raise InputError(msg)
-        return paths
-
-    def opened(files: Sequence[str | Path], **options: Any) -> Part:
-        source = open_source(files, config.variables, allow_no_time=True)
-        return Part(source, config.variables, max_missing=config.max_missing, **options)
-
-    rest = 1 - sum(more.share for more in config.more)
-    if rest <= 0:
-        msg = f"The shares of `more` add up to {1 - rest:g}; expected less than 1, the rest is the main files'. Make them smaller."
-        raise ConfigError(msg)
-    main = replace(opened(left(inputs), lowpass_km=config.lowpass_km), share=rest)
-    more = [opened(left(m.files), smooth=m.smooth, lowpass_km=m.lowpass_km, share=m.share) for m in config.more]
-    return (main, *more), opened(held_out, lowpass_km=config.lowpass_km) if held_out else None
-
-
-def data_name(material: Material) -> str:
-    """A hash of what the network's scales and conditions hang on: grids, times, static fields and a prior to start from."""
-    lines = [material.static.sha256]
-    for part in material.parts:
-        lines += [describe_centres(part.grid), *(format_time(t) for t in part.source.times)]
-    lines += [material.start.sha256] if material.start else []
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def training_record(material: Material, config: TrainConfig, steps: int) -> dict[str, Any]:
-    """What the header says about the training."""
-    record: dict[str, Any] = {"steps": steps, "settings": config.model_dump(mode="json")}
-    record["trained_on"] = [_part_record(part) for part in material.parts]
-    if material.held_out is not None:
-        record["held_out"] = _part_record(material.held_out)
-    if material.start is not None:
-        start = material.start
-        record["started_from"] = {"sha256": start.sha256, "training": start.prior.header.training}
-    return record
-
-
-def _part_record(part: Part) -> dict[str, Any]:
-    return {
-        "files": part.source.attributes.get("source_files", ""),
-        "title": part.source.attributes.get("title", ""),
-        "variables": [name for name in part.source.variables if name not in part.smooth],
-        "lowpass_km": part.lowpass_km,
-        "averaging": part.source.averaging,
-        "times": _ends(part.source.times),
-        "count": len(part.source.times),
-        "left_out": _ends(part.holes.met),
-        "left_out_count": len(part.holes.met),
-    }
-
-
-def _ends(dates: Sequence[cftime.datetime]) -> list[str]:
-    """All of a few dates, the first and the last of many."""
-    times = [format_time(date) for date in dates]
-    return times if len(times) <= 20 else [times[0], "...", times[-1]]
 
 
 def _say_start(console: Console, trainer: Trainer, material: Material) -> None:
@@ -377,9 +285,14 @@ def _train(
 
 
 def _finish(console: Console, trainer: Trainer, material: Material, files: TrainFiles) -> None:
-    """Measure the covariances and write the prior."""
-    console.print("Measuring climatological covariances ...")
+    """Measure the covariances and write the prior; one that had another network has that for high noise beside it."""
     config, known = trainer.config, material.scales
+    if config.coarse > 1 and material.start is not None:
+        say_left_out(console, material.named)
+        save_prior(files.output, _with_coarse(material.start.prior, trainer, material))
+        _say_written(console, files)
+        return
+    console.print("Measuring climatological covariances ...")
     climate = climatology(material.parts, known, mirror_signs(config.variables).numpy(), material.static)
     say_left_out(console, material.named)
     header = PriorHeader(
@@ -392,5 +305,23 @@ def _finish(console: Console, trainer: Trainer, material: Material, files: Train
     arrays = (known.mean, known.std, climate.zonal, climate.lags)
     mean, std, zonal, lags = (torch.as_tensor(array, dtype=torch.float32) for array in arrays)
     save_prior(files.output, Prior(trainer.average, mean, std, zonal, lags, header, climate.balance))
+    _say_written(console, files)
+
+
+def _say_written(console: Console, files: TrainFiles) -> None:
     text = f"Wrote      {files.output}; the state to go on from stays in {files.state}"
     console.print(text, highlight=False, soft_wrap=True)
+
+
+def _with_coarse(prior: Prior, trainer: Trainer, material: Material) -> Prior:
+    """The prior that the training started from with what it made as its network for high noise."""
+    config = trainer.config
+    header = CoarseHeader(
+        network=config.network,
+        factor=config.coarse,
+        above=config.coarse_above,
+        patch=config.patch,
+        training=training_record(material, config, trainer.step),
+    )
+    coarse = Coarse(trainer.average, header.factor, header.above, header.patch)
+    return replace(prior, coarse=coarse, header=prior.header.model_copy(update={"coarse": header}))

@@ -123,7 +123,8 @@ def _judge(name: str, part: Part, rows: Sequence[Faults]) -> None:
 def is_finished(output: Path, config: TrainConfig) -> bool:
     """True where the prior there is what a training with these settings ends with."""
     try:
-        record = load_prior(output).header.training
+        header = load_prior(output).header
+        record = header.training if config.coarse == 1 or header.coarse is None else header.coarse.training
         theirs = TrainConfig.model_validate(record["settings"])
     except (WeightsError, KeyError, ValidationError):
         return False

@@ -59,6 +59,9 @@ def read_settings(
     config = config.model_copy(update={"variables": names, "more": more})
     if start is not None:
         _check_start(config, start)
+    elif config.coarse > 1:
+        msg = f"Training setting coarse: {config.coarse} trains a second network for a prior; name that prior with --from."
+        raise ConfigError(msg)
     if prepared is not None:
         _check_prepared(config, prepared)
     return config

@@ -33,8 +33,9 @@ from zssd_cli.posterior.sampler import sample
 from zssd_cli.posterior.start import Start
 from zssd_cli.posterior.subdaily import Moments, Paths, moments
 from zssd_cli.posterior.together import Batch, Halving, Result, pieces
-from zssd_cli.posterior.windows import windowed
+from zssd_cli.posterior.windows import above, windowed
 from zssd_cli.prior.checkpoint import Prior
+from zssd_cli.prior.coarse import Coarse
 from zssd_cli.prior.denoiser import Conditions
 from zssd_cli.prior.noise import ddpm_sigmas, karras_sigmas, log_snr_sigmas, long_sigmas
 from zssd_cli.series.interval import DAILY
@@ -105,6 +106,14 @@ class Job:
         return by_name(self.config.guidance)
 
     @property
+    def coarse(self) -> Coarse | None:
+        """The prior's network for high noise, where there is one, the domain is large enough and the guidance asks for one network."""
+        coarse = self.prior.coarse
+        if coarse is None or self.method.stepwise or not coarse.serves(*self.domain.fine.shape):
+            return None
+        return coarse
+
+    @property
     def samples(self) -> int:
         """Times x members."""
         return len(self.source.times) * self.config.members
@@ -115,17 +124,24 @@ class Job:
         return self.samples * (len(self.noise_levels) - 1)
 
     @property
+    def full_calls(self) -> int:
+        """Calls of the network that sees every cell; those of the one for high noise cost next to nothing."""
+        first = math.inf if self.coarse is None else self.coarse.above
+        return self.samples * int(((self.noise_levels > 0) & (self.noise_levels < first)).sum())
+
+    @property
     def gaussian_above(self) -> float:
         """Noise level above which the climatological Gaussian is the prior; infinite for the paper's modes.
 
-        A variable counts as observed unless nearly all of its blocks in the output are missing at the first time.
+        A variable counts as observed unless nearly all of its blocks in the output are missing at the first time. A prior with a
+        network for high noise needs no exception where some are inferred.
         """
         if self.method.stepwise:
             return math.inf
         if self.config.gaussian_above is not None:
             return self.config.gaussian_above
         observed = set(self.source.variables) - self.nearly_missing.keys()
-        return 40.0 if set(self.prior.variables) <= observed else 10.0
+        return 40.0 if self.coarse is not None or set(self.prior.variables) <= observed else 10.0
 
     @property
     def nearly_missing(self) -> dict[str, int]:
@@ -310,6 +326,8 @@ def _draw(
     with torch.no_grad(), torch.inference_mode(not job.method.backward(config)):
         fine, window = job.domain.fine, config.window_cells
         prior = windowed(job.prior.denoiser, conditions, fine.circular, window, job.call_cells, job.precision)
+        if job.coarse is not None:
+            prior = above(job.coarse, conditions, fine.circular, job.precision, prior)
         keys = [(member, noise_weights(t, config.time_noise)) for t in times for member in members]
         (height, width), (rim, side) = fine.shape, (0, 0) if begin is None else begin.fields.margin
         noise = NoiseStream(config.seed, keys, len(job.prior.variables), window_around(fine, rim, side), device)

@@ -86,7 +86,7 @@ def seconds(job: Job, per_cell: float) -> float:
     """Seconds of the sampling, about."""
     method, cells = job.method, int(np.prod(job.domain.fine.shape))
     window, seen = _windows(job)
-    network = job.steps * seen * (LARGER if window > LARGE else 1.0) * (1 + BACKWARD * method.backward(job.config))
+    network = job.full_calls * seen * (LARGER if window > LARGE else 1.0) * (1 + BACKWARD * method.backward(job.config))
     beside = method.increment * job.samples * method.steps_of(job.config) * cells
     return 1 + (0 if method.stepwise else SETUP * bands(job)) + per_cell * (network + beside)
 

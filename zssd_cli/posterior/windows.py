@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from zssd_cli.posterior.guidance import Denoise
+from zssd_cli.prior.coarse import Coarse
 from zssd_cli.prior.denoiser import Conditions, Denoiser
 
 OVERLAP = 48
@@ -110,5 +112,17 @@ def windowed(
                     weight = row_weight[:, None] * column_weight
                     result[(part, *box)] += answer * weight.to(answer)
         return result
+
+    return denoise
+
+
+def above(coarse: Coarse, conditions: Conditions, circular: bool, precision: torch.dtype, below: Denoise) -> Denoise:
+    """The prior's network of means from its noise level on, on the whole domain at once, and ``below`` it another denoiser."""
+
+    def denoise(x: Tensor, sigma: float) -> Tensor:
+        if sigma < coarse.above:
+            return below(x, sigma)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
+            return coarse(x, torch.tensor([sigma], dtype=x.dtype, device=x.device), conditions, circular).to(x)
 
     return denoise

@@ -11,10 +11,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -26,16 +26,21 @@ from zssd_cli.climate.gaussian import Climate
 from zssd_cli.config import UNetConfig
 from zssd_cli.errors import WeightsError
 from zssd_cli.files import atomic_path, check_regular
+from zssd_cli.prior.coarse import Coarse
 from zssd_cli.prior.denoiser import Denoiser
 from zssd_cli.prior.unet import DETAILS, UNet
 from zssd_cli.variables import lookup
 
 Network = TypeVar("Network", bound=nn.Module)
 FORMAT = "zssd-prior-2"
+WITH_COARSE = "zssd-prior-3"
+"""The same with a second network, for high noise; what knows format 2 alone refuses it."""
 LONGEST_HEADER = 10_000_000
 """Characters of the JSON in a header."""
-LARGEST = {"mean": 1e9, "std": 1e9, "zonal": 1e3, "lags": 1e3, "detail_std": 1e3}
-"""Size that no value of a tensor has; the last three are in standard deviations."""
+COARSE = "coarse."
+"""Before the names of its tensors."""
+LARGEST = {"mean": 1e9, "std": 1e9, "zonal": 1e3, "lags": 1e3, "detail_std": 1e3, f"{COARSE}detail_std": 1e3}
+"""Size that no value of a tensor has; the last four are in standard deviations."""
 BALANCE_SHAPES = {
     "coefficients": (len(WINDS), SURFACES, TERMS),
     "slopes": (band_centres().size, len(WINDS), 2),
@@ -128,6 +133,19 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise WeightsError(msg) from error
 
 
+class CoarseHeader(BaseModel):
+    """What the header of a prior says of its network for high noise, see :class:`zssd_cli.prior.coarse.Coarse`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    network: UNetConfig
+    factor: Annotated[int, Field(ge=2, le=16)]
+    above: Annotated[float, Field(gt=0, le=1e3)]
+    patch: Annotated[int, Field(ge=1, le=1440)]
+    training: dict[str, Any]
+    """As of the fine network."""
+
+
 class PriorHeader(BaseModel):
     """What the header of a prior says."""
 
@@ -140,6 +158,8 @@ class PriorHeader(BaseModel):
     static_sha256: str
     training: dict[str, Any]
     """Data, times, steps and settings of the training, for people."""
+    coarse: CoarseHeader | None = None
+    """None where there is no network for high noise."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +180,8 @@ class Prior:
         Everything else.
     balance
         The wind that goes with pressure, from which ``lags`` describe the deviation of winds; None where there is none.
+    coarse
+        The network for high noise, None where the denoiser serves all levels.
     """
 
     denoiser: Denoiser
@@ -169,6 +191,7 @@ class Prior:
     lags: Tensor
     header: PriorHeader
     balance: Balance | None = None
+    coarse: Coarse | None = None
 
     @property
     def climate(self) -> Climate:
@@ -192,32 +215,55 @@ def mirror_signs(variables: tuple[str, ...]) -> Tensor:
 
 
 def save_prior(path: Path, prior: Prior) -> None:
-    """Write a prior atomically; the network goes to half precision."""
-    tensors = {f"network.{k}": v.half() for k, v in prior.denoiser.network.state_dict().items()}
+    """Write a prior atomically; the networks go to half precision."""
+    tensors = _network_tensors("", prior.denoiser)
     tensors |= {name: getattr(prior, name).float() for name in ("mean", "std", "zonal", "lags")}
-    tensors["detail_std"] = prior.denoiser.detail_std.float()
+    if prior.coarse is not None:
+        tensors |= _network_tensors(COARSE, prior.coarse.denoiser)
     if prior.balance is not None:
         tensors |= {f"balance.{name}": getattr(prior.balance, name).float() for name in BALANCE_SHAPES}
     with atomic_path(path) as temporary:
-        write_safetensors(temporary, tensors, {"format": FORMAT, "header": prior.header.model_dump_json()})
+        kind = FORMAT if prior.coarse is None else WITH_COARSE
+        header = prior.header.model_dump_json(exclude={"coarse"} if prior.coarse is None else None)
+        write_safetensors(temporary, tensors, {"format": kind, "header": header})
+
+
+def _network_tensors(prefix: str, denoiser: Denoiser) -> dict[str, Tensor]:
+    tensors = {f"{prefix}network.{k}": v.half() for k, v in denoiser.network.state_dict().items()}
+    return tensors | {f"{prefix}detail_std": denoiser.detail_std.float()}
+
+
+def _denoiser(tensors: Mapping[str, Tensor], prefix: str, config: UNetConfig, header: PriorHeader) -> Denoiser:
+    """A network of a file, in evaluation mode."""
+    start, count = f"{prefix}network.", len(header.variables)
+    state = {k.removeprefix(start): v.float() for k, v in tensors.items() if k.startswith(start)}
+    detail_std = tensors[f"{prefix}detail_std"].float()
+    if detail_std.shape != (DETAILS, count):
+        msg = "scales of details do not fit the variables"
+        raise ValueError(msg)
+    denoiser = Denoiser(assemble(state, lambda: UNet(count, config)), header.time_known).eval().requires_grad_(False)
+    denoiser.detail_std.copy_(detail_std)
+    return denoiser
 
 
 def load_prior(path: Path, device: str | torch.device = "cpu") -> Prior:
     """Read a prior; raises :class:`WeightsError` where the file is damaged or not one."""
     tensors, meta = read_safetensors(path)
-    if meta.get("format") != FORMAT:
+    if meta.get("format") not in (FORMAT, WITH_COARSE):
         msg = f"{path}: expected a zssd prior of format {FORMAT}, got {meta.get('format', 'none')!r}. Fetch or train one for this version."
         raise WeightsError(msg)
     try:
         header = PriorHeader.model_validate(read_header(meta))
-        state = {k[8:]: v.float() for k, v in tensors.items() if k.startswith("network.")}
-        network = assemble(state, lambda: UNet(len(header.variables), header.network))
+        denoiser = _denoiser(tensors, "", header.network, header)
+        coarse = None
+        if header.coarse is not None:
+            second = _denoiser(tensors, COARSE, header.coarse.network, header)
+            coarse = Coarse(second, header.coarse.factor, header.coarse.above, header.coarse.patch)
         mean, std, zonal, lags = (tensors[k].float() for k in ("mean", "std", "zonal", "lags"))
         count = len(header.variables)
-        detail_std = tensors["detail_std"].float()
-        shapes = (mean.shape, std.shape, zonal.shape, lags.shape, detail_std.shape)
+        shapes = (mean.shape, std.shape, zonal.shape, lags.shape)
         expected = (band_centres().size, count, count, MAX_LAG + 1, 2 * MAX_LAG + 1)
-        if shapes != ((count,), (count,), (count, 721), expected, (DETAILS, count)) or not (std > 0).all():
+        if shapes != ((count,), (count,), (count, 721), expected) or not (std > 0).all():
             msg = "scales or covariances do not fit the variables"
             raise ValueError(msg)  # noqa: TRY301
         balance = _balance(tensors, header.variables)
@@ -226,10 +272,9 @@ def load_prior(path: Path, device: str | torch.device = "cpu") -> Prior:
         reason = " ".join(str(error).split())[:200]
         msg = f"{path}: the weights are damaged or of another version ({reason}). Fetch them again or train anew."
         raise WeightsError(msg) from error
-    denoiser = Denoiser(network, header.time_known).eval().requires_grad_(False)
-    denoiser.detail_std.copy_(detail_std)
-    denoiser.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Prior(denoiser, mean, std, zonal, lags, header, balance)
+    for network in (denoiser, coarse.denoiser if coarse else denoiser):
+        network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Prior(denoiser, mean, std, zonal, lags, header, balance, coarse)
 
 
 def _check_values(tensors: Mapping[str, Tensor]) -> None:

@@ -46,6 +46,12 @@ def ddpm_sigmas(steps: int = 1000, beta_min: float = 1e-4, beta_max: float = 0.0
     return torch.cat([levels, torch.zeros(1, dtype=torch.float64)])
 
 
+def coarse_training_sigmas(count: int, generator: torch.Generator, above: float, factor: int) -> Tensor:
+    """Noise levels of means of factor x factor cells, (count,): log-uniform, the fine field's being four fifths of ``above`` and more."""
+    low, high = math.log(0.8 * above / factor), math.log(SIGMA_MAX * 1.3 / factor)
+    return (torch.rand(count, generator=generator) * (high - low) + low).exp()
+
+
 def training_sigmas(count: int, generator: torch.Generator) -> Tensor:
     """Noise levels for training, shape (count,).
 

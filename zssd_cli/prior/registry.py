@@ -319,7 +319,7 @@ def _facts(path: Path) -> dict[str, Any]:
         "season and hour": "known" if prior.header.time_known else "not known",
         "static fields": prior.header.static_sha256,
         "training": prior.header.training,
-    }
+    } | ({} if prior.header.coarse is None else {"network for high noise": prior.header.coarse.model_dump(mode="json")})
 
 
 def _main(arguments: list[str]) -> str:

@@ -46,9 +46,11 @@ def reading(path: Path, what: str = "cannot be read") -> Iterator[None]:
         msg = f"{name}: {text}"
         raise type(error)(msg) from error
     except Exception as error:
-        remedy = (
-            "check the file, for instance with ncdump -h" if name == str(path) else "check the address and the network"
-        )
+        remedy = "check the file, for instance with ncdump -h"
+        if name != str(path):
+            remedy = "check the address and the network"
+        elif is_zarr(path):
+            remedy = "check the store, or write it again"
         msg = f"{name}: {what} ({one_line(error) or type(error).__name__}); {remedy}."
         raise InputError(msg) from error
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from zssd_cli.config import TrainConfig
 from zssd_cli.prior.checkpoint import mirror_signs
 from zssd_cli.prior.denoiser import Conditions
-from zssd_cli.prior.noise import training_sigmas
+from zssd_cli.prior.noise import coarse_training_sigmas, training_sigmas
 from zssd_cli.prior.unet import STATIC_CHANNELS
 
 _SIN, _COS = STATIC_CHANNELS.index("sin_latitude"), STATIC_CHANNELS.index("cos_latitude")
@@ -160,7 +160,10 @@ class PatchSampler:
         patches = [self._patch(place, step) for place in places]
         rng = generator(self._seed, _STEP, step)
         hidden = (torch.rand(config.batch, generator=rng) < config.time_dropout)[mine]
-        sigma = training_sigmas(config.batch, rng)[mine]
+        if config.coarse > 1:
+            sigma = coarse_training_sigmas(config.batch, rng, config.coarse_above, config.coarse)[mine]
+        else:
+            sigma = training_sigmas(config.batch, rng)[mine]
         clean = torch.stack([patch.values for patch in patches])
         time = torch.stack([patch.time for patch in patches]).masked_fill(hidden[:, None], torch.nan)
         rngs = [generator(self._seed, _NOISE, step, place) for place in places]

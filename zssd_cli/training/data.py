@@ -23,6 +23,7 @@ from zssd_cli.climate.balance import (
 from zssd_cli.climate.covariance import LagSums, merged
 from zssd_cli.errors import BadField, InputError
 from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid
+from zssd_cli.prior.coarse import averaged
 from zssd_cli.prior.denoiser import details
 from zssd_cli.series.coverage import whole_field
 from zssd_cli.series.protocol import FieldSource
@@ -206,6 +207,23 @@ def scales(part: Part) -> Scales:
     return Scales(first, np.sqrt(variance), np.sqrt(fine / variance))
 
 
+def detail_scales(part: Part, known: Scales, cells: int) -> np.ndarray:
+    """Standard deviation of the details of means of cells x cells in standard units, (bands, C)."""
+    squares = []
+    weights = whole_means(torch.as_tensor(part.grid.area)[None], cells)[0]
+    for _, field in part.sample():
+        values = torch.as_tensor((field - known.mean[:, None, None]) / known.std[:, None, None], dtype=torch.float64)
+        bands = torch.stack(details(whole_means(values, cells), part.grid.circular))
+        squares.append((bands.square() * weights / weights.sum()).sum((2, 3)))
+    return torch.stack(squares).mean(0).sqrt().numpy()
+
+
+def whole_means(x: Tensor, cells: int) -> Tensor:
+    """Means of cells x cells where all of them are there, (C, H, W) -> (C, H // cells, W // cells)."""
+    height, width = (size // cells * cells for size in x.shape[-2:])
+    return averaged(x[..., :height, :width], cells)
+
+
 @dataclass(frozen=True)
 class Climatology:
     """Standardised zonal means on the rows of the globe (C, 721), lag covariances of the deviations, and the balance of winds."""
@@ -273,11 +291,14 @@ def global_rows(lat: np.ndarray) -> np.ndarray:
 
 
 class SourceFields(Sequence[TrainingField]):
-    """The times of a part as training fields, bad ones replaced by others; the last few read stay in memory."""
+    """The times of a part as training fields, bad ones replaced by others; the last few read stay in memory.
 
-    def __init__(self, part: Part, static: StaticFields, known: Scales) -> None:
-        self._part, self._scales = part, known
-        self._static = torch.as_tensor(static.channels(part.grid))
+    With ``cells`` the fields are means of so many cells on a side.
+    """
+
+    def __init__(self, part: Part, static: StaticFields, known: Scales, cells: int = 1) -> None:
+        self._part, self._scales, self._cells = part, known, cells
+        self._static = whole_means(torch.as_tensor(static.channels(part.grid)), cells)
         self._cache: OrderedDict[int, Tensor] = OrderedDict()
 
     def __len__(self) -> int:
@@ -299,7 +320,7 @@ class SourceFields(Sequence[TrainingField]):
             values = (self._part.read(index) - self._scales.mean[:, None, None]) / self._scales.std[:, None, None]
             for name in self._part.smooth:
                 values[self._part.variables.index(name)] = np.nan
-            self._cache[index] = torch.as_tensor(values, dtype=torch.float32)
+            self._cache[index] = whole_means(torch.as_tensor(values, dtype=torch.float32), self._cells)
             if len(self._cache) > CACHED:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(index)

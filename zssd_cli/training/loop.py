@@ -30,6 +30,8 @@ from zssd_cli.training.state import Resumable, optimiser_tensors, part, prefixed
 
 LEVELS = (0.02, 0.1, 0.5, 2.0, 10.0)
 """Noise levels of the validation."""
+COARSE_LEVELS = (2.0, 8.0, 32.0)
+"""The same for means of several cells, as those of the fine field."""
 VALIDATION_SEED = 10**9
 
 
@@ -122,10 +124,13 @@ class Trainer(Resumable):
         return cast("Denoiser", self.ema.module)
 
     def start_from(self, prior: Prior) -> None:
-        """Begin with the weights and detail scales of a trained prior."""
+        """Begin with the weights and detail scales of a trained prior; the network for high noise with those of one of its kind, if any."""
+        config, start = self.config, prior.denoiser
+        if prior.coarse is not None and prior.coarse.factor == config.coarse:
+            start = prior.coarse.denoiser
         for denoiser in (self.denoiser, self.average):
-            denoiser.network.load_state_dict(prior.denoiser.network.state_dict())
-        self.set_detail_scales(prior.denoiser.detail_std)
+            denoiser.network.load_state_dict(start.network.state_dict())
+        self.set_detail_scales(start.detail_std)
 
     def set_detail_scales(self, scales: Tensor) -> None:
         """Standard deviation of the clean details (bands, C), see :class:`Denoiser`."""
@@ -169,11 +174,12 @@ class Trainer(Resumable):
         # the moving average needs no large batch, and what fits the training need not fit beside it
         config = self.config.model_copy(update={"batch": min(self.config.batch, 16)})
         sampler, kind = PatchSampler(held_out, config, VALIDATION_SEED), self.world.device.type
-        errors: dict[str, list[float]] = {f"{level:g}": [] for level in LEVELS}
+        levels = LEVELS if config.coarse == 1 else COARSE_LEVELS
+        errors: dict[str, list[float]] = {f"{level:g}": [] for level in levels}
         for k in range(batches):
             batch = sampler.batch(k).to(self.world.device)
-            for level in LEVELS:
-                noisy = replace(batch, sigma=torch.full_like(batch.sigma, level))
+            for level in levels:
+                noisy = replace(batch, sigma=torch.full_like(batch.sigma, level / config.coarse))
                 with torch.autocast(kind, torch.bfloat16, enabled=config.bf16):
                     error = weighted_error(self.average, noisy).float()
                 errors[f"{level:g}"].append(float(error[batch.present].mean()))
