@@ -2,6 +2,7 @@
 
     python benchmarks/inferred.py --members 16 --json benchmarks/results/inferred.json
     python benchmarks/inferred.py --given msl+si10 --members 8
+    python benchmarks/inferred.py --members 4 --tuning --gaussian-above 10      # on ERA5 times that do not judge
 
 Held-out real fields are coarsened to block means of the given variables. Of every variable that is not given: the error of the
 ensemble mean and of the formula (the geostrophic wind of the bicubic block means, times 0.7, turned 20 degrees; of pressure,
@@ -37,6 +38,8 @@ FIELDS = (
     *(HeldOut(f"IFS {name}", IFS, box) for name, box in BOXES.items()),
     *(HeldOut(f"ERA5 {name}", ERA5_POINTS, box, every=2) for name, box in BOXES.items()),
 )
+TUNING = tuple(HeldOut(f"ERA5 {name}", ERA5_POINTS, box, every=4, first=1) for name, box in BOXES.items())
+"""Times on which numbers are chosen."""
 SPEED, WINDS, ALL = "si10", ("u10", "v10"), ("msl", "u10", "v10")
 
 
@@ -143,13 +146,17 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=5.0)
     parser.add_argument("--members", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tuning", action="store_true", help="the ERA5 times on which numbers are chosen")
+    parser.add_argument("--gaussian-above", type=float, help="noise level above which the Gaussian is the prior")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     setting = open_prior(options.weights)
-    config = DownscaleConfig(filter_scale=options.scale, members=options.members, seed=options.seed)
+    config = DownscaleConfig(
+        filter_scale=options.scale, members=options.members, seed=options.seed, gaussian_above=options.gaussian_above
+    )
     given = tuple(options.given.split("+"))
     results: dict[str, dict[str, Row]] = {}
-    for field in choose(FIELDS, options.fields):
+    for field in choose(TUNING if options.tuning else FIELDS, options.fields):
         truth = field.filtered(training_lowpass(setting.prior))
         results[truth.name] = measure(setting, truth, given, config)
         if options.json:

@@ -6,6 +6,7 @@ from zssd_cli.config import DownscaleConfig
 from zssd_cli.grids.latlon import parse_region
 from zssd_cli.posterior import estimate
 from zssd_cli.posterior.downscaling import prepare
+from zssd_cli.posterior.provenance import describe
 from zssd_cli.prior.checkpoint import load_prior
 from zssd_cli.prior.registry import locate
 from zssd_cli.series.reading import open_source
@@ -25,6 +26,20 @@ def job(model):
 
     yield call
     source.close()
+
+
+@pytest.mark.parametrize(
+    ("region", "guidance", "asked", "all_cells"),
+    [(LARGE, "analysis", True, 5), (SMALL, "analysis", False, 6), (LARGE, "ucg", False, 8)],
+)
+def test_calls_of_the_network_for_high_noise_cost_nothing(job, region, guidance, asked, all_cells):
+    steps = 8 if guidance == "ucg" else None
+    run = job(region, guidance=guidance, steps=steps)
+    assert (run.coarse is not None) == asked
+    assert run.full_calls == run.samples * all_cells
+    assert run.gaussian_above == {"ucg": float("inf")}.get(guidance, 40 if asked else 10)
+    recorded = describe(run, ("msl",), "name", "hash", "command", "moment")
+    assert recorded.get("zssd_coarse_above") == (5.0 if asked else None)
 
 
 @pytest.fixture

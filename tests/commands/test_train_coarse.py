@@ -37,6 +37,7 @@ def test_a_prior_gets_a_second_network(capfd, files):
     old, new = (load_prior(files / f"{name}.safetensors") for name in ("fine", "prior"))
     assert (new.coarse.factor, new.coarse.above, new.coarse.patch) == (2, 3.0, 16)
     assert new.header.coarse.training["steps"] == 4
+    assert set(new.header.coarse.training["started_from"]) == {"sha256"}
     assert new.header.model_copy(update={"coarse": None}) == old.header
     for name in ("mean", "std", "zonal", "lags"):
         assert torch.equal(getattr(new, name), getattr(old, name))
@@ -50,7 +51,7 @@ def test_a_prior_gets_a_second_network(capfd, files):
     assert "nothing is left to do" in text
 
 
-def test_it_is_used_and_counted(capfd, files):
+def test_it_is_used_and_shown(capfd, files):
     assert second(capfd, files)[0] == 0
     write_world(files / "coarse.nc", BOX, times=1, seed=3)
     answers = []

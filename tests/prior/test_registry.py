@@ -282,16 +282,6 @@ def test_list_says_where_files_are(shipped, cached):
     assert "msl,u10" in output
 
 
-@pytest.mark.parametrize(
-    ("told", "noted"), [("of the default 20\nsteps", True), ("of the default 8 steps", False), ("20 steps", False)]
-)
-def test_a_card_that_speaks_of_an_older_default_is_noted(shipped, told, noted):
-    """A card travels in the weights' header, whose hash is registered."""
-    (shipped / "tiny.md").write_text(f"# Tiny\n\n16 {told}")
-    output = CliRunner().invoke(app, ["show", "tiny"]).output
-    assert ("Note: the card's 20 steps were the default of its day; today's is 8 of dpmpp_2m_long." in output) == noted
-
-
 def test_show_renders_the_card(shipped):
     (shipped / "tiny.md").write_text("# Tiny\n\nKnows *nothing*.\n")
     output = CliRunner().invoke(app, ["show", "tiny"]).output

@@ -30,14 +30,7 @@ from zssd_cli.series.listing import expand
 from zssd_cli.static import load_static
 from zssd_cli.times import format_time
 from zssd_cli.training.batches import Ahead, Batches, PatchSampler
-from zssd_cli.training.data import (
-    Part,
-    Scales,
-    check_training_source,
-    climatology,
-    detail_scales,
-    scales,
-)
+from zssd_cli.training.data import Part, Scales, check_training_source, climatology, scales
 from zssd_cli.training.distributed import World, joined
 from zssd_cli.training.loop import Trainer, run_training
 from zssd_cli.training.pack import pack_among
@@ -194,7 +187,7 @@ def gather(console: Console, world: World, files: TrainFiles, config: TrainConfi
         refuse_means(named, any_frequency=config.any_frequency)
         if checks.thorough:
             read_all(console, named)
-        return _measured(console, named)
+        return _measured(console, named, config.coarse)
 
     measured = world.shared(check)
     parts, held_out = opened[0] if opened else open_parts(files.inputs, files.held_out, config)
@@ -205,16 +198,16 @@ def gather(console: Console, world: World, files: TrainFiles, config: TrainConfi
     _compare_scales(console, start, measured)
     kept = Scales(start.mean.double().numpy(), start.std.double().numpy(), start.denoiser.detail_std.double().numpy())
     if config.coarse > 1:
-        kept = replace(kept, detail_std=detail_scales(parts[0], kept, config.coarse))
+        kept = replace(kept, detail_std=measured.detail_std * measured.std / kept.std)
     return Material(parts, held_out, static, kept, files.start, config.coarse)
 
 
-def _measured(console: Console, named: dict[str, Part]) -> Scales:
+def _measured(console: Console, named: dict[str, Part], cells: int) -> Scales:
     """Scales of the main files, after a look at each file and at a sample of the times of each origin."""
     for part in named.values():
         check_first_fields(part.source)
     main, *others = named.values()
-    measured = scales(main)
+    measured = scales(main, cells)
     for part in others:
         for _ in part.sample():
             pass

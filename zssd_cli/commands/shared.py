@@ -1,6 +1,5 @@
 """What commands share: where they may write, how they speak, and what they note as having been called."""
 
-import re
 import shlex
 import sys
 import warnings
@@ -170,18 +169,3 @@ def folded(text: str) -> "Markdown":
         elements = {**Markdown.elements, "table_open": Folded}
 
     return Card(text)
-
-
-def show_card(console: Console, text: str) -> None:
-    """A card as it is, and a note where it speaks of a default that is another today: what is in a header cannot be mended there."""
-    console.print(folded(text))
-    if told := re.search(r"default (\d+)\s+steps", text):
-        from zssd_cli.config import DownscaleConfig
-        from zssd_cli.posterior.guidance import by_name
-
-        config = DownscaleConfig()
-        method = by_name(config.guidance)
-        now = method.steps_of(config)
-        if now != int(told[1]):
-            note = f"Note: the card's {told[1]} steps were the default of its day; today's is {now} of {method.sampler_of(config)}."
-            console.print(f"\n{note}", style="yellow", highlight=False, soft_wrap=True)

@@ -114,14 +114,16 @@ def data_name(material: Material) -> str:
 
 
 def training_record(material: Material, config: TrainConfig, steps: int) -> dict[str, Any]:
-    """What the header says about the training."""
+    """What the header says about the training; that of the network for high noise lies beside that of the one it started from."""
     record: dict[str, Any] = {"steps": steps, "settings": config.model_dump(mode="json")}
     record["trained_on"] = [_part_record(part) for part in material.parts]
     if material.held_out is not None:
         record["held_out"] = _part_record(material.held_out)
     if material.start is not None:
         start = material.start
-        record["started_from"] = {"sha256": start.sha256, "training": start.prior.header.training}
+        record["started_from"] = {"sha256": start.sha256}
+        if config.coarse == 1:
+            record["started_from"]["training"] = start.prior.header.training
     return record
 
 

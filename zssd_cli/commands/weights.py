@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from zssd_cli.commands.shared import Page, show_card
+from zssd_cli.commands.shared import Page, folded
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
 
@@ -49,7 +49,7 @@ def show(
     console, name = Page(), name or registry.default_name()
     if name not in registry.entries() and name.endswith(registry.SUFFIX):
         path, sha256 = registry.locate(name)
-        show_card(console, registry.described(path))
+        console.print(folded(registry.described(path)))
         console.print(f"\n{path}  {path.stat().st_size} bytes  sha256 {sha256}", highlight=False, soft_wrap=True)
         return
     prior = registry.entry(name)
@@ -57,7 +57,7 @@ def show(
     if not path.is_file():
         msg = f"Prior {name}: expected its card at {path}, got no such file. Install zssd again."
         raise WeightsError(msg)
-    show_card(console, path.read_text(encoding="utf-8"))
+    console.print(folded(path.read_text(encoding="utf-8")))
     console.print(f"\n{prior.file}  {prior.size} bytes  sha256 {prior.sha256}", highlight=False, soft_wrap=True)
 
 

@@ -233,8 +233,10 @@ def _network_tensors(prefix: str, denoiser: Denoiser) -> dict[str, Tensor]:
     return tensors | {f"{prefix}detail_std": denoiser.detail_std.float()}
 
 
-def _denoiser(tensors: Mapping[str, Tensor], prefix: str, config: UNetConfig, header: PriorHeader) -> Denoiser:
-    """A network of a file, in evaluation mode."""
+def _denoiser(
+    tensors: Mapping[str, Tensor], prefix: str, config: UNetConfig, header: PriorHeader, device: str | torch.device
+) -> Denoiser:
+    """A network of a file, in evaluation mode on the device."""
     start, count = f"{prefix}network.", len(header.variables)
     state = {k.removeprefix(start): v.float() for k, v in tensors.items() if k.startswith(start)}
     detail_std = tensors[f"{prefix}detail_std"].float()
@@ -243,6 +245,7 @@ def _denoiser(tensors: Mapping[str, Tensor], prefix: str, config: UNetConfig, he
         raise ValueError(msg)
     denoiser = Denoiser(assemble(state, lambda: UNet(count, config)), header.time_known).eval().requires_grad_(False)
     denoiser.detail_std.copy_(detail_std)
+    denoiser.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return denoiser
 
 
@@ -250,14 +253,17 @@ def load_prior(path: Path, device: str | torch.device = "cpu") -> Prior:
     """Read a prior; raises :class:`WeightsError` where the file is damaged or not one."""
     tensors, meta = read_safetensors(path)
     if meta.get("format") not in (FORMAT, WITH_COARSE):
-        msg = f"{path}: expected a zssd prior of format {FORMAT}, got {meta.get('format', 'none')!r}. Fetch or train one for this version."
+        expected_format = (
+            f"expected a zssd prior of format {FORMAT} or {WITH_COARSE}, got {meta.get('format', 'none')!r}"
+        )
+        msg = f"{path}: {expected_format}. Fetch or train one for this version."
         raise WeightsError(msg)
     try:
         header = PriorHeader.model_validate(read_header(meta))
-        denoiser = _denoiser(tensors, "", header.network, header)
+        denoiser = _denoiser(tensors, "", header.network, header, device)
         coarse = None
         if header.coarse is not None:
-            second = _denoiser(tensors, COARSE, header.coarse.network, header)
+            second = _denoiser(tensors, COARSE, header.coarse.network, header, device)
             coarse = Coarse(second, header.coarse.factor, header.coarse.above, header.coarse.patch)
         mean, std, zonal, lags = (tensors[k].float() for k in ("mean", "std", "zonal", "lags"))
         count = len(header.variables)
@@ -272,8 +278,6 @@ def load_prior(path: Path, device: str | torch.device = "cpu") -> Prior:
         reason = " ".join(str(error).split())[:200]
         msg = f"{path}: the weights are damaged or of another version ({reason}). Fetch them again or train anew."
         raise WeightsError(msg) from error
-    for network in (denoiser, coarse.denoiser if coarse else denoiser):
-        network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Prior(denoiser, mean, std, zonal, lags, header, balance, coarse)
 
 

@@ -189,14 +189,17 @@ class Scales:
     detail_std: np.ndarray
 
 
-def scales(part: Part) -> Scales:
-    """Over a sample of times of a complete part."""
+def scales(part: Part, cells: int = 1) -> Scales:
+    """Over a sample of times of a complete part; the details are those of means of ``cells`` x ``cells``."""
     weights = part.grid.area / part.grid.area.sum()
+    coarse_weights = whole_means(torch.as_tensor(weights)[None], cells)[0].numpy()
+    coarse_weights /= coarse_weights.sum()
     moments: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for _, field in part.sample():
         values = field.astype(np.float64)
-        bands = np.stack([band.numpy() for band in details(torch.as_tensor(values), part.grid.circular)])
-        squares = ((values**2 * weights).sum((1, 2)), (bands**2 * weights).sum((2, 3)))
+        means = whole_means(torch.as_tensor(values), cells)
+        bands = np.stack([band.numpy() for band in details(means, part.grid.circular)])
+        squares = ((values**2 * weights).sum((1, 2)), (bands**2 * coarse_weights).sum((2, 3)))
         moments.append(((values * weights).sum((1, 2)), *squares))
     first, second, fine = (np.mean(several, axis=0) for several in zip(*moments, strict=True))
     variance = second - first**2
@@ -205,17 +208,6 @@ def scales(part: Part) -> Scales:
             msg = f"{name} is constant ({mean:g}) over the training files; expected fields that vary. Check the files."
             raise InputError(msg)
     return Scales(first, np.sqrt(variance), np.sqrt(fine / variance))
-
-
-def detail_scales(part: Part, known: Scales, cells: int) -> np.ndarray:
-    """Standard deviation of the details of means of cells x cells in standard units, (bands, C)."""
-    squares = []
-    weights = whole_means(torch.as_tensor(part.grid.area)[None], cells)[0]
-    for _, field in part.sample():
-        values = torch.as_tensor((field - known.mean[:, None, None]) / known.std[:, None, None], dtype=torch.float64)
-        bands = torch.stack(details(whole_means(values, cells), part.grid.circular))
-        squares.append((bands.square() * weights / weights.sum()).sum((2, 3)))
-    return torch.stack(squares).mean(0).sqrt().numpy()
 
 
 def whole_means(x: Tensor, cells: int) -> Tensor:
