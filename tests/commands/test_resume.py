@@ -122,6 +122,25 @@ def whole(downscale, tmp_path, clock):
     return tmp_path / "whole" / "out.nc"
 
 
+def test_a_signal_between_a_line_and_its_count(downscale, tmp_path, whole, monkeypatch):
+    """The first batch's line is on the disk when the signal comes: the batch is kept."""
+    out, append = tmp_path / "stopped" / "out.nc", Parts._append
+
+    def stopped(self, line):
+        append(self, line)
+        raise SystemExit(128 + signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Parts, "_append", stopped)
+        done = downscale(out)
+    assert done.code == 128 + signal.SIGTERM
+    kept = f"Kept       1 of {BATCHES} batches in {out}.parts; the same command with --resume goes on"
+    assert kept in done.err.splitlines()
+    done = downscale(out, "--resume")
+    assert f"Resumed    1 of {BATCHES} batches are finished" in done.err.splitlines()
+    assert out.read_bytes() == whole.read_bytes()
+
+
 @pytest.mark.parametrize("point", ["before", "unlisted", "line", "fields", "after"])
 def test_killed_and_resumed_gives_the_same_bytes(downscale, kill, tmp_path, whole, clock, monkeypatch, point):
     """Killed at the third batch and again at the third one after that; dated and called as the first process was."""

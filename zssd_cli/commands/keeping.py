@@ -5,7 +5,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice, takewhile
@@ -126,6 +126,8 @@ def total_of(job: Job) -> int:
 
 def _leave(parts: Parts, total: int) -> None:
     """Keep what is finished and say how to go on; a folder without anything goes."""
+    with suppress(OSError):
+        parts.reread()  # a signal may have come between a batch's line and its count
     if len(parts):
         line = f"Kept       {len(parts)} of {total} batches in {parts.folder}; the same command with --resume goes on"
         say(Page(stderr=True), line)

@@ -72,7 +72,7 @@ class Parts:
         self.slowest = 0.0
         self._done: dict[str, int] = {}
         """Batch -> place of its line in the manifest."""
-        self._open()
+        self.reread()
 
     @classmethod
     def begin(cls, folder: Path, header: Mapping[str, Any]) -> "Parts":
@@ -88,21 +88,24 @@ class Parts:
             write_safely(folder / MANIFEST, _line({"format": FORMAT, **header}))
         return cls(folder)
 
-    def _open(self) -> None:
-        """Learn which batches are whole and cut what was left half-written."""
-        there, end, place = os.fstat(self._fields).st_size, 0, self._manifest.tell()
-        for raw in self._manifest:
-            if not raw.endswith(b"\n"):
-                break
-            line, here, place = _parsed(raw), place, place + len(raw)
-            if not isinstance(line, dict) or "batch" not in line:
-                continue
-            self.slowest = max(self.slowest, line.get("seconds", 0.0))
-            stop = line.get("offset", 0) + line.get("length", there + 1)
-            if stop <= there:
-                self._done[line["batch"]], end = here, max(end, stop)
-            else:
-                self._done.pop(line["batch"], None)
+    def reread(self) -> None:
+        """Learn which batches are whole and cut what was left half-written, as after a signal in :meth:`keep`."""
+        there, end = os.fstat(self._fields).st_size, 0
+        # opened anew: what was read before may still be buffered
+        with (self.folder / MANIFEST).open("rb") as file:
+            place = len(file.readline())
+            for raw in file:
+                if not raw.endswith(b"\n"):
+                    break
+                line, here, place = _parsed(raw), place, place + len(raw)
+                if not isinstance(line, dict) or "batch" not in line:
+                    continue
+                self.slowest = max(self.slowest, line.get("seconds", 0.0))
+                stop = line.get("offset", 0) + line.get("length", there + 1)
+                if stop <= there:
+                    self._done[line["batch"]], end = here, max(end, stop)
+                else:
+                    self._done.pop(line["batch"], None)
         self._manifest.truncate(place)
         os.ftruncate(self._fields, end)
         self._line_end, self._end = place, end
@@ -168,7 +171,7 @@ class Parts:
         OutputError
             The disk gives other bytes than were stored. The batch counts no longer.
         """
-        # opened anew: what was read before may still be buffered
+        # opened anew, as in reread
         with (self.folder / MANIFEST).open("rb") as file:
             file.seek(self._done[batch])
             line = _parsed(file.readline())
