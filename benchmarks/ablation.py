@@ -98,7 +98,7 @@ def training_parts(config: TrainConfig) -> tuple[Part, ...]:
 @cache
 def common_scales() -> Scales:
     """Those of the recipe, for all variants."""
-    return scales(training_parts(settings(Variant(), 1))[0])
+    return scales(training_parts(settings(Variant(), 1)))
 
 
 @cache

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from harness.engine import Setting, draw, open_prior
-from harness.fields import ICELAND, NORWAY, HeldOut, Series, choose
+from harness.fields import ICELAND, NORWAY, HeldOut, choose
 from harness.scoring import score
 from harness.store import Store
 from rich.console import Console
@@ -66,12 +66,6 @@ def change(fields: np.ndarray, lag: int, area: np.ndarray) -> np.ndarray:
     return np.sqrt((squares * area).sum((-2, -1)).mean((0, 1)) / area.sum())
 
 
-def given_blocks(series: Series, given: tuple[str, ...], scale: float) -> Series:
-    """Block means of some of the variables."""
-    channels = [series.variables.index(name) for name in given]
-    return replace(series, variables=given, values=series.values[:, channels]).blocks(scale)
-
-
 @contextmanager
 def noise_timed() -> Iterator[list[float]]:
     """Seconds that drawing noise takes inside the block, in a list of one."""
@@ -97,7 +91,7 @@ def measure(
     whole = field.series
     series = replace(whole, times=whole.times[:count], values=whole.values[:count])
     job = prepare(
-        given_blocks(series, given, config.filter_scale),
+        series.only(given).blocks(config.filter_scale),
         setting.prior, setting.static, config, field.region(config.filter_scale),
     )  # fmt: skip
     with noise_timed() as seconds:

@@ -101,8 +101,7 @@ def measure(
 ) -> dict[str, Any]:
     """Scores by variable."""
     daily, moments = daily_and_moments(field.series, a_day)
-    channels = [daily.variables.index(name) for name in given]
-    coarse = replace(daily, variables=given, values=daily.values[:, channels]).blocks(config.filter_scale)
+    coarse = daily.only(given).blocks(config.filter_scale)
     if way == "interpolated":
         coarse = interpolated(coarse, moments.times)
     job = prepare(coarse, setting.prior, setting.static, config, field.region(config.filter_scale))

@@ -4,7 +4,8 @@
 
 Every field is coarsened to block means of 1.5, 2.5 and 5 degrees (x6, x10, x20), downscaled with 8 members by the
 default engine, and scored against itself. Measurements are kept in the JSON file: an interrupted run goes on where it
-stopped, and --other takes the rows of a file that was measured earlier with another prior. A prior that was trained on
+stopped, and --other takes the rows of a file that was measured earlier with another prior. --given msl gives the prior
+these variables alone, and scores them alone. A prior that was trained on
 low-passed fields is scored against the IFS field as it is and with the same low-pass (--lowpass-km for a prior whose
 header asks for none).
 """
@@ -45,28 +46,31 @@ def key_of(field: HeldOut, scale: float) -> str:
     return f"{field.name} | {scale:g}"
 
 
-def settings_of(setting: Setting, config: DownscaleConfig) -> dict[str, Any]:
+def settings_of(setting: Setting, config: DownscaleConfig, given: tuple[str, ...]) -> dict[str, Any]:
     """What makes two measurements on a field the same."""
     method = by_name(config.guidance)
     engine = {"guidance": config.guidance, "sampler": method.sampler_of(config), "steps": method.steps_of(config)}
-    return {"members": config.members, "sha256": setting.sha256, **engine}
+    alone = {} if given == setting.prior.variables else {"given": "+".join(given)}
+    return {"members": config.members, "sha256": setting.sha256, **engine, **alone}
 
 
-def measure(store: Store, setting: Setting, field: HeldOut, config: DownscaleConfig, name: str) -> None:
+def measure(
+    store: Store, setting: Setting, field: HeldOut, config: DownscaleConfig, given: tuple[str, ...], name: str
+) -> None:
     """Add what is not yet there of one field and block size: this prior and the interpolations."""
     scale = config.filter_scale
     key = key_of(field, scale)
-    row = store.row(name, settings_of(setting, config))
+    row = store.row(name, settings_of(setting, config, given))
     if store.record(row, key) is not None:
         return
-    job, blocks = make_job(setting, field, config)
-    truths = field.series.on(job.domain.output)
+    job, channels = make_job(setting, field, config, given), [setting.prior.variables.index(name) for name in given]
+    truths, blocks = field.series.on(job.domain.output), field.series.blocks(scale)
     for method in BASELINES:
         members = baseline(method, blocks, job.domain.output)
         scores = score(members, truths, blocks.variables, job.domain.output)
         store.row(method, {})["records"][key] = scores
     drawn = draw(setting, job)
-    scores = score(drawn.ensembles, truths, blocks.variables, drawn.grid)
+    scores = score(drawn.ensembles[:, :, channels], field.series.only(given).on(drawn.grid), given, drawn.grid)
     counter = drawn.counter
     cost = {"seconds": counter.seconds, "cpu_seconds": counter.cpu_seconds, "times": len(truths)}
     store.add(row, key, {**scores, "cost": cost, "residual": {"rms": drawn.residual}})
@@ -92,7 +96,7 @@ def full_rows(methods: dict[str, Record], keys: list[str]) -> Iterator[tuple[lis
         bilinear = methods["bilinear"].get(key)
         for variable in bilinear or ():
             for method, records in methods.items():
-                if key in records:
+                if variable in records.get(key, {}):
                     label = [field, f"x{float(scale) * 4:.0f}", variable, method]
                     yield label, with_ratio(records[key][variable], bilinear[variable])
 
@@ -132,6 +136,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--weights", help="name or file of the prior; the default prior else")
     parser.add_argument("--label", default="this prior", help="name of the rows")
     parser.add_argument("--other", action="append", default=[], metavar="NAME=FILE", help="rows measured earlier")
+    parser.add_argument("--given", help="variables that the prior is given and scored by, joined by +; all else")
     parser.add_argument("--fields", help="parts of the fields' names, comma-separated")
     parser.add_argument("--scales", default="5,2.5,1.5")
     parser.add_argument("--members", type=int, default=8)
@@ -157,15 +162,16 @@ def main(arguments: list[str] | None = None) -> None:
     torch.manual_seed(0)
     console, store = Console(stderr=True), Store(options.json, options.redo)
     setting = open_prior(options.weights)
+    given = tuple(options.given.split("+")) if options.given else setting.prior.variables
     scales = [float(scale) for scale in options.scales.split(",")]
     keys = []
     for field in truths(options, setting):
         for scale in scales:
             console.print(f"{field.name}, blocks of {scale:g} degrees", highlight=False)
             config = DownscaleConfig(filter_scale=scale, members=options.members)
-            measure(store, setting, field, config, options.label)
+            measure(store, setting, field, config, given, options.label)
             keys.append(key_of(field, scale))
-    ours = settings_of(setting, DownscaleConfig(members=options.members))
+    ours = settings_of(setting, DownscaleConfig(members=options.members), given)
     methods: dict[str, Record] = {options.label: store.row(options.label, ours)["records"]}
     for pair in options.other:
         name, _, path = pair.partition("=")

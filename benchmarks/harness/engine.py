@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
-from harness.fields import HeldOut, Series
+from harness.fields import HeldOut
 from zssd_cli.config import DownscaleConfig
 from zssd_cli.errors import ZssdError
 from zssd_cli.grids.latlon import LatLonGrid
@@ -102,12 +102,12 @@ class Drawn:
     counter: Counter
 
 
-def make_job(setting: Setting, truth: HeldOut, config: DownscaleConfig) -> tuple[Job, Series]:
-    """The run on block means of a truth, and those block means; all members of a time in one batch, whatever the mode."""
-    blocks = truth.series.blocks(config.filter_scale)
+def make_job(setting: Setting, truth: HeldOut, config: DownscaleConfig, given: tuple[str, ...]) -> Job:
+    """The run on block means of some variables of a truth; all members of a time in one batch, whatever the mode."""
+    blocks = truth.series.only(given).blocks(config.filter_scale)
     region = truth.region(config.filter_scale)
     job = prepare(blocks, setting.prior, setting.static, config, region)
-    return replace(job, batch=config.members), blocks
+    return replace(job, batch=config.members)
 
 
 def draw(setting: Setting, job: Job, tick: Callable[[int], None] = lambda _: None) -> Drawn:

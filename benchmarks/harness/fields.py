@@ -53,6 +53,10 @@ class Series:
     points: None = None
     time_bounds: None = None
 
+    def only(self, names: tuple[str, ...]) -> "Series":
+        """Some of the variables."""
+        return replace(self, variables=names, values=self.values[:, [self.variables.index(name) for name in names]])
+
     @property
     def cells(self) -> "dict[str, Series]":
         """The series itself is where its cells lie."""

@@ -23,6 +23,7 @@ from zssd_cli.training.data import (
     Scales,
     SourceFields,
     check_training_source,
+    check_variables,
     climatology,
     global_rows,
     sampled_times,
@@ -79,19 +80,23 @@ def test_the_synthetic_wind_turns_the_right_way():
 
 
 def test_a_good_source_passes(source):
-    check_training_source(source, VARIABLES, 32)
+    check_training_source(source, 32)
 
 
-def refused(source, match, variables=VARIABLES, patch=16):
+def refused(source, match, patch=16):
     with pytest.raises(InputError, match=match) as caught:
-        check_training_source(source, variables, patch)
+        check_training_source(source, patch)
     assert "\n" not in str(caught.value)
 
 
 def test_what_cannot_be_trained_on(tmp_path, source):
     refused(source, "33 cells of latitude, fewer than a patch of 40", patch=40)
     winds = open_source(write_world(tmp_path / "a.nc", BOX, variables=("u10", "v10")), VARIABLES)
-    refused(winds, "lack msl")
+    with pytest.raises(InputError, match="lack msl; expected msl, u10, v10"):
+        check_variables([Part(winds, VARIABLES)])
+    with pytest.raises(InputError, match="msl: all files are `smooth`"):
+        check_variables([Part(winds, VARIABLES), Part(source, VARIABLES, smooth=("msl",))])
+    check_variables([Part(winds, VARIABLES), Part(source, VARIABLES)])
     coarse = open_source(write_world(tmp_path / "b.nc", Region(-20, 20, 30, 70), stride=2), VARIABLES)
     refused(coarse, r"steps of 0\.5")
     refused(SimpleNamespace(missing=(), grid=None), "not on a latitude-longitude grid")
@@ -107,7 +112,7 @@ def test_cells_between_the_multiples_are_refused(source, lat, lon, name):
 def test_single_precision_coordinates_pass(source):
     g = source.grid
     noisy = LatLonGrid(*(a.astype(np.float32).astype(float) + 1e-5 for a in (g.lat, g.lon, g.lat_edges, g.lon_edges)))
-    check_training_source(SimpleNamespace(missing=(), grid=noisy), VARIABLES, 16)
+    check_training_source(SimpleNamespace(missing=(), grid=noisy), 16)
 
 
 def test_a_hole_is_named(tmp_path):
@@ -117,11 +122,11 @@ def test_a_hole_is_named(tmp_path):
     with pytest.raises(InputError, match=r"a\.nc: v10 at 2020-01-01T06:00:00 has 1 missing"):
         part.read(1)
     with pytest.raises(InputError, match="v10 at 2020-01-01T06:00:00"):
-        scales(part)
+        scales([part])
 
 
 def test_scales_are_area_weighted(source):
-    known = scales(Part(source, VARIABLES))
+    known = scales([Part(source, VARIABLES)])
     fields = as_seen(source.read(0, 3)).astype(float)
     weights = np.broadcast_to(source.grid.area, fields[:, 0].shape)
     for k in range(3):
@@ -136,7 +141,7 @@ def test_scales_are_area_weighted(source):
 
 def test_climatological_zonal_means(source, static):
     part = Part(source, VARIABLES)
-    known = scales(part)
+    known = scales([part])
     climate = climatology([part], known, np.array([1.0, 1.0, -1.0]), static)
     rows = global_rows(source.grid.lat)
     exact = (source.read(0, 3).astype(float).mean((0, 3)) - known.mean[:, None]) / known.std[:, None]
@@ -156,7 +161,7 @@ def test_a_variable_that_never_changes_is_refused(source, monkeypatch):
     still[:, 1] = 3.0
     monkeypatch.setattr(Part, "read", lambda _, index: still[index])
     with pytest.raises(InputError, match="u10 .*constant"):
-        scales(Part(source, VARIABLES))
+        scales([Part(source, VARIABLES)])
 
 
 def test_a_sample_of_times_is_spread_evenly(source):
@@ -169,7 +174,7 @@ def test_a_sample_of_times_is_spread_evenly(source):
 
 
 def test_fields_are_standardised_and_know_their_place(source, static):
-    known = scales(Part(source, VARIABLES))
+    known = scales([Part(source, VARIABLES)])
     fields = SourceFields(Part(source, VARIABLES), static, known)
     assert len(fields) == 3
     assert len(list(fields)) == 3
@@ -215,8 +220,8 @@ def test_a_part_may_lack_variables_and_hold_smooth_ones(tmp_path, source, static
     assert not winds.complete
     assert np.isnan(winds.read(0)[0]).all()
     np.testing.assert_array_equal(winds.read(0)[1:], as_seen(source.read(0, 1)[0])[1:])
-    check_training_source(winds.source, VARIABLES, 16, partial=True)
-    known = scales(part)
+    check_training_source(winds.source, 16)
+    known = scales([part])
     signs = np.array([1.0, 1.0, -1.0])
     plain = climatology([Part(source, VARIABLES)], known, signs, static)
     for others in ([part], [part, winds]):  # an incomplete part adds nothing
@@ -236,7 +241,7 @@ def test_the_climate_knows_that_wind_follows_pressure(tmp_path, static, south):
     """North of the equator, and mirrored south of it: northerly wind east of a high, westerly wind polewards of it."""
     source = open_source(write_world(tmp_path / "era5.nc", Region(0, 30, south, south + 20), times=2), VARIABLES)
     part, signs = Part(source, VARIABLES), np.array([1.0, 1.0, -1.0])
-    known = scales(part)
+    known = scales([part])
     found = climatology([part], known, signs, static)
     assert found.lags.shape == (9, 3, 3, MAX_LAG + 1, 2 * MAX_LAG + 1)
     tensors = (

@@ -104,7 +104,7 @@ def test_what_is_known_to_be_bad_is_not_read_again(part, monkeypatch):
 
 def test_scales_and_climatology_are_those_of_the_good_times(tmp_path, part):
     good = [i for i in range(20) if i not in BAD]
-    known, fields = scales(part), np.stack([part.read(i) for i in good]).astype(float)
+    known, fields = scales([part]), np.stack([part.read(i) for i in good]).astype(float)
     weights = part.grid.area / part.grid.area.sum()
     mean = (fields * weights).sum((2, 3)).mean(0)
     np.testing.assert_allclose(known.mean, mean, rtol=1e-9)
@@ -113,7 +113,7 @@ def test_scales_and_climatology_are_those_of_the_good_times(tmp_path, part):
     # a file of the good times alone says the same
     source = open_source(write_world(tmp_path / "b.nc", BOX, times=20), VARIABLES)
     whole = Part(replace(source, times=tuple(source.times[i] for i in good)), VARIABLES)
-    same = climatology([whole], scales(whole), np.array([1.0, 1.0, -1.0]), load_static())
+    same = climatology([whole], scales([whole]), np.array([1.0, 1.0, -1.0]), load_static())
     np.testing.assert_allclose(climate.zonal, same.zonal, atol=1e-6)
     np.testing.assert_allclose(climate.lags, same.lags, atol=1e-4 * np.abs(same.lags).max())
 
@@ -138,10 +138,10 @@ def test_more_than_a_share_is_an_error_that_names_the_option(part):
     strict = Part(part.source, VARIABLES, max_missing=0.19)
     match = r"one of 4 bad times among 14 read of 20, more than --max-missing 0\.19 allows .* larger --max-missing"
     with pytest.raises(InputError, match=match) as caught:
-        scales(strict)
+        scales([strict])
     assert "\n" not in str(caught.value)
     assert not isinstance(caught.value, BadField)
-    scales(Part(part.source, VARIABLES, max_missing=0.2))
+    scales([Part(part.source, VARIABLES, max_missing=0.2)])
 
 
 def test_an_archive_of_holes_is_known_after_a_few_reads(part):

@@ -37,11 +37,16 @@ class LagSums:
         True where the rows go all the way round.
     signs
         What a mirror at the equator does to each variable, (C,).
+    channels
+        Which of a prior's variables these are, where others are absent.
     """
 
-    def __init__(self, lat: np.ndarray, circular: bool, signs: np.ndarray) -> None:
+    def __init__(
+        self, lat: np.ndarray, circular: bool, signs: np.ndarray, channels: Sequence[int] | None = None
+    ) -> None:
         self._lat, self._circular, self._signs = np.asarray(lat), circular, np.asarray(signs, dtype=np.float32)
         count = len(self._signs)
+        self.channels = list(range(count) if channels is None else channels)
         self.total = np.zeros((band_centres().size, count, count, MAX_LAG + 1, 2 * MAX_LAG + 1))
         self.pairs = np.zeros((band_centres().size, MAX_LAG + 1, 2 * MAX_LAG + 1))
 
@@ -78,12 +83,22 @@ class LagSums:
 
 
 def merged(sums: Sequence[LagSums]) -> np.ndarray:
-    """:meth:`LagSums.result` of several sums, from grids that may differ, together."""
-    pairs = np.sum([one.pairs for one in sums], 0)
-    lags = np.sum([one.total for one in sums], 0) / np.maximum(pairs, 1)[:, None, None]
-    known = np.flatnonzero(pairs[:, 0, MAX_LAG] > 0)
-    nearest = known[np.abs(np.arange(len(lags))[:, None] - known).argmin(1)]
-    return lags[nearest].astype(np.float32)
+    """:meth:`LagSums.result` of several sums, from grids and variables that may differ, together.
+
+    Variables that were never seen at the same time have no covariance.
+    """
+    count = 1 + max(max(one.channels) for one in sums)
+    lags = np.zeros((len(sums[0].total), count, count, *sums[0].total.shape[3:]), np.float32)
+    for i, j in np.ndindex(count, count):
+        both = [one for one in sums if i in one.channels and j in one.channels]
+        if not both:
+            continue
+        pairs = np.sum([one.pairs for one in both], 0)
+        total = np.sum([one.total[:, one.channels.index(i), one.channels.index(j)] for one in both], 0)
+        known = np.flatnonzero(pairs[:, 0, MAX_LAG] > 0)
+        nearest = known[np.abs(np.arange(len(lags))[:, None] - known).argmin(1)]
+        lags[:, i, j] = (total / np.maximum(pairs, 1))[nearest]
+    return lags
 
 
 class Modes:

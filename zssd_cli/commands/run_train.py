@@ -30,7 +30,15 @@ from zssd_cli.series.listing import expand
 from zssd_cli.static import load_static
 from zssd_cli.times import format_time
 from zssd_cli.training.batches import Ahead, Batches, PatchSampler
-from zssd_cli.training.data import Part, Scales, check_training_source, climatology, scales
+from zssd_cli.training.data import (
+    Part,
+    Scales,
+    check_training_source,
+    check_variables,
+    climatology,
+    holders,
+    scales,
+)
 from zssd_cli.training.distributed import World, joined
 from zssd_cli.training.loop import Trainer, run_training
 from zssd_cli.training.pack import pack_among
@@ -179,11 +187,10 @@ def gather(console: Console, world: World, files: TrainFiles, config: TrainConfi
                 text = f"note       {name}: smaller than a patch of {config.patch} x {config.coarse} cells, left out"
                 console.print(text, highlight=False, soft_wrap=True)
                 continue
-            check_training_source(
-                part.source, config.variables, config.patch * config.coarse, partial=name.startswith("more")
-            )
+            check_training_source(part.source, config.patch * config.coarse)
             if not checks.allow_missing:
                 refuse_lacking(rows[name])
+        check_variables(*opened[0])
         refuse_means(named, any_frequency=config.any_frequency)
         if checks.thorough:
             read_all(console, named)
@@ -203,12 +210,12 @@ def gather(console: Console, world: World, files: TrainFiles, config: TrainConfi
 
 
 def _measured(console: Console, named: dict[str, Part], cells: int) -> Scales:
-    """Scales of the main files, after a look at each file and at a sample of the times of each origin."""
+    """Scales, after a look at each file and at a sample of the times of each origin."""
     for part in named.values():
         check_first_fields(part.source)
-    main, *others = named.values()
-    measured = scales(main, cells)
-    for part in others:
+    trained = [part for name, part in named.items() if name != "held out"]
+    measured, seen = scales(trained, cells), {id(part) for part in holders(trained)}
+    for part in (part for part in named.values() if id(part) not in seen):
         for _ in part.sample():
             pass
     say_left_out(console, named)

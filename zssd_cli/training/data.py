@@ -24,7 +24,7 @@ from zssd_cli.climate.covariance import LagSums, merged
 from zssd_cli.errors import BadField, InputError
 from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid
 from zssd_cli.prior.coarse import averaged
-from zssd_cli.prior.denoiser import details
+from zssd_cli.prior.denoiser import DETAILS, details
 from zssd_cli.series.coverage import whole_field
 from zssd_cli.series.protocol import FieldSource
 from zssd_cli.series.timeline import is_unknown
@@ -147,13 +147,23 @@ def rounded(values: np.ndarray, name: str) -> np.ndarray:
     return np.rint(values / quantum) * quantum
 
 
-def check_training_source(
-    source: FieldSource, variables: tuple[str, ...], patch: int, *, partial: bool = False
-) -> None:
-    """Raise :class:`InputError` where the files cannot train a prior: variables (unless ``partial``), grid or size."""
-    if source.missing and not partial:
-        msg = f"The training files lack {', '.join(source.missing)}; expected {', '.join(variables)}. Add files or shorten --vars."
+def check_variables(parts: Sequence[Part], held_out: Part | None = None) -> None:
+    """Raise :class:`InputError` where no files hold a variable in full detail, or the held-out ones less than the main ones."""
+    names, add = parts[0].variables, "Add files or shorten --vars."
+    if missing := [name for name in names if all(name in part.source.missing for part in parts)]:
+        msg = f"The training files lack {', '.join(missing)}; expected {', '.join(names)}. {add}"
         raise InputError(msg)
+    if smooth := [name for name, part in zip(names, holders(parts), strict=True) if name in part.smooth]:
+        msg = f"{', '.join(smooth)}: all files are `smooth`, too smooth to learn from; expected some in full detail. {add}"
+        raise InputError(msg)
+    wanted = parts[0].source.variables
+    if held_out and (missing := [name for name in wanted if name in held_out.source.missing]):
+        msg = f"The held-out files lack {', '.join(missing)}; expected {', '.join(wanted)}. {add}"
+        raise InputError(msg)
+
+
+def check_training_source(source: FieldSource, patch: int) -> None:
+    """Raise :class:`InputError` where the files cannot train a prior: grid or size."""
     if source.grid is None:
         msg = (
             "The training files are not on a latitude-longitude grid; expected 0.25 degree cells on multiples of 0.25."
@@ -189,25 +199,53 @@ class Scales:
     detail_std: np.ndarray
 
 
-def scales(part: Part, cells: int = 1) -> Scales:
-    """Over a sample of times of a complete part; the details are those of means of ``cells`` x ``cells``."""
+def scales(parts: Sequence[Part], cells: int = 1) -> Scales:
+    """Of every variable over a sample of times of one part that holds it; the details are those of means of ``cells`` x ``cells``.
+
+    Raises
+    ------
+    InputError
+        A variable is constant.
+    """
+    names = parts[0].variables
+    found = Scales(*(np.full(shape, np.nan) for shape in (len(names), len(names), (DETAILS, len(names)))))
+    found_in = holders(parts)
+    for part in parts:
+        channels = [channel for channel, holder in enumerate(found_in) if holder is part]
+        if channels:
+            mean, std, detail_std = _scales(part, channels, cells)
+            found.mean[channels], found.std[channels], found.detail_std[:, channels] = mean, std, detail_std
+    return found
+
+
+def holders(parts: Sequence[Part]) -> list[Part]:
+    """For every variable the first part that holds it in full detail, else the first that holds it."""
+    return [
+        min((part for part in parts if name in part.source.variables), key=lambda part: name in part.smooth)
+        for name in parts[0].variables
+    ]
+
+
+def _scales(part: Part, channels: list[int], cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, standard deviation and those of the details of some variables."""
     weights = part.grid.area / part.grid.area.sum()
     coarse_weights = whole_means(torch.as_tensor(weights)[None], cells)[0].numpy()
     coarse_weights /= coarse_weights.sum()
     moments: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for _, field in part.sample():
-        values = field.astype(np.float64)
+        values = field[channels].astype(np.float64)
         means = whole_means(torch.as_tensor(values), cells)
         bands = np.stack([band.numpy() for band in details(means, part.grid.circular)])
         squares = ((values**2 * weights).sum((1, 2)), (bands**2 * coarse_weights).sum((2, 3)))
         moments.append(((values * weights).sum((1, 2)), *squares))
     first, second, fine = (np.mean(several, axis=0) for several in zip(*moments, strict=True))
     variance = second - first**2
-    for name, value, mean in zip(part.variables, variance, first, strict=True):
+    for channel, value, mean in zip(channels, variance, first, strict=True):
+        name = part.variables[channel]
         if not value > 1e-12 * mean**2:
             msg = f"{name} is constant ({mean:g}) over the training files; expected fields that vary. Check the files."
             raise InputError(msg)
-    return Scales(first, np.sqrt(variance), np.sqrt(fine / variance))
+    return first, np.sqrt(variance), np.sqrt(fine / variance)
 
 
 def whole_means(x: Tensor, cells: int) -> Tensor:
@@ -226,34 +264,45 @@ class Climatology:
 
 
 def climatology(parts: Sequence[Part], known: Scales, signs: np.ndarray, static: StaticFields) -> Climatology:
-    """Over a sample of times of the complete parts; rows without data repeat the nearest."""
-    whole: list[tuple[Part, int]] = []
-    total, count = np.zeros((len(signs), 721)), np.zeros(721)
-    for part in (part for part in parts if part.complete):
+    """Over a sample of times of the complete parts, of all where the main one is not; rows without data repeat the nearest."""
+    names = parts[0].variables
+    used = [part for part in parts if part.complete or not parts[0].complete]
+    balanced = {PRESSURE, *WINDS}
+    winds = [names.index(name) for name in WINDS] if has_balance(names) else []
+    times: list[tuple[Part, int]] = []
+    total, count = np.zeros((len(signs), 721)), np.zeros((len(signs), 721))
+    for part in used:
         rows = global_rows(part.grid.lat)
         for index, values in part.sample():
-            whole.append((part, index))
-            total[:, rows] += (values.mean(2) - known.mean[:, None]) / known.std[:, None]
-            count[rows] += 1
-    there = np.flatnonzero(count)
-    nearest = there[np.abs(np.arange(721)[:, None] - there).argmin(1)]
-    zonal = total[:, nearest] / count[nearest]
-    names = parts[0].variables
-    balance = fit_balance(_Scenes(whole, static)) if has_balance(names) else None
-    winds = [names.index(name) for name in WINDS] if balance else []
-    zonal[winds] = 0
-    sums: dict[tuple[float, float, bool], LagSums] = {}
-    for part, index in whole:
-        grid, values = part.grid, part.read(index)
+            times.append((part, index))
+            anomaly = (values.mean(2) - known.mean[:, None]) / known.std[:, None]
+            total[:, rows] += np.nan_to_num(anomaly)
+            count[:, rows] += np.isfinite(anomaly)
+    there = [np.flatnonzero(one) for one in count]
+    nearest = np.stack([rows[np.abs(np.arange(721)[:, None] - rows).argmin(1)] for rows in there])
+    zonal = np.take_along_axis(total, nearest, 1) / np.take_along_axis(count, nearest, 1)
+    scenes = [(part, index) for part, index in times if balanced <= set(part.source.variables)]
+    balance = fit_balance(_Scenes(scenes, static)) if winds and scenes else None
+    if balance is not None:
+        zonal[winds] = 0
+    sums: dict[tuple[float, float, bool, tuple[int, ...]], LagSums] = {}
+    for part, index in times:
+        grid, values, held = part.grid, part.read(index), set(part.source.variables)
         if balance is not None:
-            pressure = torch.as_tensor(values[names.index(PRESSURE)], dtype=torch.float64)[None]
-            values[winds] -= balance.wind(pressure, grid, _shares(static, grid).double())[0].numpy()
-            values[winds] += known.mean[winds, None, None]  # standardised, a deviation of 0 is 0
+            if balanced <= held:
+                pressure = torch.as_tensor(values[names.index(PRESSURE)], dtype=torch.float64)[None]
+                values[winds] -= balance.wind(pressure, grid, _shares(static, grid).double())[0].numpy()
+                values[winds] += known.mean[winds, None, None]  # standardised, a deviation of 0 is 0
+            else:
+                held -= {*WINDS}  # what deviates from the pressure's wind is not known
         anomaly = (values - known.mean[:, None, None]) / known.std[:, None, None] - zonal[
             :, global_rows(grid.lat), None
         ]
-        key = (grid.lat[0], grid.lat[-1], grid.circular)
-        sums.setdefault(key, LagSums(grid.lat, grid.circular, signs)).add(anomaly.astype(np.float32))
+        channels = tuple(channel for channel, name in enumerate(names) if name in held)
+        if channels:
+            key = (grid.lat[0], grid.lat[-1], grid.circular, channels)
+            one = sums.setdefault(key, LagSums(grid.lat, grid.circular, signs[[*channels]], channels))
+            one.add(anomaly[[*channels]].astype(np.float32))
     return Climatology(zonal, merged(list(sums.values())), balance)
 
 
