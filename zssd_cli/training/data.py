@@ -24,7 +24,7 @@ from zssd_cli.climate.covariance import LagSums, merged
 from zssd_cli.errors import BadField, InputError
 from zssd_cli.grids.latlon import FINE_STEP, LatLonGrid
 from zssd_cli.prior.coarse import averaged
-from zssd_cli.prior.denoiser import DETAILS, details
+from zssd_cli.prior.denoiser import details
 from zssd_cli.series.coverage import whole_field
 from zssd_cli.series.protocol import FieldSource
 from zssd_cli.series.timeline import is_unknown
@@ -200,22 +200,31 @@ class Scales:
 
 
 def scales(parts: Sequence[Part], cells: int = 1) -> Scales:
-    """Of every variable over a sample of times of one part that holds it; the details are those of means of ``cells`` x ``cells``.
+    """Over a sample of times; the details are those of means of ``cells`` x ``cells``.
+
+    Mean and spread are those of the main files, of a variable that they lack those of the files that cover most of the
+    sphere, however smooth; its details are those of the first files that have them.
 
     Raises
     ------
     InputError
         A variable is constant.
     """
-    names = parts[0].variables
-    found = Scales(*(np.full(shape, np.nan) for shape in (len(names), len(names), (DETAILS, len(names)))))
-    found_in = holders(parts)
+    names, moments = parts[0].variables, {}
+    wide, detailed = [_widest(parts, name) for name in names], holders(parts)
     for part in parts:
-        channels = [channel for channel, holder in enumerate(found_in) if holder is part]
+        channels = [k for k, both in enumerate(zip(wide, detailed, strict=True)) if any(one is part for one in both)]
         if channels:
-            mean, std, detail_std = _scales(part, channels, cells)
-            found.mean[channels], found.std[channels], found.detail_std[:, channels] = mean, std, detail_std
-    return found
+            moments[id(part)] = dict(zip(channels, zip(*_moments(part, channels, cells), strict=True), strict=True))
+    mean, variance, _ = (np.array(row) for row in zip(*(moments[id(p)][k] for k, p in enumerate(wide)), strict=True))
+    fine = np.stack([moments[id(part)][channel][2] for channel, part in enumerate(detailed)], 1)
+    for name, value, average in zip(names, variance, mean, strict=True):
+        if not value > 1e-12 * average**2:
+            msg = (
+                f"{name} is constant ({average:g}) over the training files; expected fields that vary. Check the files."
+            )
+            raise InputError(msg)
+    return Scales(mean, np.sqrt(variance), np.sqrt(fine / variance))
 
 
 def holders(parts: Sequence[Part]) -> list[Part]:
@@ -226,8 +235,14 @@ def holders(parts: Sequence[Part]) -> list[Part]:
     ]
 
 
-def _scales(part: Part, channels: list[int], cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, standard deviation and those of the details of some variables."""
+def _widest(parts: Sequence[Part], name: str) -> Part:
+    """The main part where it holds a variable, else the one that covers the largest area with it."""
+    holding = [part for part in parts if name in part.source.variables]
+    return parts[0] if name in parts[0].source.variables else max(holding, key=lambda part: part.grid.area.sum())
+
+
+def _moments(part: Part, channels: list[int], cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean (C,), variance (C,) and mean square of the details (C, bands) of some variables."""
     weights = part.grid.area / part.grid.area.sum()
     coarse_weights = whole_means(torch.as_tensor(weights)[None], cells)[0].numpy()
     coarse_weights /= coarse_weights.sum()
@@ -239,13 +254,7 @@ def _scales(part: Part, channels: list[int], cells: int) -> tuple[np.ndarray, np
         squares = ((values**2 * weights).sum((1, 2)), (bands**2 * coarse_weights).sum((2, 3)))
         moments.append(((values * weights).sum((1, 2)), *squares))
     first, second, fine = (np.mean(several, axis=0) for several in zip(*moments, strict=True))
-    variance = second - first**2
-    for channel, value, mean in zip(channels, variance, first, strict=True):
-        name = part.variables[channel]
-        if not value > 1e-12 * mean**2:
-            msg = f"{name} is constant ({mean:g}) over the training files; expected fields that vary. Check the files."
-            raise InputError(msg)
-    return first, np.sqrt(variance), np.sqrt(fine / variance)
+    return first, second - first**2, fine.T
 
 
 def whole_means(x: Tensor, cells: int) -> Tensor:
