@@ -64,7 +64,7 @@ class TrainConfig(_Strict):
     lowpass_km: Annotated[float, Field(ge=0, le=500)] = 0.0
     """Standard deviation of a Gaussian filter on the sphere for data finer than what the prior should draw; 0: none."""
     more: tuple[MoreData, ...] = ()
-    """Further files; the main ones, which must hold every variable, have what is left of the shares."""
+    """Further files; the main ones have what is left of the shares."""
     max_missing: Annotated[float, Field(ge=0, lt=1)] = defaults.MAX_MISSING
     """Largest share of the times of each origin that is left out because of missing or implausible values; more is an error."""
     any_frequency: bool = False
