@@ -9,6 +9,8 @@ from zssd_cli import defaults
 
 MOST = 1_000_000_000
 """Of steps, patches and whatever else is counted: more is a slip."""
+GLOBE = 1440
+"""Cells around the globe."""
 
 
 class _Strict(BaseModel):
@@ -44,6 +46,14 @@ class UNetConfig(_Strict):
         return self
 
 
+def misfit(factor: int, network: UNetConfig) -> str:
+    """Why a network on means of ``factor`` x ``factor`` cells cannot go round the globe, empty where it can."""
+    stride = factor * 2 ** (len(network.channels) - 1)
+    if GLOBE % stride == 0:
+        return ""
+    return f"means of {factor} cells and {len(network.channels)} resolutions need a multiple of {stride} cells, the globe has {GLOBE}"
+
+
 class MoreData(_Strict):
     """Training files beside the main ones: other analyses, or fields that lack a variable or hold one too smooth."""
 
@@ -72,7 +82,7 @@ class TrainConfig(_Strict):
     network: UNetConfig = UNetConfig()
     coarse: Annotated[int, Field(ge=1, le=16)] = 1
     """Cells on a side of the means that the network learns; more than 1: a second network, for high noise, for the prior of ``--from``."""
-    coarse_above: Annotated[float, Field(gt=0, le=50)] = 5.0
+    coarse_above: Annotated[float, Field(ge=1, le=50)] = 5.0
     """Noise level from which on that second network is asked; it learns those above four fifths of it."""
     patch: Annotated[int, Field(ge=16, le=1440, multiple_of=8)] = 64
     """Side of a training patch in 0.25 degree cells, or in means of ``coarse`` x ``coarse`` of them."""

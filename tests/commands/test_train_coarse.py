@@ -49,6 +49,19 @@ def test_a_prior_gets_a_second_network(capfd, files):
     code, text = second(capfd, files, "--held-out", files / "held.nc", "--resume")
     assert code == 0, text
     assert "nothing is left to do" in text
+    assert train(capfd, files, "--seed", 1, "--overwrite", output="fine.safetensors")[0] == 0
+    code, text = second(capfd, files, "--held-out", files / "held.nc", "--resume")
+    assert "nothing is left to do" not in text
+
+
+def test_what_cannot_go_round_the_globe(capfd, files):
+    (files / "coarse.yaml").write_text(COARSE_YAML.replace("coarse: 2", "coarse: 7"))
+    code, text = second(capfd, files)
+    assert code == 1
+    assert (
+        "Training setting coarse: means of 7 cells and 2 resolutions need a multiple of 14 cells, the globe has 1440"
+        in text
+    )
 
 
 def test_it_is_used_and_shown(capfd, files):

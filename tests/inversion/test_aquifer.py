@@ -25,7 +25,9 @@ def test_an_aquifer_within_a_larger_grid_is_the_aquifer_alone():
     small = FlowProblem(5, 6, 10.0, 20.0, west=HEADS["west"], recharge=1e-8, wells=(Well(35.0, 50.0, -1e-5),))
     active = np.zeros((8, 9), dtype=bool)
     active[:5, :6] = True
-    large = FlowProblem(8, 9, 10.0, 20.0, **HEADS, recharge=1e-8, wells=small.wells, active=active)
+    large = FlowProblem(8, 9, 10.0, 20.0, west=HEADS["west"], recharge=1e-8, wells=small.wells, active=active)
+    with pytest.raises(ConfigError, match="Side east: the outline has no cell there"):
+        FlowProblem(8, 9, 10.0, 20.0, **HEADS, active=active)
     log_k = random_log_k(2, 8, 9)
     found = FlowSolver(large).heads(log_k)[:, :5, :6]
     torch.testing.assert_close(found, FlowSolver(small).heads(log_k[:, :5, :6]), rtol=0, atol=1e-10)
@@ -245,6 +247,21 @@ def test_a_well_captures_all_it_pumps_from_somewhere():
     np.testing.assert_allclose(west + east, 1.0, rtol=1e-8)
     (west, east), _ = answers(asked(*quantities, wells=[{"x": 15.0, "y": 40.0, "rate": -1e-5}]))
     np.testing.assert_allclose(west, 0.85, rtol=1e-8)
+
+
+def test_what_is_put_in_is_not_pumped():
+    """A well that injects stays in the comparison: the shares are those of the well that pumps."""
+    quantities = ({"name": "w", "capture": "west"}, {"name": "e", "capture": "east"})
+    pumped, put_in = {"x": 15.0, "y": 40.0, "rate": -1e-5}, {"x": 75.0, "y": 40.0, "rate": 9e-6}
+    (west, east), _ = answers(asked(*quantities, wells=[pumped, put_in]))
+    np.testing.assert_allclose(west, 0.85, rtol=1e-8)
+    np.testing.assert_allclose(east, 0.15, rtol=1e-8)
+
+
+@pytest.mark.parametrize("names", [("West river", "west-river"), ("???", "q")])
+def test_forecasts_are_told_apart_in_the_output(names):
+    with pytest.raises((ConfigError, ValueError), match="that letters and digits tell apart"):
+        asked(*({"name": name, "inflow": "west"} for name in names))
 
 
 def test_a_forecast_has_wells_recharge_and_sides_of_its_own():

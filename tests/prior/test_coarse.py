@@ -105,6 +105,8 @@ def test_it_comes_back_from_disk(saved):
         (lambda t, _: t["coarse.network.out.weight"].fill_(torch.nan), "not finite"),
         (lambda t, _: t["coarse.detail_std"].fill_(1e30), "beyond 1000"),
         (lambda _, m: m.update(header=m["header"].replace('"factor":4', '"factor":400')), "coarse.factor"),
+        (lambda _, m: m.update(header=m["header"].replace('"factor":4', '"factor":7')), "the globe has 1440"),
+        (lambda _, m: m.update(header=m["header"].replace('"above":1.5', '"above":1e-9')), "coarse.above"),
     ],
 )
 def test_damage_is_one_line(saved, change, match):

@@ -106,7 +106,11 @@ def execute(
             msg = f"--batch {config.batch} is shared by {world.size} processes; expected a multiple of {world.size}."
             raise ConfigError(msg)
         check_name(files.output)
-        if resume and not (overwrite or checks.dry_run) and world.shared(lambda: is_finished(files.output, config)):
+        if (
+            resume
+            and not (overwrite or checks.dry_run)
+            and world.shared(lambda: is_finished(files.output, config, files.start.sha256 if files.start else None))
+        ):
             console.print(
                 f"Finished   {files.output} is the prior of this training; nothing is left to do", soft_wrap=True
             )
@@ -182,11 +186,13 @@ def gather(console: Console, world: World, files: TrainFiles, config: TrainConfi
             notes.append("the network for high noise of --from is left out; train one for the new prior with coarse: 4")
         for note in notes:
             console.print(f"note       {note}", highlight=False, soft_wrap=True, markup=False)
+        for name in [
+            name for name, part in named.items() if name.startswith("more") and not large_enough(part, config)
+        ]:
+            text = f"note       {name}: smaller than a patch of {config.patch} x {config.coarse} cells, left out"
+            console.print(text, highlight=False, soft_wrap=True)
+            del named[name]
         for name, part in named.items():
-            if name.startswith("more") and not large_enough(part, config):
-                text = f"note       {name}: smaller than a patch of {config.patch} x {config.coarse} cells, left out"
-                console.print(text, highlight=False, soft_wrap=True)
-                continue
             check_training_source(part.source, config.patch * config.coarse)
             if not checks.allow_missing:
                 refuse_lacking(rows[name])

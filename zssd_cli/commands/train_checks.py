@@ -120,13 +120,15 @@ def _judge(name: str, part: Part, rows: Sequence[Faults]) -> None:
         raise InputError(msg)
 
 
-def is_finished(output: Path, config: TrainConfig) -> bool:
-    """True where the prior there is what a training with these settings ends with."""
+def is_finished(output: Path, config: TrainConfig, start: str | None) -> bool:
+    """True where the prior there is what a training with these settings, from the prior with this hash, ends with."""
     try:
         header = load_prior(output).header
         record = header.training if config.coarse == 1 or header.coarse is None else header.coarse.training
         theirs = TrainConfig.model_validate(record["settings"])
     except (WeightsError, KeyError, ValidationError):
+        return False
+    if record.get("started_from", {}).get("sha256") != start:
         return False
     names = [name for name in TrainConfig.model_fields if name not in Trainer.FREE]
     return record.get("steps") == config.steps and all(getattr(theirs, n) == getattr(config, n) for n in names)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from zssd_cli import defaults
-from zssd_cli.config import PRESETS, MoreData, TrainConfig
+from zssd_cli.config import PRESETS, MoreData, TrainConfig, misfit
 from zssd_cli.errors import ConfigError
 from zssd_cli.prior.checkpoint import Prior
 from zssd_cli.settings_file import keys_at, read_settings_file, reason
@@ -61,6 +61,9 @@ def read_settings(
         _check_start(config, start)
     elif config.coarse > 1:
         msg = f"Training setting coarse: {config.coarse} trains a second network for a prior; name that prior with --from."
+        raise ConfigError(msg)
+    if config.coarse > 1 and (problem := misfit(config.coarse, config.network)):
+        msg = f"Training setting coarse: {problem}. Choose 2, 4 or another that fits."
         raise ConfigError(msg)
     if prepared is not None:
         _check_prepared(config, prepared)

@@ -22,8 +22,8 @@ from zssd_cli.watchdog import watched
 
 FORMAT = "zssd-debias-1"
 METHOD = "quantile delta mapping (Cannon, Sobie and Murdock 2015)"
-KEPT = 256
-"""Slices of one variable, season and decade that are held in memory."""
+KEPT = 48
+"""Slices of one variable, season and decade that are held in memory, those used last: a time needs four of each variable."""
 HISTORICAL = 0
 """Place of the historical period among the model's spans; those of the target follow."""
 
@@ -167,6 +167,7 @@ class Calibration:
                     )
                 )
             self._kept[key] = model, correction(both[0], both[1], self.variables[name]), slope
+        self._kept[key] = self._kept.pop(key)  # to the end: used last
         return self._kept[key]
 
     def _places(self, grid: LatLonGrid, valued: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,10 +2,10 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from zssd_cli.errors import WeightsError
@@ -26,7 +26,7 @@ class LatentHeader(BaseModel):
     fields: FieldsConfig
     autoencoder: AutoencoderConfig
     network: FlowConfig
-    chain_steps: int
+    chain_steps: Annotated[int, Field(ge=1, le=100)]
     training: dict[str, Any]
     """Steps, settings and measured errors on held-out fields, for people."""
 

@@ -139,7 +139,7 @@ class QuantityConfig(_Strict):
     inflow: Literal["west", "east", "south", "north"] | None = None
     """Flow through a fixed-head side into the aquifer [m3 s-1]."""
     capture: Literal["west", "east", "south", "north"] | None = None
-    """Share of what the wells pump that comes from a fixed-head side: inflow with less inflow without the wells."""
+    """Share of what the wells pump that comes from a fixed-head side: inflow with less inflow without those that pump."""
 
     @model_validator(mode="after")
     def _one(self) -> "QuantityConfig":
@@ -158,6 +158,23 @@ class ForecastConfig(_Strict):
     recharge: Velocity | None = None
     boundaries: BoundariesConfig | None = None
     quantities: Annotated[tuple[QuantityConfig, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> "ForecastConfig":
+        seen: dict[str, str] = {}
+        for name in (quantity.name for quantity in self.quantities):
+            key = forecast_name(name)
+            if key in seen or key == forecast_name(""):
+                other = f", as {seen[key]!r} is" if key in seen else ""
+                msg = f"the forecast {name!r} would be {key} in the output{other}; expected names that letters and digits tell apart"
+                raise ValueError(msg)
+            seen[key] = name
+        return self
+
+
+def forecast_name(name: str) -> str:
+    """What a forecast is called in the output."""
+    return "forecast_" + re.sub(r"\W+", "_", name.lower()).strip("_")
 
 
 class DomainConfig(_Strict):

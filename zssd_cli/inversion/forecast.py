@@ -76,7 +76,7 @@ def _check(quantity: QuantityConfig, problem: FlowProblem) -> None:
     if side is not None and side not in problem.fixed_sides:
         msg = f"Domain, forecast {quantity.name!r}: side {side} has no fixed head, expected one of {', '.join(problem.fixed_sides)}."
         raise ConfigError(msg)
-    if quantity.capture and not problem.well_sources().sum() < 0:
+    if quantity.capture and not any(np.min(well.rate) < 0 for well in problem.wells):
         msg = f"Domain, forecast {quantity.name!r}: nothing is pumped, so that nothing can be captured. Add wells with negative rates."
         raise ConfigError(msg)
     if quantity.head is not None:
@@ -145,11 +145,15 @@ def _answer(
     inflow = _inflow(problem, solver, log_k, heads, forcing, side)
     if quantity.inflow:
         return "m3 s-1", f"flow into the aquifer through its {side} side", inflow
-    quiet = replace(problem, wells=())
+    quiet = replace(problem, wells=tuple(well for well in problem.wells if not np.min(well.rate) < 0))
     still = FlowSolver(quiet)
     without = still.heads(log_k, forcing.recharge, forcing.boundary_heads)
     more = inflow - _inflow(quiet, still, log_k, without, forcing, side)
-    return "1", f"share of the pumped water that comes from the {side} side", more / -problem.well_sources().sum()
+    return (
+        "1",
+        f"share of the pumped water that comes from the {side} side",
+        more / (quiet.well_sources() - problem.well_sources()).sum(),
+    )
 
 
 def _inflow(

@@ -1,6 +1,5 @@
 """The result of an inversion as CF-1.8 NetCDF."""
 
-import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import xarray as xr
 from zssd_cli.errors import OutputError
 from zssd_cli.files import atomic_path
 from zssd_cli.inversion.aquifer import RECHARGE
+from zssd_cli.inversion.domain import forecast_name
 from zssd_cli.inversion.flow import Sensors
 from zssd_cli.inversion.forecast import Forecast
 from zssd_cli.inversion.problem import FlowProblem
@@ -170,7 +170,7 @@ def _answers(result: Result) -> dict[str, Variable]:
         else:
             found[f"head_shift_{name}"] = ("member",), values, _about(f"shift of the heads of the {name} side", "m")
     for one in result.forecasts:
-        name = "forecast_" + re.sub(r"\W+", "_", one.name.lower()).strip("_")
+        name = forecast_name(one.name)
         about = {"long_name": one.name, "units": one.units, "comment": one.meaning}
         found[name] = ("member",), one.values, about
     return found

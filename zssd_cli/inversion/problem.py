@@ -254,6 +254,11 @@ class FlowProblem:
             where = f"x {west:g} to {east:g} m, y {south:g} to {north:g} m"
             msg = f"Flow domain: no cell's centre lies within the outline and outside of the holes; expected some of {where}."
             raise ConfigError(msg)
+        for name in SIDES:
+            side = getattr(self, name)
+            if (side.kind == "head" or np.any(side.value)) and not self.active[CELLS_ALONG[name]].any():
+                msg = f"Side {name}: the outline has no cell there, its {side.kind} would reach nothing. Leave it out, or move the outline."
+                raise ConfigError(msg)
         if self.transient:
             return
         fixed = np.zeros(self.shape, dtype=bool)

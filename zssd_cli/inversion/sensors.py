@@ -120,8 +120,8 @@ def _conductivities(path: Path, table: dict[str, np.ndarray], log_k: LogK) -> Co
             path, f"two conductivities are given at ({twice[0]:g}, {twice[1]:g}). Keep one, or their geometric mean."
         )
     found = np.log(table["k"])
-    if len(found) and abs(float(np.median(found)) - log_k.mean) > FAR * log_k.std:
-        low, high = np.exp(log_k.mean - 2 * log_k.std), np.exp(log_k.mean + 2 * log_k.std)
+    if len(found) and abs(float(np.median(found)) - log_k.mean) > FAR * abs(log_k.std):
+        low, high = sorted(np.exp([log_k.mean - 2 * log_k.std, log_k.mean + 2 * log_k.std]))
         got = f"median {np.exp(np.median(found)):.2g} m/s"
         _refuse(
             path, f"k ({got}) does not fit the expected {low:.2g} to {high:.2g} m/s. Expected m/s: m/d or cm/s instead?"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from zssd_cli.climate.balance import HATS, SEASONS, SURFACES, TERMS, WINDS, Bala
 from zssd_cli.climate.bands import band_centres
 from zssd_cli.climate.covariance import MAX_LAG
 from zssd_cli.climate.gaussian import Climate
-from zssd_cli.config import UNetConfig
+from zssd_cli.config import UNetConfig, misfit
 from zssd_cli.errors import WeightsError
 from zssd_cli.files import atomic_path, check_regular
 from zssd_cli.prior.coarse import Coarse
@@ -140,10 +140,16 @@ class CoarseHeader(BaseModel):
 
     network: UNetConfig
     factor: Annotated[int, Field(ge=2, le=16)]
-    above: Annotated[float, Field(gt=0, le=1e3)]
+    above: Annotated[float, Field(ge=1, le=50)]
     patch: Annotated[int, Field(ge=1, le=1440)]
     training: dict[str, Any]
     """As of the fine network."""
+
+    @model_validator(mode="after")
+    def _fits_the_globe(self) -> "CoarseHeader":
+        if problem := misfit(self.factor, self.network):
+            raise ValueError(problem)
+        return self
 
 
 class PriorHeader(BaseModel):
