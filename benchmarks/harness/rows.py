@@ -118,7 +118,8 @@ def measure(row: Row, setting: Setting, field: HeldOut) -> dict[str, float]:
     the wind speed in m/s; ``residual`` in standard deviations; ``nfe`` and ``vjp`` network evaluations and
     back-propagations per member, ``seconds`` on the clock and ``cpu_seconds`` per member.
     """
-    job, blocks = make_job(setting, field, row.config)
+    job = make_job(setting, field, row.config, field.series.variables)
+    blocks = field.series.blocks(row.config.filter_scale)
     truths, variables = field.series.on(job.domain.output), blocks.variables
     bilinear = score(baseline("bilinear", blocks, job.domain.output), truths, variables, job.domain.output)
     drawn = draw_row(row, setting, job, blocks)

@@ -103,7 +103,7 @@ def test_other_libraries_drive_the_same_network(bench, name):
 
 
 def test_block_means_and_their_adjoint_agree(world, setting):
-    job, _ = make_job(setting, world, rows.parse_row("analysis-2m-12", 5, 2).config)
+    job = make_job(setting, world, rows.parse_row("analysis-2m-12", 5, 2).config, world.series.variables)
     problem = pose(setting, job, 0)
     x = torch.randn(problem.shape, generator=torch.Generator().manual_seed(0))
     w = torch.randn(problem.values.shape, generator=torch.Generator().manual_seed(1))
