@@ -36,7 +36,8 @@ def main() -> None:
     conditions = Conditions(torch.as_tensor(setting.static.channels(grid))[None], torch.full((1, 2), torch.nan))
     precision = network_precision("auto", torch.device("cpu"), gradients=False)
     one = windowed(prior.denoiser, conditions, True, precision=precision)
-    second = above(replace(prior.coarse, above=0.0), conditions, True, precision, one)
+    everywhere = prior.coarse.header.model_copy(update={"above": 0.0})
+    second = above(replace(prior.coarse, header=everywhere), conditions, True, precision, one)
     area = torch.as_tensor(grid.area / grid.area.sum(), dtype=torch.float32)
     table, random = Table("noise level", "one network", "the second one"), torch.Generator().manual_seed(0)
     for level in map(float, options.levels.split(",")):

@@ -45,11 +45,11 @@ def scored(
 
 def asked_from(setting: Setting, level: str) -> Setting:
     """The prior with its network for high noise asked from another noise level on, or never."""
-    coarse = setting.prior.coarse
-    if not level or coarse is None:
+    prior = setting.prior
+    if not level or prior.coarse is None:
         return setting
-    other = None if level == "none" else replace(coarse, above=float(level))
-    return replace(setting, prior=replace(setting.prior, coarse=other))
+    other = None if level == "none" else prior.coarse.header.model_copy(update={"above": float(level)})
+    return replace(setting, prior=replace(prior, header=prior.header.model_copy(update={"coarse": other})))
 
 
 def main() -> None:

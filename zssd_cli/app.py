@@ -146,7 +146,9 @@ def main(arguments: list[str] | None = None) -> None:
     watchdog.armed = True
     if not debug:
         # zarr opens the arrays of a store together: of several broken ones one is raised, and the others' tracebacks would be logged
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
+        logging.getLogger("asyncio").addFilter(
+            lambda record: "exception was never retrieved" not in record.getMessage()
+        )
     try:
         _check_address_space(command, arguments)
         if sorted(arguments) == ["--verbose", "--version"]:

@@ -83,7 +83,9 @@ class TrainConfig(_Strict):
     coarse: Annotated[int, Field(ge=1, le=16)] = 1
     """Cells on a side of the means that the network learns; more than 1: a second network, for high noise, for the prior of ``--from``."""
     coarse_above: Annotated[float, Field(ge=1, le=50)] = 5.0
-    """Noise level from which on that second network is asked; it learns those above four fifths of it."""
+    """Noise level from which on that second network is asked."""
+    coarse_learned_above: Annotated[float, Field(ge=1, le=50)] | None = None
+    """Noise level that it learns from four fifths of on, ``coarse_above`` at most; None: that of ``coarse_above``."""
     patch: Annotated[int, Field(ge=16, le=1440, multiple_of=8)] = 64
     """Side of a training patch in 0.25 degree cells, or in means of ``coarse`` x ``coarse`` of them."""
     batch: Annotated[int, Field(ge=1, le=MOST)] = 16
@@ -110,6 +112,11 @@ class TrainConfig(_Strict):
     validate_every: Annotated[int, Field(ge=1, le=MOST)] = 500
     log_every: Annotated[int, Field(ge=1, le=MOST)] = 10
     """Steps between two lines of the log."""
+
+    @property
+    def coarse_learned(self) -> float:
+        """Noise level of which a second network learns four fifths and more."""
+        return self.coarse_above if self.coarse_learned_above is None else self.coarse_learned_above
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -1,5 +1,7 @@
 """The memory that a run is said to need, and the refusal of one that does not fit."""
 
+from dataclasses import replace
+
 import pytest
 
 from zssd_cli.config import DownscaleConfig
@@ -40,6 +42,19 @@ def test_calls_of_the_network_for_high_noise_cost_nothing(job, region, guidance,
     assert run.gaussian_above == {"ucg": float("inf")}.get(guidance, 40 if asked else 10)
     recorded = describe(run, ("msl",), "name", "hash", "command", "moment")
     assert recorded.get("zssd_coarse_above") == (5.0 if asked else None)
+
+
+def test_a_second_network_that_no_level_asks_is_not_there(job):
+    below = job(LARGE, gaussian_above=4.0)
+    assert below.coarse is None
+    assert below.full_calls == below.samples * (len(below.noise_levels) - 1)
+    assert "zssd_coarse_above" not in describe(below, ("msl",), "name", "hash", "command", "moment")
+    run = job(LARGE)
+    header = run.prior.header
+    rarely = header.model_copy(update={"coarse": header.coarse.model_copy(update={"above": 50.0})})
+    run = replace(run, prior=replace(run.prior, header=rarely))
+    assert run.coarse is None
+    assert run.gaussian_above == 10  # winds are inferred, by one network
 
 
 @pytest.fixture

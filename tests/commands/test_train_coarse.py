@@ -33,9 +33,10 @@ def second(capfd, files, *extra, **options):
 def test_a_prior_gets_a_second_network(capfd, files):
     code, text = second(capfd, files, "--held-out", files / "held.nc")
     assert code == 0, text
-    assert "held-out error by noise level  2: " in text
+    assert "held-out error by noise level  8: " in text
     old, new = (load_prior(files / f"{name}.safetensors") for name in ("fine", "prior"))
-    assert (new.coarse.factor, new.coarse.above, new.coarse.patch) == (2, 3.0, 16)
+    header = new.coarse.header
+    assert (header.factor, header.above, header.patch) == (2, 3.0, 16)
     assert new.header.coarse.training["steps"] == 4
     assert set(new.header.coarse.training["started_from"]) == {"sha256"}
     assert new.header.model_copy(update={"coarse": None}) == old.header
@@ -62,6 +63,31 @@ def test_what_cannot_go_round_the_globe(capfd, files):
         "Training setting coarse: means of 7 cells and 2 resolutions need a multiple of 14 cells, the globe has 1440"
         in text
     )
+
+
+def test_it_may_learn_more_than_it_is_asked(capfd, files):
+    (files / "coarse.yaml").write_text(COARSE_YAML.replace("}", ", coarse_learned_above: 1.5}"))
+    code, text = second(capfd, files, "--held-out", files / "held.nc")
+    assert code == 0, text
+    assert "noise level  2: " in text
+    assert load_prior(files / "prior.safetensors").coarse.header.above == 3.0
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("coarse_learned_above: 4", "coarse_learned_above: expected coarse_above (3) at most, got 4"),
+        (
+            "time_dropout: 1",
+            "the prior of --from knows season and hour, and its second network must do the same, got 1",
+        ),
+    ],
+)
+def test_what_it_learns_is_what_it_is_asked(capfd, files, setting, told):
+    (files / "coarse.yaml").write_text(COARSE_YAML.replace("}", f", {setting}}}"))
+    code, text = second(capfd, files)
+    assert code == 1
+    assert told in text
 
 
 def test_it_is_used_and_shown(capfd, files):

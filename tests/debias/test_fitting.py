@@ -7,7 +7,7 @@ import xarray as xr
 from tests.debias.conftest import TREND, fit
 from tests.debias.made import GCM, MODEL, SPREAD, dates, write
 from zssd_cli.debias.gathering import gather
-from zssd_cli.debias.summary import biases
+from zssd_cli.debias.summary import biases, shares
 from zssd_cli.series.reading import open_source
 from zssd_cli.times import year_day_fractions
 
@@ -81,6 +81,14 @@ def test_the_file_says_what_it_was_made_of(files, fitted):
         assert data["counts"].min() >= 300
     row = biases(fitted)["msl"]
     assert (row.mean, row.spread) == (pytest.approx(0.8 * 700, rel=0.15), pytest.approx(1.4, abs=0.03))
+
+
+def test_a_mean_of_quantiles_is_the_mean_although_the_tails_have_more_nodes(fitted):
+    with xr.open_dataset(fitted.path) as data:
+        nodes = data["quantile"].to_numpy()
+    assert shares(nodes).sum() == pytest.approx(1)
+    assert (-np.log(1 - nodes) * shares(nodes)).sum() == pytest.approx(1, abs=0.01)  # exponential; .01 is in its tail
+    assert (-np.log(1 - nodes)).mean() > 1.2
 
 
 @pytest.mark.parametrize("calendar", ["360_day", "standard"])

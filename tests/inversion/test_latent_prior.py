@@ -284,3 +284,8 @@ def test_files_of_the_other_kind_and_damaged_ones_are_one_line_errors(trained, t
     with pytest.raises(WeightsError, match="damaged or of another version") as error:
         load_latent_prior(path)
     assert "\n" not in str(error.value)
+    flat = trained.prior()
+    flat.whitening.root.zero_()
+    save_latent_prior(path, flat, header(config()))
+    with pytest.raises(WeightsError, match="no root of a covariance"):
+        load_latent_prior(path)

@@ -22,8 +22,8 @@ from zssd_cli.commands.train_shared import check_name, check_output, leave_stopp
 from zssd_cli.config import TrainConfig
 from zssd_cli.errors import ConfigError, OutputError
 from zssd_cli.locks import alone
-from zssd_cli.prior.checkpoint import CoarseHeader, Prior, PriorHeader, load_prior, mirror_signs, save_prior
-from zssd_cli.prior.coarse import Coarse
+from zssd_cli.prior.checkpoint import Prior, PriorHeader, load_prior, mirror_signs, save_prior
+from zssd_cli.prior.coarse import CoarseHeader
 from zssd_cli.prior.registry import locate
 from zssd_cli.series.coverage import check_first_fields, coverage, refuse_lacking
 from zssd_cli.series.listing import expand
@@ -329,5 +329,4 @@ def _with_coarse(prior: Prior, trainer: Trainer, material: Material) -> Prior:
         patch=config.patch,
         training=training_record(material, config, trainer.step),
     )
-    coarse = Coarse(trainer.average, header.factor, header.above, header.patch)
-    return replace(prior, coarse=coarse, header=prior.header.model_copy(update={"coarse": header}))
+    return replace(prior, second=trainer.average, header=prior.header.model_copy(update={"coarse": header}))

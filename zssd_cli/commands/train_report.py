@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from zssd_cli.commands.shared import Page
+from zssd_cli.config import TrainConfig
 from zssd_cli.errors import OutputError
 from zssd_cli.series.coverage import Coverage, short, spans
 from zssd_cli.times import now_utc
@@ -157,7 +158,7 @@ def estimate(console: Console, trainer: Trainer, batches: Batches) -> None:
     patches = amount(config.steps * config.batch)
     rows = {
         "Parameters": f"{amount(count)}; the state takes {16 * count / 1e6:.1f} MB",
-        "Patches": f"{config.steps} steps of {config.batch} = {patches} of {config.patch} x {config.patch} cells",
+        "Patches": f"{config.steps} steps of {config.batch} = {patches} of {config.patch} x {config.patch} {_cells(config)}",
         "Memory": f"{peak / 2**30:.1f} GiB at its peak in these steps, on {device}",
         "Time": f"{_span(fastest * config.steps)} to {_span(usual * config.steps)}: {fastest:.3f} s a step, "
         f"{config.batch / fastest:.1f} patches/s (the fastest of {step.count} measured, as if idle; the median is {usual:.3f} s)",
@@ -165,6 +166,10 @@ def estimate(console: Console, trainer: Trainer, batches: Batches) -> None:
     for name, text in rows.items():
         console.print(f"{name:<10} {text}", highlight=False, soft_wrap=True)
     console.print("Nothing was written: --dry-run.", highlight=False)
+
+
+def _cells(config: TrainConfig) -> str:
+    return "cells" if config.coarse == 1 else f"means of {config.coarse} x {config.coarse} cells"
 
 
 def _resident() -> int:

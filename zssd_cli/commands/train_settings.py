@@ -59,11 +59,10 @@ def read_settings(
     config = config.model_copy(update={"variables": names, "more": more})
     if start is not None:
         _check_start(config, start)
+        if config.coarse > 1:
+            _check_coarse(config, start)
     elif config.coarse > 1:
         msg = f"Training setting coarse: {config.coarse} trains a second network for a prior; name that prior with --from."
-        raise ConfigError(msg)
-    if config.coarse > 1 and (problem := misfit(config.coarse, config.network)):
-        msg = f"Training setting coarse: {problem}. Choose 2, 4 or another that fits."
         raise ConfigError(msg)
     if prepared is not None:
         _check_prepared(config, prepared)
@@ -109,6 +108,26 @@ def validated(model: type[Settings], settings: dict[str, Any]) -> Settings:
         if first["type"] == "extra_forbidden":
             msg += f" Known: {', '.join(keys_at(model, first['loc'][:-1]))}."
         raise ConfigError(msg) from error
+
+
+def _check_coarse(config: TrainConfig, start: Prior) -> None:
+    """That a second network fits the globe, the levels at which it is asked, and its prior."""
+    if problem := misfit(config.coarse, config.network):
+        msg = f"Training setting coarse: {problem}. Choose 2, 4 or another that fits."
+        raise ConfigError(msg)
+    if config.coarse_learned > config.coarse_above:
+        msg = (
+            f"Training setting coarse_learned_above: expected coarse_above ({config.coarse_above:g}) at most, "
+            f"got {config.coarse_learned:g}: the network would be asked what it never learned. Lower it, or leave it out."
+        )
+        raise ConfigError(msg)
+    if (config.time_dropout < 1) != start.header.time_known:
+        known = "knows season and hour" if start.header.time_known else "does not know season and hour"
+        msg = (
+            f"Training setting time_dropout: the prior of --from {known}, and its second network must do the same, "
+            f"got {config.time_dropout:g}. Leave it out."
+        )
+        raise ConfigError(msg)
 
 
 def _check_start(config: TrainConfig, start: Prior) -> None:

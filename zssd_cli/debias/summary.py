@@ -48,13 +48,20 @@ def biases(calibration: Calibration) -> dict[str, Bias]:
                 for span in (HISTORICAL, len(calibration.counts) - 1)
             )
             weights = np.broadcast_to(calibration.grid.area, reference[:, 0].shape)
-            apart = (first - reference).mean(1)
+            apart = np.einsum("snyx,n->syx", first - reference, shares(nodes))
             ranges = [mean(values[:, high] - values[:, low], weights) for values in (first, reference)]
-            change = mean((last - first).mean(1), weights) if calibration.target is not None else None
+            changed = np.einsum("snyx,n->syx", last - first, shares(nodes))
+            change = mean(changed, weights) if calibration.target is not None else None
             known = np.isfinite(first + last + reference).all(1)[calibration.counts.all(0)].all(0)
             spread = ranges[0] / ranges[1]
             found[name] = Bias(mean(apart, weights), mean(apart**2, weights) ** 0.5, spread, change, int(known.sum()))
     return found
+
+
+def shares(nodes: np.ndarray) -> np.ndarray:
+    """Probability that each quantile stands for, (nodes,): its neighbourhood's, for the tails lie closer together."""
+    edges = np.concatenate([[0.0], (nodes[1:] + nodes[:-1]) / 2, [1.0]])
+    return np.diff(edges)
 
 
 def mean(values: np.ndarray, weights: np.ndarray) -> float:

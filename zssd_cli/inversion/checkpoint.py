@@ -81,4 +81,7 @@ def _assemble(tensors: dict[str, Tensor], header: LatentHeader) -> LatentPrior:
     if whitening.root.shape != (count, count) or (texture is not None and texture.shape != (side, side // 2 + 1)):
         msg = "whitening or texture do not fit the networks"
         raise ValueError(msg)
+    if torch.linalg.cholesky_ex(whitening.root.double()).info:
+        msg = "the whitening is no root of a covariance"
+        raise ValueError(msg)
     return LatentPrior(*networks, whitening, texture, side, header.chain_steps)

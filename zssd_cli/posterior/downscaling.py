@@ -50,6 +50,8 @@ SPACINGS: dict[str, Callable[[int], Tensor]] = {
     "long": long_sigmas,
 }
 """Falling noise levels that end with 0, from pure noise on, by the number of steps."""
+GAUSSIAN_ABOVE = 40.0
+"""Noise level above which the climatological Gaussian is the prior, where all is observed or a network for high noise is asked."""
 NEARLY_ALL = 0.9
 """Share of the output's blocks without input from which on a variable is doubted, and not taken for observed."""
 ABSURD = 1e3
@@ -107,11 +109,12 @@ class Job:
 
     @property
     def coarse(self) -> Coarse | None:
-        """The prior's network for high noise, where there is one, the domain is large enough and the guidance asks for one network."""
-        coarse = self.prior.coarse
+        """The prior's network for high noise, where a level asks it, the domain is large enough and the guidance allows it."""
+        coarse, first = self.prior.coarse, self.config.gaussian_above
         if coarse is None or self.method.stepwise or not coarse.serves(*self.domain.fine.shape):
             return None
-        return coarse
+        walked = self._levels <= (GAUSSIAN_ABOVE if first is None else first)
+        return coarse if (walked & (self._levels >= coarse.header.above)).any() else None
 
     @property
     def samples(self) -> int:
@@ -126,7 +129,7 @@ class Job:
     @property
     def full_calls(self) -> int:
         """Calls of the network that sees every cell; those of the one for high noise cost next to nothing."""
-        first = math.inf if self.coarse is None else self.coarse.above
+        first = math.inf if self.coarse is None else self.coarse.header.above
         return self.samples * int(((self.noise_levels > 0) & (self.noise_levels < first)).sum())
 
     @property
@@ -141,7 +144,7 @@ class Job:
         if self.config.gaussian_above is not None:
             return self.config.gaussian_above
         observed = set(self.source.variables) - self.nearly_missing.keys()
-        return 40.0 if self.coarse is not None or set(self.prior.variables) <= observed else 10.0
+        return GAUSSIAN_ABOVE if self.coarse is not None or set(self.prior.variables) <= observed else 10.0
 
     @property
     def nearly_missing(self) -> dict[str, int]:
@@ -154,8 +157,11 @@ class Job:
     @property
     def noise_levels(self) -> Tensor:
         """Falling noise levels that are walked, from where the network takes over to 0."""
-        levels = SPACINGS[self.method.spacing_of(self.config)](self.method.steps_of(self.config))
-        return levels[levels <= self.gaussian_above]
+        return self._levels[self._levels <= self.gaussian_above]
+
+    @property
+    def _levels(self) -> Tensor:
+        return SPACINGS[self.method.spacing_of(self.config)](self.method.steps_of(self.config))
 
 
 def prepare(

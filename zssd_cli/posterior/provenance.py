@@ -66,7 +66,7 @@ def describe(
         "zssd_zeta": method.zeta_of(config),
         "zssd_spacing": method.spacing_of(config),
         "zssd_gaussian_above": job.gaussian_above,
-        "zssd_coarse_above": None if job.coarse is None else job.coarse.above,
+        "zssd_coarse_above": None if job.coarse is None else job.coarse.header.above,
         "zssd_regridder": job.regridder,
         "zssd_precision": str(job.precision).removeprefix("torch."),
         "zssd_torch": torch.__version__,

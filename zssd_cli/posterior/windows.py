@@ -120,7 +120,7 @@ def above(coarse: Coarse, conditions: Conditions, circular: bool, precision: tor
     """The prior's network of means from its noise level on, on the whole domain at once, and ``below`` it another denoiser."""
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
-        if sigma < coarse.above:
+        if sigma < coarse.header.above:
             return below(x, sigma)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
             return coarse(x, torch.tensor([sigma], dtype=x.dtype, device=x.device), conditions, circular).to(x)

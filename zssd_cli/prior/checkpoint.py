@@ -11,10 +11,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -23,10 +23,10 @@ from zssd_cli.climate.balance import HATS, SEASONS, SURFACES, TERMS, WINDS, Bala
 from zssd_cli.climate.bands import band_centres
 from zssd_cli.climate.covariance import MAX_LAG
 from zssd_cli.climate.gaussian import Climate
-from zssd_cli.config import UNetConfig, misfit
+from zssd_cli.config import UNetConfig
 from zssd_cli.errors import WeightsError
 from zssd_cli.files import atomic_path, check_regular
-from zssd_cli.prior.coarse import Coarse
+from zssd_cli.prior.coarse import Coarse, CoarseHeader
 from zssd_cli.prior.denoiser import Denoiser
 from zssd_cli.prior.unet import DETAILS, UNet
 from zssd_cli.variables import lookup
@@ -133,25 +133,6 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise WeightsError(msg) from error
 
 
-class CoarseHeader(BaseModel):
-    """What the header of a prior says of its network for high noise, see :class:`zssd_cli.prior.coarse.Coarse`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    network: UNetConfig
-    factor: Annotated[int, Field(ge=2, le=16)]
-    above: Annotated[float, Field(ge=1, le=50)]
-    patch: Annotated[int, Field(ge=1, le=1440)]
-    training: dict[str, Any]
-    """As of the fine network."""
-
-    @model_validator(mode="after")
-    def _fits_the_globe(self) -> "CoarseHeader":
-        if problem := misfit(self.factor, self.network):
-            raise ValueError(problem)
-        return self
-
-
 class PriorHeader(BaseModel):
     """What the header of a prior says."""
 
@@ -186,8 +167,8 @@ class Prior:
         Everything else.
     balance
         The wind that goes with pressure, from which ``lags`` describe the deviation of winds; None where there is none.
-    coarse
-        The network for high noise, None where the denoiser serves all levels.
+    second
+        The denoiser of means that ``header.coarse`` speaks of, None where ``denoiser`` serves all levels.
     """
 
     denoiser: Denoiser
@@ -197,7 +178,14 @@ class Prior:
     lags: Tensor
     header: PriorHeader
     balance: Balance | None = None
-    coarse: Coarse | None = None
+    second: Denoiser | None = None
+
+    @property
+    def coarse(self) -> Coarse | None:
+        """The network for high noise, if any."""
+        if self.second is None or self.header.coarse is None:
+            return None
+        return Coarse(self.second, self.header.coarse)
 
     @property
     def climate(self) -> Climate:
@@ -229,8 +217,11 @@ def save_prior(path: Path, prior: Prior) -> None:
     if prior.balance is not None:
         tensors |= {f"balance.{name}": getattr(prior.balance, name).float() for name in BALANCE_SHAPES}
     with atomic_path(path) as temporary:
-        kind = FORMAT if prior.coarse is None else WITH_COARSE
-        header = prior.header.model_dump_json(exclude={"coarse"} if prior.coarse is None else None)
+        alone = prior.coarse is None
+        kind, header = (
+            FORMAT if alone else WITH_COARSE,
+            prior.header.model_dump_json(exclude={"coarse"} if alone else None),
+        )
         write_safetensors(temporary, tensors, {"format": kind, "header": header})
 
 
@@ -246,8 +237,8 @@ def _denoiser(
     start, count = f"{prefix}network.", len(header.variables)
     state = {k.removeprefix(start): v.float() for k, v in tensors.items() if k.startswith(start)}
     detail_std = tensors[f"{prefix}detail_std"].float()
-    if detail_std.shape != (DETAILS, count):
-        msg = "scales of details do not fit the variables"
+    if detail_std.shape != (DETAILS, count) or not (detail_std > 0).all():
+        msg = "scales of details do not fit the variables, or are not positive"
         raise ValueError(msg)
     denoiser = Denoiser(assemble(state, lambda: UNet(count, config)), header.time_known).eval().requires_grad_(False)
     denoiser.detail_std.copy_(detail_std)
@@ -267,10 +258,10 @@ def load_prior(path: Path, device: str | torch.device = "cpu") -> Prior:
     try:
         header = PriorHeader.model_validate(read_header(meta))
         denoiser = _denoiser(tensors, "", header.network, header, device)
-        coarse = None
+        second = None
         if header.coarse is not None:
             second = _denoiser(tensors, COARSE, header.coarse.network, header, device)
-            coarse = Coarse(second, header.coarse.factor, header.coarse.above, header.coarse.patch)
+        _check_second(tensors, meta["format"], header)
         mean, std, zonal, lags = (tensors[k].float() for k in ("mean", "std", "zonal", "lags"))
         count = len(header.variables)
         shapes = (mean.shape, std.shape, zonal.shape, lags.shape)
@@ -284,7 +275,15 @@ def load_prior(path: Path, device: str | torch.device = "cpu") -> Prior:
         reason = " ".join(str(error).split())[:200]
         msg = f"{path}: the weights are damaged or of another version ({reason}). Fetch them again or train anew."
         raise WeightsError(msg) from error
-    return Prior(denoiser, mean, std, zonal, lags, header, balance, coarse)
+    return Prior(denoiser, mean, std, zonal, lags, header, balance, second)
+
+
+def _check_second(tensors: Mapping[str, Tensor], kind: str, header: PriorHeader) -> None:
+    """The format, the header and the tensors agree on whether there is a second network."""
+    said = header.coarse is not None
+    if (kind == WITH_COARSE) != said or any(key.startswith(COARSE) for key in tensors) != said:
+        msg = f"format {kind}, header and tensors disagree on whether it has a second network"
+        raise ValueError(msg)
 
 
 def _check_values(tensors: Mapping[str, Tensor]) -> None:

@@ -161,7 +161,7 @@ class PatchSampler:
         rng = generator(self._seed, _STEP, step)
         hidden = (torch.rand(config.batch, generator=rng) < config.time_dropout)[mine]
         if config.coarse > 1:
-            sigma = coarse_training_sigmas(config.batch, rng, config.coarse_above, config.coarse)[mine]
+            sigma = coarse_training_sigmas(config.batch, rng, config.coarse_learned, config.coarse)[mine]
         else:
             sigma = training_sigmas(config.batch, rng)[mine]
         clean = torch.stack([patch.values for patch in patches])

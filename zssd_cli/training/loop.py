@@ -30,8 +30,8 @@ from zssd_cli.training.state import Resumable, optimiser_tensors, part, prefixed
 
 LEVELS = (0.02, 0.1, 0.5, 2.0, 10.0)
 """Noise levels of the validation."""
-COARSE_LEVELS = (2.0, 8.0, 32.0)
-"""The same for means of several cells, as those of the fine field."""
+COARSE_LEVELS = (2.0, 8.0, 32.0, 100.0)
+"""The same for means of several cells, as those of the fine field; those that are learned."""
 VALIDATION_SEED = 10**9
 
 
@@ -126,7 +126,7 @@ class Trainer(Resumable):
     def start_from(self, prior: Prior) -> None:
         """Begin with the weights and detail scales of a trained prior; the network for high noise with those of one of its kind, if any."""
         config, start = self.config, prior.denoiser
-        if prior.coarse is not None and prior.coarse.factor == config.coarse:
+        if prior.coarse is not None and prior.coarse.header.factor == config.coarse:
             start = prior.coarse.denoiser
         for denoiser in (self.denoiser, self.average):
             denoiser.network.load_state_dict(start.network.state_dict())
@@ -174,7 +174,7 @@ class Trainer(Resumable):
         # the moving average needs no large batch, and what fits the training need not fit beside it
         config = self.config.model_copy(update={"batch": min(self.config.batch, 16)})
         sampler, kind = PatchSampler(held_out, config, VALIDATION_SEED), self.world.device.type
-        levels = LEVELS if config.coarse == 1 else COARSE_LEVELS
+        levels = LEVELS if config.coarse == 1 else tuple(n for n in COARSE_LEVELS if n >= config.coarse_learned)
         errors: dict[str, list[float]] = {f"{level:g}": [] for level in levels}
         for k in range(batches):
             batch = sampler.batch(k).to(self.world.device)
